@@ -1,0 +1,417 @@
+"""Every fact that can be recorded about a saga: one frozen dataclass per event type, and their JSON form.
+
+The set is closed (protocol.md, "Closed sets"). Each event has `step`, `item` and `attempt`, so that one query finds all
+that happened to a step; an event of the whole saga leaves them `None`, `None` and 0. Durations are seconds.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, ClassVar, Literal
+
+from sagas.manifest import Role
+
+Json = Any
+OutcomeKind = Literal["succeeded", "failed", "refused", "unknown"]
+Failure = Mapping[str, Json]
+"""What went wrong: `type`, `code`, `message`, `attempt`, `retryable`, and `happened` (false when nothing happened)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """What all events share."""
+
+    VERSION: ClassVar[int] = 1
+
+    step: str | None = None
+    item: int | None = None
+    attempt: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SagaStarted(Event):
+    """The saga was accepted. `facts` holds what its paths read of the input; `payload` is the hash of a large input."""
+
+    definition: str
+    fingerprint: str
+    key: str | None = None
+    input: Json = None
+    payload: str | None = None
+    facts: Mapping[str, bool | int] = dataclasses.field(default_factory=dict)
+    deadline: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SagaCompleted(Event):
+    """Everything that was to be done is done."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SagaTurnedBack(Event):
+    """From here on what was done is undone. `cause`: failure, unknown, cancel, deadline, timeout or parent."""
+
+    cause: str
+    reason: str | None = None
+    error: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SagaCompensated(Event):
+    """Everything that was done is undone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SagaFailed(Event):
+    """Turning back came to rest: an undo gave up, and an operator must decide."""
+
+    error: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SagaReopened(Event):
+    """A saga at rest goes on. `to` is the status that it has again."""
+
+    cause: str
+    to: Literal["active", "compensating"] = "compensating"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepScheduled(Event):
+    """An execution of the step is owed. `cause`: first, retry, worker_lost, lost, drained, refused or operator."""
+
+    cause: str = "first"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepStarted(Event):
+    """A worker has been running the step for more than a second; it began `ago` seconds before this was recorded."""
+
+    worker: str | None = None
+    ago: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepProgressed(Event):
+    """The handler said how far it is."""
+
+    percent: int
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepSucceeded(Event):
+    """The step gave its result; `started_ago` and `ended_ago` are seconds before the record."""
+
+    result: Json = None
+    payload: str | None = None
+    facts: Mapping[str, bool | int] = dataclasses.field(default_factory=dict)
+    worker: str | None = None
+    started_ago: float = 0.0
+    ended_ago: float = 0.0
+    late: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepFailed(Event):
+    """An attempt failed and is known to have left nothing behind. With `retry_in` another follows; else it is final."""
+
+    error: Failure
+    role: Role = "step"
+    retry_in: float | None = None
+    worker: str | None = None
+    started_ago: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepRefused(Event):
+    """Nothing ran: no handler, draining, held or an open breaker. It is offered again after `again_in` seconds."""
+
+    reason: str
+    role: Role = "step"
+    again_in: float | None = None
+    worker: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepOutcomeUnknown(Event):
+    """An attempt may or may not have happened. `cause`: timed_out, worker_lost, lost, drained, cancelled or error.
+
+    `retry_in` is the delay of a budgeted retry; `again` says that another attempt follows at once, outside the budget.
+    """
+
+    cause: str
+    role: Role = "step"
+    error: Failure | None = None
+    retry_in: float | None = None
+    again: bool = False
+    worker: str | None = None
+    started_ago: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepSkipped(Event):
+    """The step is not needed. `why`: when, unless, left_out or operator."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FallbackScheduled(Event):
+    """The step failed for good; its fallback is owed."""
+
+    cause: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FallbackUsed(Event):
+    """The fallback's result stands for the step's."""
+
+    result: Json = None
+    payload: str | None = None
+    facts: Mapping[str, bool | int] = dataclasses.field(default_factory=dict)
+    reason: str | None = None
+    worker: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeScheduled(Event):
+    """Somebody is asked whether the step happened."""
+
+    cause: str = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeAnswered(Event):
+    """The probe said whether the step happened; `retry_in` delays the next question after `cannot_tell`."""
+
+    answer: Literal["happened", "did_not_happen", "cannot_tell"]
+    result: Json = None
+    payload: str | None = None
+    facts: Mapping[str, bool | int] = dataclasses.field(default_factory=dict)
+    why: str | None = None
+    retry_in: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UndoScheduled(Event):
+    """An execution of the undo is owed. `cause`: turned_back, retry, late_success, late_unknown, operator and so on."""
+
+    cause: str = "turned_back"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepUndone(Event):
+    """The step is undone. `closed`: it was found never to have happened and can never happen any more (rule T2)."""
+
+    closed: bool = False
+    worker: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UndoFailed(Event):
+    """An attempt of the undo did not succeed. Without `retry_in` and `again` the undo has given up."""
+
+    error: Failure
+    cause: str = "failed"
+    retry_in: float | None = None
+    again: bool = False
+    worker: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitOpened(Event):
+    """The saga waits for something that no other event opens. `cause` says what an operator is asked to decide."""
+
+    kind: Literal["retry", "timer", "signal", "breaker", "child", "deadline", "operator"]
+    cause: str | None = None
+    due_in: float | None = None
+    error: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignalReceived(Event):
+    """A signal came in; it is buffered until the wait of its name asks for it (rule B6)."""
+
+    name: str
+    value: Json = None
+    payload: str | None = None
+    taken: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimerFired(Event):
+    """A wait that only time ends has ended. `opened_by` names it."""
+
+    opened_by: int
+    kind: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildStarted(Event):
+    """A message that starts a child is owed to it."""
+
+    child_id: str
+    definition: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildEnded(Event):
+    """A child reached its end."""
+
+    child_id: str
+    status: str
+    result: Json = None
+    payload: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LateOutcomeSeen(Event):
+    """A second word about an attempt that was judged before (rule O4). `reopens`: its effect has to be undone again."""
+
+    outcome: OutcomeKind
+    role: Role = "step"
+    cause: str | None = None
+    result: Json = None
+    payload: str | None = None
+    reopens: bool = False
+    worker: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SagaHeld(Event):
+    """An operator stopped everything new."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SagaReleased(Event):
+    """A held saga goes on; its due times move by the `length` of the hold in seconds."""
+
+    reason: str
+    length: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelRequested(Event):
+    """Somebody wants the saga turned back."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryRequested(Event):
+    """An operator wants the step, or its undo, tried again."""
+
+    reason: str
+    role: Role = "step"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValueCorrected(Event):
+    """An operator gave another value to a step's result, or to the input (no step)."""
+
+    reason: str
+    value: Json = None
+    payload: str | None = None
+    facts: Mapping[str, bool | int] = dataclasses.field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepResolved(Event):
+    """An operator said what is true of the step: happened, did_not_happen, skip, undone or accept."""
+
+    outcome: Literal["happened", "did_not_happen", "skip", "undone", "accept"]
+    reason: str
+    result: Json = None
+    payload: str | None = None
+    facts: Mapping[str, bool | int] = dataclasses.field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SagaMigrated(Event):
+    """The saga goes on by another version of its definition."""
+
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepairApplied(Event):
+    """The reconciler put something right."""
+
+    finding: str
+    repair: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakerOpened(Event):
+    """A breaker stopped calls to what it protects, for `open_for` seconds."""
+
+    breaker: str
+    open_for: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakerHalfOpened(Event):
+    """A breaker lets a few calls try."""
+
+    breaker: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakerClosed(Event):
+    """A breaker lets all calls through again."""
+
+    breaker: str
+
+
+EVENT_TYPES: Mapping[str, type[Event]] = {
+    kind.__name__: kind for kind in Event.__subclasses__() if "__slots__" in vars(kind)
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An event with its place in the saga's history.
+
+    `sequence` counts from 1 without gaps; `at` is the database's clock in seconds since 1970 (UTC); `causation` is the
+    id of the input that caused it (rule A1), `actor` who asked.
+    """
+
+    event: Event
+    sequence: int
+    at: float
+    causation: str
+    actor: str | None = None
+    trace: str | None = None
+
+
+@cache
+def _defaults(kind: type[Event]) -> tuple[tuple[str, Json], ...]:
+    found: list[tuple[str, Json]] = []
+    for entry in dataclasses.fields(kind):
+        default = {} if entry.default_factory is dict else entry.default
+        found.append((entry.name, default))
+    return tuple(found)
+
+
+def encode(event: Event) -> dict[str, Json]:
+    """The event's data as JSON-able values. What equals its default is left out, but for `step`."""
+    data: dict[str, Json] = {}
+    for name, default in _defaults(type(event)):
+        value = getattr(event, name)
+        if value is not default and value != default:
+            data[name] = value
+    return data
+
+
+def decode(kind: str, data: Mapping[str, Json]) -> Event:
+    """The event of type `kind` that `encode` wrote.
+
+    Raises:
+        KeyError: no event type has this name.
+        TypeError: the data does not fit the type; an upcaster is missing.
+    """
+    return EVENT_TYPES[kind](**data)

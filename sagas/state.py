@@ -1,0 +1,187 @@
+"""What is known of one saga: the head that `evolve` folds from its events, and its JSON form.
+
+The head is small: a status per step and item, the waits that are open, and where results are found, never results above
+256 bytes (rule A10).
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import orjson
+
+from sagas.events import Failure, Json
+from sagas.manifest import Role
+
+SagaStatus = Literal["active", "compensating", "completed", "compensated", "failed"]
+StepStatus = Literal[
+    "pending", "scheduled", "running", "retrying", "succeeded", "failed", "unknown", "skipped", "undoing", "undone",
+    "undo_failed",
+]  # fmt: skip
+WaitKind = Literal[
+    "step", "undo", "probe", "fallback", "retry", "timer", "signal", "breaker", "child", "deadline", "notify", "operator"
+]  # fmt: skip
+Key = tuple[str, int | None]
+"""A step, and the index of its item under `each`."""
+
+COMMAND_KINDS: frozenset[str] = frozenset({"step", "undo", "probe", "fallback"})
+INLINE_BYTES_MAX = 256
+OPEN: frozenset[StepStatus] = frozenset({"scheduled", "running", "retrying"})
+DONE: frozenset[StepStatus] = frozenset({"succeeded", "skipped"})
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """Where a result is found: here (`inline`), in the event `event`, or in the payload whose hash is `payload`."""
+
+    inline: Json = None
+    event: int | None = None
+    payload: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Something that the saga waits for, opened by the event `opened_by` at `since`.
+
+    `due_at` is when it ends by itself. A command has none in the fold: when it is to be checked is for the store to say
+    (rule A10). `role` of a `retry` wait is what is scheduled when it ends.
+    """
+
+    opened_by: int
+    kind: WaitKind
+    step: str | None = None
+    item: int | None = None
+    attempt: int = 0
+    since: float = 0.0
+    due_at: float | None = None
+    role: Role = "step"
+    cause: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StepState:
+    """One step, or one item of it.
+
+    `attempt` is the last number given out, for whatever role. `retries`, `undo_tries`, `probes` and `refusals` count
+    what their budgets have used; `workers_lost` and `lost` count towards poison (rules L2, L5). `maybe` says that an
+    attempt may have happened that nothing has answered, `maybe_at` when the last of these was recorded (rule O2);
+    `evidence` is the sequence number of the last sign that there is something to undo (rule O4).
+    """
+
+    status: StepStatus = "pending"
+    attempt: int = 0
+    role: Role = "step"
+    retries: int = 0
+    undo_tries: int = 0
+    probes: int = 0
+    refusals: int = 0
+    workers_lost: int = 0
+    lost: int = 0
+    dispatched: bool = False
+    maybe: bool = False
+    maybe_at: float = 0.0
+    evidence: int = 0
+    result: Value | None = None
+    fallback: bool = False
+    reason: str | None = None
+    error: Failure | None = None
+
+
+PENDING = StepState()
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The head of one saga. `version` is the sequence number of its last event, 0 before the first."""
+
+    saga_id: str
+    definition: str = ""
+    fingerprint: str = ""
+    key: str | None = None
+    status: SagaStatus = "active"
+    version: int = 0
+    started_at: float = 0.0
+    ended_at: float | None = None
+    input: Value = Value()
+    facts: Mapping[str, bool | int] = field(default_factory=dict)
+    steps: Mapping[Key, StepState] = field(default_factory=dict)
+    waits: Mapping[int, Wait] = field(default_factory=dict)
+    held: bool = False
+    held_at: float = 0.0
+    closed: bool = False
+    back_cause: str | None = None
+    back_reason: str | None = None
+    pivot_at: float | None = None
+    error: Failure | None = None
+
+    def step(self, name: str, item: int | None = None) -> StepState:
+        """The step's state; one that nothing has happened to is pending."""
+        return self.steps.get((name, item), PENDING)
+
+    def wait_of(self, name: str, item: int | None, *kinds: WaitKind) -> Wait | None:
+        """The open wait of one of these kinds for a step, if there is one."""
+        for wait in self.waits.values():
+            if wait.step == name and wait.item == item and wait.kind in kinds:
+                return wait
+        return None
+
+    @property
+    def terminal(self) -> bool:
+        """Whether the saga has ended: nothing runs any more, for ever."""
+        return self.status in ("completed", "compensated")
+
+    def to_json(self) -> bytes:
+        """The compact form of `state` in the table `sagas`: what equals its default is left out."""
+        document = _compact(self, EMPTY)
+        if self.steps:
+            document["steps"] = [[*key, _compact(step, PENDING)] for key, step in self.steps.items()]
+        if self.waits:
+            document["waits"] = [_compact(wait, NO_WAIT) for wait in self.waits.values()]
+        return orjson.dumps(document)
+
+    @classmethod
+    def from_json(cls, document: bytes | str) -> "State":
+        """Read what `to_json` wrote."""
+        data: dict[str, Any] = orjson.loads(document)
+        steps = {(name, item): _step(entry) for name, item, entry in data.pop("steps", ())}
+        waits = {entry["opened_by"]: Wait(**entry) for entry in data.pop("waits", ())}
+        data["input"] = Value(**data.get("input", {}))
+        return cls(steps=steps, waits=waits, **data)
+
+
+EMPTY = State(saga_id="")
+NO_WAIT = Wait(opened_by=0, kind="step", since=-1.0)
+NO_VALUE = Value()
+_FIELDS: dict[type, tuple[str, ...]] = {
+    kind: tuple(entry.name for entry in dataclasses.fields(kind) if entry.name not in ("steps", "waits"))
+    for kind in (State, StepState, Wait, Value)
+}
+
+
+def _compact(record: State | StepState | Wait | Value, default: object) -> dict[str, Any]:
+    document: dict[str, Any] = {}
+    for name in _FIELDS[type(record)]:
+        value = getattr(record, name)
+        if value != getattr(default, name):
+            document[name] = _compact(value, NO_VALUE) if isinstance(value, Value) else value
+    if isinstance(record, Wait):
+        document["kind"] = record.kind
+    return document
+
+
+def _step(data: dict[str, Any]) -> StepState:
+    if "result" in data:
+        data["result"] = Value(**data["result"])
+    return StepState(**data)
+
+
+def value_of(result: Json, payload: str | None, sequence: int) -> Value:
+    """Where a result stands that the event `sequence` carries."""
+    if payload is not None:
+        return Value(payload=payload)
+    if result is None or isinstance(result, bool | int | float):
+        return Value(inline=result)
+    if len(orjson.dumps(result)) <= INLINE_BYTES_MAX:
+        return Value(inline=result)
+    return Value(event=sequence)
