@@ -1,0 +1,139 @@
+"""The inputs of `Engine.apply`: everything that can change a saga, as data (rule A1).
+
+Each has an id, which its events keep as their causation id. Instants are seconds since 1970 by the database's clock.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from sagas.events import Failure, Json, OutcomeKind
+from sagas.manifest import Manifest, Role
+
+UnknownCause = Literal["timed_out", "worker_lost", "lost", "drained", "cancelled", "error"]
+RefusalReason = Literal["no_handler", "no_resource", "drained", "held", "breaker"]
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A saga is wanted. `input` is normalised already (def_R22); `request_id` is the id of the call."""
+
+    saga_id: str
+    manifest: Manifest
+    input: Json
+    key: str | None = None
+    request_id: str = ""
+    actor: str | None = None
+    trace: str | None = None
+
+    @property
+    def id(self) -> str:
+        """The causation id of the events that follow."""
+        return self.request_id or f"start/{self.saga_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a worker, or who took its command over, says of one attempt (rule O1).
+
+    `started_ago` and `ended_ago` are seconds before it was sent; `retry_after` is the least delay that a handler asked
+    for. `closed` (undo, probe and fallback of a transaction step) says that the step's key was closed and that it had
+    never happened; `happened` that the key held a result, which `result` is (rule T2). `signature` is the keyed hash of
+    rule C8; empty until it is checked.
+    """
+
+    saga_id: str
+    opened_by: int
+    attempt: int
+    step: str
+    item: int | None
+    role: Role
+    kind: OutcomeKind
+    result: Json = None
+    payload: str | None = None
+    error: Failure | None = None
+    cause: UnknownCause | RefusalReason | None = None
+    retry_after: float | None = None
+    closed: bool = False
+    happened: bool = False
+    started_ago: float = 0.0
+    ended_ago: float = 0.0
+    worker: str | None = None
+    trace: str | None = None
+    signature: str = ""
+
+    @property
+    def id(self) -> str:
+        """`opened_by/attempt/kind`: a takeover's verdict and a zombie's answer are different words (rule A1)."""
+        return f"{self.opened_by}/{self.attempt}/{self.kind}"
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A worker has been running an attempt for more than a second."""
+
+    saga_id: str
+    opened_by: int
+    attempt: int
+    step: str
+    item: int | None
+    ago: float
+    worker: str | None = None
+    trace: str | None = None
+
+    @property
+    def id(self) -> str:
+        """The causation id of `StepStarted`."""
+        return f"{self.opened_by}/{self.attempt}/started"
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A wait's time has come. For a command, `verdict` is what the check of rule L5 or the sweep of rule C1 found."""
+
+    saga_id: str
+    opened_by: int
+    verdict: Literal["fire", "lost", "timed_out"] = "fire"
+    trace: str | None = None
+
+    @property
+    def id(self) -> str:
+        """The causation id: the wait's own."""
+        return f"{self.opened_by}" if self.verdict == "fire" else f"{self.opened_by}/{self.verdict}"
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Somebody wants the saga turned back."""
+
+    saga_id: str
+    reason: str
+    request_id: str
+    actor: str | None = None
+    trace: str | None = None
+
+    @property
+    def id(self) -> str:
+        """The causation id of the events that follow."""
+        return self.request_id
+
+
+Input = Start | Outcome | Started | Due | Cancel
+Facts = Mapping[str, bool | int]
+
+AnswerCode = Literal["accepted", "created", "known", "conflict", "refused", "not_found", "nothing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of an input.
+
+    `accepted`: events were appended. `created`, `known`, `conflict`: what a start met (def_R23). `refused`: it makes no
+    sense now, and `detail` says why. `nothing`: it changes nothing (a duplicate, a wait that is over).
+    """
+
+    code: AnswerCode
+    saga_id: str
+    version: int = 0
+    status: str = "active"
+    detail: str | None = None

@@ -1,0 +1,320 @@
+"""The three ports through which all I/O goes: store, transport and clock.
+
+`eventstore` and `consumers` hold the adapters, `amends.wiring` puts them in. Each method of the store says what survives
+a crash once it has returned.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from sagas.events import Json, Recorded
+from sagas.inputs import Input, Outcome, Started
+from sagas.manifest import Manifest, Priority, Role
+from sagas.state import State, Value, WaitKind
+
+
+class StoreUnavailable(Exception):
+    """The database cannot be reached or refuses work for now; nothing of the call was done."""
+
+
+class CommitUnknown(Exception):
+    """The connection broke while a commit was on its way: it may have happened or not (rule A7)."""
+
+
+class TransportUnavailable(Exception):
+    """The transport gave no answer. What was to be sent may have arrived."""
+
+
+class TransportRefused(Exception):
+    """The transport refused a write, which proves that nothing arrived (rule C9)."""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitRow:
+    """A row of `waits`. `due_at` and `since` are instants; `published_at`, `entry_id` and `unsent` tell of its command."""
+
+    saga_id: str
+    opened_by: int
+    kind: WaitKind
+    step: str | None
+    item: int | None
+    attempt: int
+    queue: str | None
+    priority: Priority | None
+    due_at: float
+    since: float
+    published_at: float | None = None
+    entry_id: str | None = None
+    unsent: bool = False
+    claimed_by: str | None = None
+    claimed_until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """A message owed to the outside, written by the commit that made it true."""
+
+    event_type: str
+    data: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What one append does to one saga: from `expected_version` (0 for a start) to `state.version`."""
+
+    saga_id: str
+    expected_version: int
+    state: State
+    events: tuple[Recorded, ...]
+    waits_gone: tuple[int, ...] = ()
+    waits_new: tuple[WaitRow, ...] = ()
+    outbox: tuple[OutboxRow, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The sagas that moved, and the database's clock. A saga that lost the race is not among them."""
+
+    moved: frozenset[str]
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A command that is in its stream; `due_in` is when it is to be checked, in seconds from the confirm."""
+
+    saga_id: str
+    opened_by: int
+    entry_id: str
+    due_in: float
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What the table `waits` says of a command that a worker is about to run (rule C3)."""
+
+    attempt: int
+    held: bool
+    claimed_by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SagaRow:
+    """A saga as lists show it; `cursor` is where a page after it begins."""
+
+    state: State
+    created_at: float
+    updated_at: float
+    cursor: str
+
+
+@dataclass(frozen=True, slots=True)
+class SagaFilter:
+    """Which sagas a list shows. `waiting` keeps those with an open wait of that kind."""
+
+    definition: str | None = None
+    status: str | None = None
+    key: str | None = None
+    waiting: WaitKind | None = None
+    after: str | None = None
+    limit: int = 50
+
+
+class Store(Protocol):
+    """The only truth. All methods raise `StoreUnavailable` when the database cannot be reached."""
+
+    async def now(self) -> float:
+        """The database's clock."""
+        ...
+
+    async def heads(self, saga_ids: Sequence[str]) -> dict[str, State]:
+        """The heads of these sagas, in one query; unknown ones are absent."""
+        ...
+
+    async def by_key(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], State]:
+        """The sagas that hold these (definition, key) pairs; freed keys are absent (def_R23)."""
+        ...
+
+    async def seen(self, causes: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Which (saga id, causation id) pairs have events already."""
+        ...
+
+    async def append(self, moves: Sequence[Move]) -> Committed:
+        """Append to sagas that exist, all in one statement and one commit (rules A3, A5, A6).
+
+        Durable: once it has returned, everything of every saga in `moved`. On `CommitUnknown`: all or nothing, and
+        nobody knows which.
+        """
+        ...
+
+    async def start(self, moves: Sequence[Move], connection: object | None = None) -> Committed:
+        """Insert new sagas (rule A4); one whose id or key is taken is not in `moved`.
+
+        With `connection` (asyncpg) the insert joins the caller's transaction and its commands are marked `unsent`.
+        Durable: as `append`, or with the caller's commit.
+        """
+        ...
+
+    async def put_payloads(self, payloads: Mapping[str, bytes]) -> None:
+        """Keep large values under their SHA-256. Durable: when it has returned; an orphan is harmless."""
+        ...
+
+    async def values(self, wanted: Sequence[tuple[str, Value]]) -> list[Json]:
+        """The values behind (saga id, reference) pairs, in their order; at most two queries."""
+        ...
+
+    async def due(self, limit: int) -> list[WaitRow]:
+        """Waits whose `due_at` has passed, oldest first, without locks. Neither marked nor `notify` nor `operator`."""
+        ...
+
+    async def next_due(self) -> float | None:
+        """The earliest `due_at` of all waits that `due` may give."""
+        ...
+
+    async def unpublished(self, age_seconds: float, limit: int) -> list[WaitRow]:
+        """Commands older than `age_seconds` that nobody confirmed, not marked, of sagas that are not held (rule C1)."""
+        ...
+
+    async def take_unsent(self, limit: int) -> list[WaitRow]:
+        """Take the mark of up to `limit` waits away and set their `since` to now; who took it sends it (rule C9)."""
+        ...
+
+    async def mark_unsent(self, waits: Sequence[tuple[str, int]]) -> None:
+        """Mark commands that are known not to have been sent (rule C9)."""
+        ...
+
+    async def confirm(self, sent: Sequence[Published]) -> None:
+        """Write down, in one sorted update, which commands are in their stream (rule C1)."""
+        ...
+
+    async def postpone(self, waits: Sequence[tuple[str, int, float]]) -> None:
+        """Move the check of sent commands by so many seconds from now (rule L5)."""
+        ...
+
+    async def recheck_published(self) -> int:
+        """Make every open published wait due for its check, paced over one second for each 500 (rule L7)."""
+        ...
+
+    async def claims(self, waits: Sequence[tuple[str, int]]) -> dict[tuple[str, int], Claim]:
+        """What is known of these commands' waits; one that is over is absent (rule C3)."""
+        ...
+
+    async def history(self, saga_id: str, after: int = 0, limit: int = 1000) -> list[Recorded]:
+        """The events of one saga behind the sequence number `after`, in order."""
+        ...
+
+    async def waits(self, saga_id: str) -> list[WaitRow]:
+        """The open waits of one saga, in the order in which they were opened."""
+        ...
+
+    async def sagas(self, wanted: SagaFilter) -> list[SagaRow]:
+        """A page of sagas, newest first."""
+        ...
+
+    async def put_manifest(self, manifest: Manifest) -> None:
+        """Keep a manifest under its fingerprint. Durable: when it has returned; doing it again changes nothing."""
+        ...
+
+    async def manifests(self, fingerprints: Sequence[str] | None = None) -> dict[str, Manifest]:
+        """The manifests with these fingerprints; without, the newest of each definition."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One execution that a worker is to run (rule C2). Durations only, never instants.
+
+    `arguments` holds the handler's arguments by parameter name, those of source input, node, item and result;
+    `payloads` the hashes of those that are too large to be sent. `given` tells for a parameter in `Given` form whether
+    its value is a fallback's, and why.
+    """
+
+    saga_id: str
+    opened_by: int
+    definition: str
+    fingerprint: str
+    step: str
+    item: int | None
+    role: Role
+    attempt: int
+    queue: str
+    priority: Priority
+    timeout: float
+    arguments: Mapping[str, Json] = field(default_factory=dict)
+    payloads: Mapping[str, str] = field(default_factory=dict)
+    given: Mapping[str, Json] = field(default_factory=dict)
+    turning_back: bool = False
+    cause: str | None = None
+    epoch: int = 0
+    incarnation: str = ""
+    trace: str | None = None
+
+    @property
+    def step_key(self) -> str:
+        """The step's own key (def_R13)."""
+        return f"{self.saga_id}/{self.step}" if self.item is None else f"{self.saga_id}/{self.step}/{self.item}"
+
+    @property
+    def idempotency_key(self) -> str:
+        """The key of this call: the undo has its own (def_R13)."""
+        return f"{self.step_key}/undo" if self.role == "undo" else self.step_key
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeDelivery:
+    """An outcome, or word of a start, as it came from the stream; `entry` is what acknowledges it."""
+
+    entry: str
+    word: Outcome | Started
+
+
+EntryState = Literal["queued", "pending", "gone"]
+
+
+class CommandSender(Protocol):
+    """The orchestrator's side of the transport."""
+
+    async def publish(self, commands: Sequence[Command]) -> list[str]:
+        """Put commands into their streams in one round trip; their entry ids.
+
+        Raises:
+            TransportRefused: nothing arrived. TransportUnavailable: nobody knows what arrived.
+        """
+        ...
+
+    async def outcomes(self, count: int, block_seconds: float) -> list[OutcomeDelivery]:
+        """Up to `count` outcomes, own pending ones first after a start or an error; waits at most `block_seconds`."""
+        ...
+
+    async def acknowledge(self, entries: Sequence[str]) -> None:
+        """Forget outcomes whose events are committed (rule C5)."""
+        ...
+
+    async def inspect(self, waits: Sequence[WaitRow]) -> list[EntryState]:
+        """Where the entries of published waits are: still queued, pending and renewed, or neither (rule L5)."""
+        ...
+
+    async def wake(self) -> None:
+        """Wake an orchestrator that waits for outcomes: something was marked `unsent` or became due."""
+        ...
+
+
+class Clock(Protocol):
+    """Time that passes in this process."""
+
+    def monotonic(self) -> float:
+        """Seconds that only ever grow."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        ...
+
+
+class Applies(Protocol):
+    """The one way in, as those see it who may not import the orchestrator (rule A1, C5)."""
+
+    async def apply(self, inputs: Sequence[Input]) -> Sequence[object]:
+        """Decide these inputs and append what follows in one commit."""
+        ...
