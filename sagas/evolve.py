@@ -1,0 +1,350 @@
+"""`evolve(state, recorded) -> state`: what is known of a saga after one more event. Pure and total.
+
+The waits of a saga are part of the fold: an event opens at most one wait, whose `opened_by` is the event's sequence
+number (rules A5, A10).
+"""
+
+from dataclasses import replace
+from typing import Any, assert_never
+
+from sagas import events as e
+from sagas.events import Event, Recorded
+from sagas.manifest import Role
+from sagas.state import Key, State, StepState, StepStatus, Wait, WaitKind, value_of
+
+Change = tuple[State, Wait | None]
+
+
+class IllegalEvent(Exception):
+    """An event cannot follow the state that it meets: the history is broken."""
+
+    def __init__(self, state: State, recorded: Recorded) -> None:
+        super().__init__(
+            f"{type(recorded.event).__name__} with sequence {recorded.sequence} cannot follow version "
+            f"{state.version} of saga {state.saga_id} ({state.status})"
+        )
+
+
+def evolve(state: State, recorded: Recorded) -> State:
+    """The state after `recorded`.
+
+    Raises:
+        IllegalEvent: the event is not the next one of this saga.
+    """
+    first = isinstance(recorded.event, e.SagaStarted)
+    if recorded.sequence != state.version + 1 or first != (state.version == 0):
+        raise IllegalEvent(state, recorded)
+    after, opened = _apply(state, recorded)
+    if opened is None:
+        return replace(after, version=recorded.sequence)
+    return replace(after, version=recorded.sequence, waits={**after.waits, opened.opened_by: opened})
+
+
+def _apply(state: State, recorded: Recorded) -> Change:  # noqa: PLR0911 - one exhaustive match
+    event = recorded.event
+    match event:
+        case e.SagaStarted():
+            return _started(state, event, recorded)
+        case e.SagaCompleted() | e.SagaCompensated() | e.SagaFailed() | e.SagaReopened() | e.SagaTurnedBack():
+            return _saga_level(state, event, recorded)
+        case e.StepScheduled() | e.FallbackScheduled() | e.ProbeScheduled() | e.UndoScheduled():
+            return _scheduled(state, event, recorded)
+        case e.StepSucceeded() | e.FallbackUsed() | e.ProbeAnswered() | e.ValueCorrected() | e.StepResolved():
+            return _answered(state, event, recorded)
+        case e.StepFailed() | e.StepRefused() | e.StepOutcomeUnknown() | e.StepSkipped():
+            return _attempt_over(state, event, recorded)
+        case e.StepUndone() | e.UndoFailed() | e.LateOutcomeSeen():
+            return _undo_over(state, event, recorded)
+        case e.StepStarted():
+            step = state.step(*_key(event))
+            running = step.attempt == event.attempt and step.status == "scheduled"
+            return (_with(state, event, replace(step, status="running")) if running else state), None
+        case e.WaitOpened():
+            return _wait_opened(state, event, recorded)
+        case e.TimerFired():
+            return _without(state, event.opened_by), None
+        case e.SagaHeld():
+            return replace(state, held=True, held_at=recorded.at), None
+        case e.SagaReleased():
+            return _released(state, event), None
+        case e.CancelRequested():
+            return replace(state, back_cause="cancel", back_reason=event.reason), None
+        case e.SagaMigrated():
+            return replace(state, fingerprint=event.fingerprint), None
+        case e.SignalReceived() | e.ChildStarted() | e.ChildEnded() | e.RetryRequested() | e.RepairApplied():
+            return state, None
+        case e.StepProgressed() | e.BreakerOpened() | e.BreakerHalfOpened() | e.BreakerClosed() | Event():
+            return state, None
+        case _:
+            assert_never(event)
+
+
+def _key(event: Event) -> Key:
+    return (event.step or "", event.item)
+
+
+def _with(state: State, event: Event, step: StepState) -> State:
+    return replace(state, steps={**state.steps, _key(event): step})
+
+
+def _without(state: State, *opened_by: int) -> State:
+    return replace(state, waits={seq: wait for seq, wait in state.waits.items() if seq not in opened_by})
+
+
+def _drop(state: State, event: Event, *kinds: WaitKind) -> State:
+    """Without the waits of the event's step; of these kinds only, when any are named."""
+    step, item = _key(event)
+    kept = {
+        seq: wait
+        for seq, wait in state.waits.items()
+        if wait.step != step or wait.item != item or (kinds and wait.kind not in kinds)
+    }
+    return state if len(kept) == len(state.waits) else replace(state, waits=kept)
+
+
+def _open(
+    event: Event, recorded: Recorded, kind: WaitKind, role: Role = "step", after: float | None = None,
+    cause: str | None = None,
+) -> Wait:  # fmt: skip
+    return Wait(
+        opened_by=recorded.sequence,
+        kind=kind,
+        step=event.step,
+        item=event.item,
+        attempt=event.attempt,
+        since=recorded.at,
+        due_at=None if after is None else recorded.at + after,
+        role=role,
+        cause=cause,
+    )
+
+
+def _started(state: State, event: e.SagaStarted, recorded: Recorded) -> Change:
+    after = replace(
+        state,
+        definition=event.definition,
+        fingerprint=event.fingerprint,
+        key=event.key,
+        started_at=recorded.at,
+        input=value_of(event.input, event.payload, recorded.sequence),
+        facts=dict(event.facts),
+    )
+    return after, None if event.deadline is None else _open(event, recorded, "deadline", after=event.deadline)
+
+
+def _saga_level(
+    state: State,
+    event: e.SagaCompleted | e.SagaCompensated | e.SagaFailed | e.SagaReopened | e.SagaTurnedBack,
+    recorded: Recorded,
+) -> Change:
+    match event:
+        case e.SagaCompleted():
+            return _ended(replace(state, status="completed", ended_at=recorded.at)), None
+        case e.SagaCompensated():
+            return _ended(replace(state, status="compensated", ended_at=recorded.at)), None
+        case e.SagaFailed():
+            error = event.error or state.error
+            return replace(state, status="failed", ended_at=recorded.at, error=error), None
+        case e.SagaReopened():
+            return replace(state, status=event.to, ended_at=None), None
+        case e.SagaTurnedBack():
+            return _turned_back(state, event), None
+        case _:
+            assert_never(event)
+
+
+def _ended(state: State) -> State:
+    kept = {seq: wait for seq, wait in state.waits.items() if wait.kind in ("notify", "operator")}
+    return replace(state, waits=kept)
+
+
+def _turned_back(state: State, event: e.SagaTurnedBack) -> State:
+    """Withdraws what only waits: retries, timers, signals, the deadline (rule B1). What is dispatched is awaited."""
+    steps = dict(state.steps)
+    for key, step in state.steps.items():
+        if step.status == "retrying":
+            steps[key] = replace(step, status="unknown" if step.maybe else "failed")
+    kept = {
+        seq: wait for seq, wait in state.waits.items() if wait.kind not in ("retry", "timer", "signal", "breaker", "deadline")
+    }  # fmt: skip
+    return replace(
+        state,
+        status="compensating",
+        steps=steps,
+        waits=kept,
+        back_cause=event.cause,
+        back_reason=event.reason,
+        error=event.error or state.error,
+    )
+
+
+def _scheduled(
+    state: State, event: e.StepScheduled | e.FallbackScheduled | e.ProbeScheduled | e.UndoScheduled, recorded: Recorded
+) -> Change:
+    step = state.step(*_key(event))
+    role: Role
+    status: StepStatus
+    match event:
+        case e.StepScheduled():
+            role, status = "step", "scheduled"
+        case e.FallbackScheduled():
+            role, status = "fallback", "scheduled"
+        case e.ProbeScheduled():
+            role, status = "probe", step.status
+            step = replace(step, probes=step.probes + 1)
+        case e.UndoScheduled():
+            role, status = "undo", "undoing"
+        case _:
+            assert_never(event)
+    after = _drop(state, event, "retry", "step", "undo", "probe", "fallback", "breaker")
+    step = replace(step, status=status, role=role, attempt=event.attempt, dispatched=True)
+    return _with(after, event, step), _open(event, recorded, role, role=role)
+
+
+def _answered(
+    state: State,
+    event: e.StepSucceeded | e.FallbackUsed | e.ProbeAnswered | e.ValueCorrected | e.StepResolved,
+    recorded: Recorded,
+) -> Change:
+    step = state.step(*_key(event))
+    if isinstance(event, e.ProbeAnswered) and event.answer != "happened":
+        return _probe_negative(state, event, recorded, step)
+    if isinstance(event, e.StepResolved) and event.outcome != "happened":
+        return _resolved(state, event, step), None
+    value = value_of(event.result if not isinstance(event, e.ValueCorrected) else event.value, event.payload, recorded.sequence)
+    facts = {**state.facts, **event.facts}
+    if event.step is None:
+        return replace(state, input=value, facts=facts), None
+    if isinstance(event, e.ValueCorrected):
+        return _with(replace(state, facts=facts), event, replace(step, result=value)), None
+    fallback = isinstance(event, e.FallbackUsed)
+    step = replace(
+        step,
+        status="succeeded",
+        result=value,
+        maybe=False,
+        evidence=recorded.sequence,
+        fallback=fallback,
+        reason=event.reason if isinstance(event, e.FallbackUsed) else None,
+        error=step.error if fallback else None,
+    )
+    return _with(replace(_drop(state, event), facts=facts), event, step), None
+
+
+def _probe_negative(state: State, event: e.ProbeAnswered, recorded: Recorded, step: StepState) -> Change:
+    after = _drop(state, event, "probe", "retry")
+    if event.answer == "did_not_happen":
+        return _with(after, event, replace(step, status="failed", maybe=False)), None
+    wait = None if event.retry_in is None else _open(event, recorded, "retry", "probe", event.retry_in)
+    return _with(after, event, replace(step, status="unknown")), wait
+
+
+def _resolved(state: State, event: e.StepResolved, step: StepState) -> State:
+    after = _drop(state, event)
+    match event.outcome:
+        case "did_not_happen":
+            return _with(after, event, replace(step, status="failed", maybe=False))
+        case "skip":
+            return _with(after, event, replace(step, status="skipped", maybe=False))
+        case "undone":
+            return _with(after, event, replace(step, status="undone", maybe=False))
+        case "accept":
+            return replace(after, closed=True) if event.step is None else after
+        case "happened":
+            return after
+        case _:
+            assert_never(event.outcome)
+
+
+def _attempt_over(
+    state: State, event: e.StepFailed | e.StepRefused | e.StepOutcomeUnknown | e.StepSkipped, recorded: Recorded
+) -> Change:
+    step = state.step(*_key(event))
+    after = _drop(state, event, "step", "undo", "probe", "fallback", "retry", "breaker")
+    match event:
+        case e.StepSkipped():
+            return _with(_drop(state, event), event, replace(step, status="skipped", reason=event.why)), None
+        case e.StepRefused():
+            return _refused(after, event, recorded, step)
+        case e.StepFailed():
+            step = replace(step, error=event.error)
+        case e.StepOutcomeUnknown():
+            step = _doubted(step, event, recorded)
+        case _:
+            assert_never(event)
+    if event.role == "probe":
+        wait = None if event.retry_in is None else _open(event, recorded, "retry", "probe", event.retry_in)
+        return _with(after, event, replace(step, status="unknown")), wait
+    if event.retry_in is not None:
+        step = replace(step, status="retrying", retries=step.retries + 1)
+        return _with(after, event, step), _open(event, recorded, "retry", event.role, event.retry_in)
+    return _with(after, event, replace(step, status="unknown" if step.maybe else "failed")), None
+
+
+def _doubted(step: StepState, event: e.StepOutcomeUnknown, recorded: Recorded) -> StepState:
+    changes: dict[str, Any] = {"error": event.error or step.error}
+    if event.role != "probe":
+        changes |= {"maybe": True, "maybe_at": recorded.at, "evidence": recorded.sequence}
+    if event.cause == "worker_lost":
+        changes["workers_lost"] = step.workers_lost + 1
+    elif event.cause == "lost":
+        changes["lost"] = step.lost + 1
+    return replace(step, **changes)
+
+
+def _refused(state: State, event: e.StepRefused, recorded: Recorded, step: StepState) -> Change:
+    step = replace(step, refusals=step.refusals + 1 if event.reason != "drained" else step.refusals, role=event.role)
+    if event.again_in is None:
+        status: StepStatus = "unknown" if step.maybe else "failed"
+        return _with(state, event, replace(step, status=status)), None
+    if event.role == "step" or event.role == "fallback":
+        step = replace(step, status="retrying")
+    return _with(state, event, step), _open(event, recorded, "retry", event.role, event.again_in)
+
+
+def _undo_over(state: State, event: e.StepUndone | e.UndoFailed | e.LateOutcomeSeen, recorded: Recorded) -> Change:
+    step = state.step(*_key(event))
+    match event:
+        case e.StepUndone():
+            return _with(_drop(state, event), event, replace(step, status="undone", maybe=False)), None
+        case e.UndoFailed():
+            after = _drop(state, event, "undo", "retry")
+            lost = {"workers_lost": step.workers_lost + (event.cause == "worker_lost"), "lost": step.lost + (event.cause == "lost")}
+            step = replace(step, error=event.error, **lost)
+            if event.again:
+                return _with(after, event, step), None
+            if event.retry_in is None:
+                return _with(after, event, replace(step, status="undo_failed")), None
+            step = replace(step, undo_tries=step.undo_tries + 1)
+            return _with(after, event, step), _open(event, recorded, "retry", "undo", event.retry_in)
+        case e.LateOutcomeSeen():
+            return _late(state, event, recorded, step), None
+        case _:
+            assert_never(event)
+
+
+def _late(state: State, event: e.LateOutcomeSeen, recorded: Recorded, step: StepState) -> State:
+    changes: dict[str, Any] = {}
+    if event.outcome in ("succeeded", "unknown") and event.role != "undo" and step.status != "succeeded":
+        changes["evidence"] = recorded.sequence
+        if event.outcome == "unknown":
+            changes |= {"maybe": True, "maybe_at": recorded.at}
+    if not event.reopens:
+        return _with(state, event, replace(step, **changes))
+    changes["status"] = "succeeded" if event.outcome == "succeeded" else "unknown"
+    if event.outcome == "succeeded":
+        changes["result"] = value_of(event.result, event.payload, recorded.sequence)
+    return _with(_drop(state, event, "undo", "retry"), event, replace(step, **changes))
+
+
+def _wait_opened(state: State, event: e.WaitOpened, recorded: Recorded) -> Change:
+    role: Role = "undo" if event.kind == "retry" and state.status == "compensating" else "step"
+    return state, _open(event, recorded, event.kind, role, event.due_in, event.cause)
+
+
+def _released(state: State, event: e.SagaReleased) -> State:
+    moved = {
+        seq: wait if wait.due_at is None else replace(wait, due_at=wait.due_at + event.length)
+        for seq, wait in state.waits.items()
+    }
+    return replace(state, held=False, held_at=0.0, waits=moved)
