@@ -1,0 +1,84 @@
+"""Going forward: what can run now, what is skipped, and when everything is done."""
+
+from sagas import events as e
+from sagas.draft import Draft
+from sagas.manifest import ITEMS_MAX, ITEMS_OPEN_MAX, Manifest, Node
+from sagas.state import DONE, OPEN, State
+
+
+def item_count(manifest: Manifest, state: State, node: Node) -> int:
+    """How many items a node with `each` has; what a skipped step would have given has none."""
+    path = node.each or ""
+    source = manifest.by_name.get(path)
+    if source is not None and source.each is not None:
+        skipped = state.step(source.name).status == "skipped"
+        return 0 if skipped else item_count(manifest, state, source)
+    return int(state.facts.get(f"each:{path}", 0))
+
+
+def items_of(manifest: Manifest, state: State, node: Node) -> list[int | None]:
+    """The keys of a node's records: `[None]`, or one index for each item."""
+    return [None] if node.each is None else [None, *range(item_count(manifest, state, node))]
+
+
+def advance(draft: Draft) -> None:
+    """Schedule every step whose turn it is, skip what is not needed, complete the saga when all has ended.
+
+    One pass is enough, since a node is declared after all that it depends on (def_R3).
+    """
+    if draft.state.held or draft.state.status != "active":
+        return
+    ended: set[str] = set()
+    for node in draft.manifest.nodes:
+        if ended.issuperset(node.after) and _advance_node(draft, node):
+            ended.add(node.name)
+    if len(ended) == len(draft.manifest.nodes) and draft.state.status == "active":
+        draft.emit(e.SagaCompleted())
+
+
+def _advance_node(draft: Draft, node: Node) -> bool:
+    """Whether the node has ended well."""
+    whole = draft.step(node, None)
+    if whole.status == "skipped":
+        return True
+    if whole.status == "pending" and (why := _skips(draft.state, node)) is not None:
+        draft.emit(e.StepSkipped(step=node.name, why=why))
+        return True
+    if node.each is not None:
+        return _advance_items(draft, node)
+    if whole.status == "pending":
+        draft.emit(e.StepScheduled(step=node.name, attempt=1))
+        return False
+    return whole.status in DONE
+
+
+def _skips(state: State, node: Node) -> str | None:
+    if node.when is not None and not state.facts.get(f"when:{node.when}", False):
+        return "when"
+    if node.unless is not None and state.facts.get(f"when:{node.unless}", False):
+        return "unless"
+    return None
+
+
+def _advance_items(draft: Draft, node: Node) -> bool:
+    count = item_count(draft.manifest, draft.state, node)
+    if count > ITEMS_MAX:
+        return False
+    statuses = [draft.state.step(node.name, index).status for index in range(count)]
+    room = min(node.concurrency or ITEMS_OPEN_MAX, ITEMS_OPEN_MAX) - sum(status in OPEN for status in statuses)
+    for index, status in enumerate(statuses):
+        if room <= 0:
+            break
+        if status == "pending":
+            draft.emit(e.StepScheduled(step=node.name, item=index, attempt=1))
+            room -= 1
+    return all(status in DONE for status in statuses)
+
+
+def too_many_items(draft: Draft) -> Node | None:
+    """The node whose list is longer than any may be, if its turn has come."""
+    for node in draft.manifest.nodes:
+        if node.each is not None and draft.step(node, None).status == "pending":
+            if item_count(draft.manifest, draft.state, node) > ITEMS_MAX:
+                return node
+    return None
