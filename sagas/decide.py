@@ -1,0 +1,201 @@
+"""`decide(manifest, state, word, now) -> Decision`: what follows from one input. Pure, total, fast.
+
+It looks nothing up: the engine has loaded the head, has checked that a late outcome is not a redelivery (rule O4), and
+appends what comes back.
+"""
+
+from typing import assert_never
+
+from sagas import events as e
+from sagas.compensation import turn_back, unwind
+from sagas.draft import Decision, Draft
+from sagas.facts import facts_of
+from sagas.failure import after_failure, failed, owe, refused, step_unknown, undo_not_done
+from sagas.forward import advance, too_many_items
+from sagas.inputs import Cancel, Due, Input, Outcome, Start, Started
+from sagas.late import late
+from sagas.manifest import Manifest, Node
+from sagas.numbers import DEFAULT_NUMBERS, Numbers
+from sagas.state import COMMAND_KINDS, State, Wait
+
+
+def decide(
+    manifest: Manifest, state: State, word: Input, now: float, numbers: Numbers = DEFAULT_NUMBERS
+) -> Decision:
+    """What follows from `word` in `state` at the instant `now` (the database's clock, seconds since 1970)."""
+    draft = Draft(manifest, state, word, now, numbers)
+    match word:
+        case Start():
+            _start(draft, word)
+        case Outcome():
+            _outcome(draft, word)
+        case Started():
+            _started(draft, word)
+        case Due():
+            _due(draft, word)
+        case Cancel():
+            _cancel(draft, word)
+        case _:
+            assert_never(word)
+    return draft.decision()
+
+
+def go_on(draft: Draft) -> None:
+    """Whatever the last event made possible: forward while active, backward while compensating."""
+    unwind(draft)
+    advance(draft)
+    while draft.state.status == "active" and (node := too_many_items(draft)) is not None:
+        error = {"type": "TooManyItems", "code": "too_many_items", "message": f"'{node.name}' has too many items",
+                 "attempt": 0, "retryable": False, "happened": False}  # fmt: skip
+        draft.emit(e.StepFailed(step=node.name, error=error))
+        after_failure(draft, node, None, "step")
+
+
+def _start(draft: Draft, word: Start) -> None:
+    if draft.state.version:
+        draft.remark("the saga has started already")
+        return
+    manifest = draft.manifest
+    draft.emit(
+        e.SagaStarted(
+            definition=manifest.name,
+            fingerprint=manifest.fingerprint,
+            key=word.key,
+            input=word.input,
+            facts=facts_of(manifest, "input", word.input),
+            deadline=manifest.deadline,
+        )
+    )
+    go_on(draft)
+
+
+def _outcome(draft: Draft, word: Outcome) -> None:
+    node = draft.manifest.by_name.get(word.step)
+    if node is None or draft.state.version == 0:
+        draft.remark("divergence: nothing is known of this step")
+        return
+    wait = draft.state.waits.get(word.opened_by)
+    if wait is None or wait.kind != word.role or wait.attempt != word.attempt:
+        late(draft, node, word)
+    else:
+        _judge(draft, node, word)
+    go_on(draft)
+
+
+def _judge(draft: Draft, node: Node, word: Outcome) -> None:
+    match word.kind:
+        case "succeeded":
+            _succeeded(draft, node, word)
+        case "failed":
+            failed(draft, node, word)
+        case "refused":
+            refused(draft, node, word)
+        case "unknown":
+            if word.role == "undo":
+                undo_not_done(draft, node, word)
+            else:
+                step_unknown(draft, node, word)
+        case _:
+            assert_never(word.kind)
+
+
+def _succeeded(draft: Draft, node: Node, word: Outcome) -> None:
+    facts = facts_of(draft.manifest, node.name, word.result)
+    step, item, attempt = node.name, word.item, word.attempt
+    match word.role:
+        case "undo":
+            draft.emit(e.StepUndone(step=step, item=item, attempt=attempt, closed=word.closed, worker=word.worker))
+        case "probe" if word.closed:
+            draft.emit(e.ProbeAnswered(step=step, item=item, attempt=attempt, answer="did_not_happen"))
+            after_failure(draft, node, item, "step")
+        case "probe":
+            draft.emit(
+                e.ProbeAnswered(
+                    step=step, item=item, attempt=attempt, answer="happened", result=word.result, payload=word.payload,
+                    facts=facts,
+                )
+            )  # fmt: skip
+        case "fallback" if not word.happened:
+            error = draft.step(node, item).error
+            draft.emit(
+                e.FallbackUsed(
+                    step=step, item=item, attempt=attempt, result=word.result, payload=word.payload, facts=facts,
+                    reason=str(error["message"]) if error else None, worker=word.worker,
+                )
+            )  # fmt: skip
+        case "step" | "fallback":
+            draft.emit(
+                e.StepSucceeded(
+                    step=step, item=item, attempt=attempt, result=word.result, payload=word.payload, facts=facts,
+                    worker=word.worker, started_ago=word.started_ago, ended_ago=word.ended_ago,
+                )
+            )  # fmt: skip
+        case _:
+            assert_never(word.role)
+
+
+def _started(draft: Draft, word: Started) -> None:
+    wait = draft.state.waits.get(word.opened_by)
+    step = draft.state.step(word.step, word.item)
+    if wait is not None and wait.kind == "step" and wait.attempt == word.attempt and step.status == "scheduled":
+        draft.emit(
+            e.StepStarted(step=word.step, item=word.item, attempt=word.attempt, worker=word.worker, ago=word.ago)
+        )
+
+
+def _due(draft: Draft, word: Due) -> None:
+    wait = draft.state.waits.get(word.opened_by)
+    if wait is None:
+        draft.remark("the wait is over")
+        return
+    if wait.kind in COMMAND_KINDS:
+        _checked(draft, wait, word)
+    elif wait.due_at is not None and wait.due_at > draft.now + 0.001:
+        draft.remark("the wait is not due yet")
+    elif wait.kind == "retry" and wait.step is not None:
+        owe(draft, draft.manifest.by_name[wait.step], wait.item, wait.role, "retry")
+    elif wait.kind == "deadline":
+        draft.emit(e.TimerFired(opened_by=wait.opened_by, kind=wait.kind))
+        _want_back(draft, "deadline", "the deadline has passed")
+    go_on(draft)
+
+
+def _checked(draft: Draft, wait: Wait, word: Due) -> None:
+    """A command whose entry is gone, or that ran too long: judged as if its worker had said so (rules C1, L5)."""
+    if word.verdict == "fire" or wait.step is None:
+        draft.remark("a command is judged by its check only")
+        return
+    outcome = Outcome(
+        saga_id=word.saga_id, opened_by=wait.opened_by, attempt=wait.attempt, step=wait.step, item=wait.item,
+        role=wait.role, kind="unknown", cause=word.verdict,
+    )  # fmt: skip
+    _judge(draft, draft.manifest.by_name[wait.step], outcome)
+
+
+def _cancel(draft: Draft, word: Cancel) -> None:
+    state = draft.state
+    if state.version == 0:
+        draft.refuse("no such saga")
+    elif state.status == "compensating":
+        draft.remark("the saga is turning back already")
+    elif state.status != "active":
+        draft.refuse(f"the saga is {state.status}")
+    elif (pivot := draft.manifest.pivot) is not None and state.step(pivot.name).status in ("succeeded", "skipped"):
+        draft.refuse(f"there is no way back: the pivot '{pivot.name}' has passed")
+    else:
+        draft.emit(e.CancelRequested(reason=word.reason))
+        _want_back(draft, "cancel", word.reason)
+        go_on(draft)
+
+
+def _want_back(draft: Draft, cause: str, reason: str) -> None:
+    """Turn back, unless the pivot has passed or is in flight; then its outcome decides (rules B2, R11)."""
+    pivot = draft.manifest.pivot
+    if draft.state.status != "active" or draft.state.held:
+        return
+    if pivot is not None:
+        step = draft.state.step(pivot.name)
+        withdrawable = step.status == "pending" or (step.status == "retrying" and not step.maybe)
+        if not withdrawable:
+            return
+    turn_back(draft, cause, reason)

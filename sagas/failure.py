@@ -1,0 +1,186 @@
+"""What follows when an attempt did not succeed: again, the fallback, back, or an operator (rules O2, O6, L2, L5, L6, B3)."""
+
+from typing import assert_never
+
+from sagas import events as e
+from sagas.compensation import turn_back
+from sagas.delays import next_delay, refusal_delay
+from sagas.draft import Draft
+from sagas.inputs import Outcome
+from sagas.manifest import Node, RetryPolicy, Role, UNDO_DELAYS_SECONDS
+
+AT_ONCE = frozenset({"worker_lost", "lost", "drained"})
+PROBE_RETRY = RetryPolicy(delays=UNDO_DELAYS_SECONDS)
+
+
+def owe(draft: Draft, node: Node, item: int | None, role: Role, cause: str) -> None:
+    """Schedule the next attempt of a role of the step."""
+    step, attempt = node.name, draft.step(node, item).attempt + 1
+    match role:
+        case "step":
+            draft.emit(e.StepScheduled(step=step, item=item, attempt=attempt, cause=cause))
+        case "undo":
+            draft.emit(e.UndoScheduled(step=step, item=item, attempt=attempt, cause=cause))
+        case "probe":
+            draft.emit(e.ProbeScheduled(step=step, item=item, attempt=attempt, cause=cause))
+        case "fallback":
+            draft.emit(e.FallbackScheduled(step=step, item=item, attempt=attempt, cause=cause))
+        case _:
+            assert_never(role)
+
+
+def ask_operator(draft: Draft, node: Node, item: int | None, cause: str) -> None:
+    """Put the step on an operator's desk, once."""
+    if draft.state.wait_of(node.name, item, "operator") is None:
+        step = draft.step(node, item)
+        draft.emit(
+            e.WaitOpened(
+                step=node.name, item=item, attempt=step.attempt, kind="operator", cause=cause, error=step.error
+            )
+        )
+
+
+def failed(draft: Draft, node: Node, word: Outcome) -> None:
+    """An attempt failed, and is known to have left nothing behind."""
+    if word.role == "undo":
+        undo_not_done(draft, node, word)
+        return
+    error = word.error or _unexplained(word)
+    retry_in = _retry_in(draft, node, word) if word.role != "fallback" and error.get("retryable") else None
+    draft.emit(
+        e.StepFailed(
+            step=node.name, item=word.item, attempt=word.attempt, error=error, role=word.role, retry_in=retry_in,
+            worker=word.worker, started_ago=word.started_ago,
+        )
+    )  # fmt: skip
+    if retry_in is None:
+        after_failure(draft, node, word.item, word.role)
+
+
+def step_unknown(draft: Draft, node: Node, word: Outcome) -> None:
+    """An attempt may have happened: retried alike, at once where no budget is touched (rules O2, L2, L5, L6)."""
+    step = draft.step(node, word.item)
+    cause = str(word.cause or "error")
+    onward = draft.state.status == "active" or word.role == "probe"
+    again = onward and _again(draft, cause, step.workers_lost, step.lost)
+    retry_in = None
+    if onward and cause not in AT_ONCE and word.role != "fallback":
+        retry_in = _retry_in(draft, node, word)
+    draft.emit(
+        e.StepOutcomeUnknown(
+            step=node.name, item=word.item, attempt=word.attempt, cause=cause, role=word.role, error=word.error,
+            retry_in=retry_in, again=again, worker=word.worker, started_ago=word.started_ago,
+        )
+    )  # fmt: skip
+    if again and not draft.state.held:
+        owe(draft, node, word.item, word.role, cause)
+    elif retry_in is None:
+        after_failure(draft, node, word.item, word.role)
+
+
+def refused(draft: Draft, node: Node, word: Outcome) -> None:
+    """Nothing ran: the wait opens again under the next attempt number, and no budget is touched (rules C7, L6)."""
+    reason = str(word.cause or "no_handler")
+    onward = draft.state.status == "active" or word.role in ("undo", "probe")
+    at_once = reason == "drained" and not draft.state.held
+    delay = refusal_delay(draft.step(node, word.item).refusals, draft.numbers.refusal_seconds_max)
+    again_in = None if not onward else 0.0 if reason in ("drained", "held") else delay
+    draft.emit(
+        e.StepRefused(
+            step=node.name, item=word.item, attempt=word.attempt, reason=reason, role=word.role, again_in=again_in,
+            worker=word.worker,
+        )
+    )  # fmt: skip
+    if onward and at_once:
+        owe(draft, node, word.item, word.role, reason)
+
+
+def undo_not_done(draft: Draft, node: Node, word: Outcome) -> None:
+    """An undo failed or nobody knows: again by its own policy, then an operator (rule B3)."""
+    step = draft.step(node, word.item)
+    cause = str(word.cause or "error") if word.kind == "unknown" else "failed"
+    again = _again(draft, cause, step.workers_lost, step.lost)
+    policy = node.undo.retry if node.undo else PROBE_RETRY
+    seed = f"{word.saga_id}/{node.name}/{word.item}/{word.attempt}"
+    retry_in = None if again else next_delay(policy, step.undo_tries, seed, word.retry_after)
+    draft.emit(
+        e.UndoFailed(
+            step=node.name, item=word.item, attempt=word.attempt, error=word.error or _unexplained(word), cause=cause,
+            retry_in=retry_in, again=again, worker=word.worker,
+        )
+    )  # fmt: skip
+    if again and not draft.state.held:
+        owe(draft, node, word.item, "undo", cause)
+    elif retry_in is None:
+        ask_operator(draft, node, word.item, "undo_failed")
+
+
+def after_failure(draft: Draft, node: Node, item: int | None, role: Role) -> None:
+    """A step's attempts are used up, or it failed for good (rules R11, R16, R18, B2)."""
+    if draft.state.status != "active":
+        return  # turning back goes on by itself
+    step = draft.step(node, item)
+    proven = step.status == "failed"
+    back = draft.state.back_cause
+    has_fallback = node.fallback is not None and role == "step"
+    if node.pivot:
+        if proven:
+            _back(draft, node, item)
+        elif node.transactional and role == "step":
+            owe(draft, node, item, "probe", "unknown")
+        else:
+            ask_operator(draft, node, item, "pivot_unknown")
+    elif node.name in draft.manifest.behind_pivot:
+        if has_fallback and (proven or node.transactional):
+            _fall_back(draft, node, item)
+        else:
+            ask_operator(draft, node, item, "step_failed" if proven else "outcome_unknown")
+    elif proven and has_fallback and back is None:
+        _fall_back(draft, node, item)
+    elif proven and item is not None and node.item_failure == "leave_out" and back is None:
+        draft.emit(e.StepSkipped(step=node.name, item=item, attempt=step.attempt, why="left_out"))
+    else:
+        _back(draft, node, item)
+
+
+def _back(draft: Draft, node: Node, item: int | None) -> None:
+    step = draft.step(node, item)
+    cause = draft.state.back_cause or ("failure" if step.status == "failed" else "unknown")
+    turn_back(draft, cause, draft.state.back_reason, step.error, node.name, item)
+
+
+def _fall_back(draft: Draft, node: Node, item: int | None) -> None:
+    step = draft.step(node, item)
+    reason = str(step.error["message"]) if step.error else None
+    draft.emit(
+        e.FallbackScheduled(step=node.name, item=item, attempt=step.attempt + 1, cause=step.status, reason=reason)
+    )
+
+
+def _again(draft: Draft, cause: str, workers_lost: int, lost: int) -> bool:
+    """Whether another attempt follows at once: what was lost is not the handler's fault, within bounds (rules L2, L5)."""
+    if cause == "worker_lost":
+        return workers_lost + 1 < draft.numbers.poison
+    if cause == "lost":
+        return lost + 1 < draft.numbers.lost_max
+    return cause == "drained"
+
+
+def _retry_in(draft: Draft, node: Node, word: Outcome) -> float | None:
+    """The delay of the next budgeted attempt, or `None` when there is none."""
+    step = draft.step(node, word.item)
+    policy, used = PROBE_RETRY, step.probes - 1
+    if word.role == "step":
+        if draft.state.status != "active":
+            return None
+        if node.pivot and draft.state.back_cause is not None and word.kind == "failed" and not step.maybe:
+            return None  # a cancel waits for this: the pivot is known not to be under way (rule B2)
+        policy, used = (node.handler.retry if node.handler else RetryPolicy()), step.retries
+    seed = f"{word.saga_id}/{node.name}/{word.item}/{word.attempt}"
+    return next_delay(policy, used, seed, word.retry_after, draft.numbers.retry_after_seconds_max)
+
+
+def _unexplained(word: Outcome) -> e.Failure:
+    message = f"the {word.role} of '{word.step}' ended {word.kind}" + (f" ({word.cause})" if word.cause else "")
+    return {"type": "Unknown", "code": str(word.cause or word.kind), "message": message, "attempt": word.attempt,
+            "retryable": True, "happened": None}  # fmt: skip

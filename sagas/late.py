@@ -1,0 +1,97 @@
+"""Late words: what is done with an outcome about an attempt that was judged already (rules O4, O5)."""
+
+from sagas import events as e
+from sagas.draft import Draft
+from sagas.facts import facts_of
+from sagas.failure import ask_operator
+from sagas.inputs import Outcome
+from sagas.manifest import Node
+from sagas.state import OPEN
+
+NO_EVIDENCE = frozenset({"worker_lost", "lost"})
+
+
+def late(draft: Draft, node: Node, word: Outcome) -> None:
+    """Take a second word about an attempt. The engine has made sure that it is not the same word again."""
+    step = draft.step(node, word.item)
+    if step.attempt < word.attempt:
+        draft.remark(f"divergence: attempt {word.attempt} of '{node.name}' is unknown here")
+    elif word.role == "undo":
+        _late_undo(draft, node, word)
+    elif word.role == "probe" or word.kind in ("failed", "refused") or word.cause in NO_EVIDENCE:
+        draft.remark("the attempt was judged before")
+    elif step.status in OPEN or _waits_for_answer(draft, node, word):
+        _still_open(draft, node, word)
+    else:
+        _ended_before(draft, node, word)
+
+
+def _waits_for_answer(draft: Draft, node: Node, word: Outcome) -> bool:
+    """Whether the step is unknown or failed on the way forward, where a success is the answer that is waited for."""
+    return draft.state.status == "active" and draft.step(node, word.item).status in ("unknown", "failed")
+
+
+def _still_open(draft: Draft, node: Node, word: Outcome) -> None:
+    if word.kind != "succeeded":
+        draft.emit(_seen(word))
+        return
+    draft.emit(
+        e.StepSucceeded(
+            step=node.name, item=word.item, attempt=word.attempt, result=word.result, payload=word.payload,
+            facts=facts_of(draft.manifest, node.name, word.result), worker=word.worker,
+            started_ago=word.started_ago, ended_ago=word.ended_ago, late=True,
+        )
+    )  # fmt: skip
+
+
+def _ended_before(draft: Draft, node: Node, word: Outcome) -> None:
+    status = draft.step(node, word.item).status
+    on_desk = draft.state.wait_of(node.name, word.item, "operator") is not None
+    reopens = (
+        draft.state.status == "compensating" and node.undo is not None and not on_desk and status != "succeeded"
+    )
+    draft.emit(_seen(word, reopens=reopens))
+    if reopens:
+        draft.emit(
+            e.UndoScheduled(
+                step=node.name, item=word.item, attempt=draft.step(node, word.item).attempt + 1,
+                cause=f"late_{'success' if word.kind == 'succeeded' else 'unknown'}",
+            )
+        ) if _may_undo_now(draft, node, word) else None  # fmt: skip
+    elif status != "succeeded" and node.step_class != "no_undo":
+        ask_operator(draft, node, word.item, "late_effect")
+
+
+def _may_undo_now(draft: Draft, node: Node, word: Outcome) -> bool:
+    """A known effect of a step that nothing waits behind is undone at once; all else is for `unwind` to order."""
+    descendants = draft.manifest.descendants[node.name]
+    return word.kind == "succeeded" and not any(
+        step.status in ("scheduled", "running", "undoing", "succeeded", "unknown")
+        for (name, _), step in draft.state.steps.items()
+        if name in descendants and draft.manifest.by_name[name].undo is not None
+    )
+
+
+def _late_undo(draft: Draft, node: Node, word: Outcome) -> None:
+    """An undo's success ends the step only if it was scheduled after the last evidence of an effect."""
+    step = draft.step(node, word.item)
+    if word.kind != "succeeded" or step.status == "undone":
+        draft.remark("the attempt was judged before")
+    elif word.opened_by <= step.evidence or step.status not in ("undoing", "undo_failed"):
+        draft.emit(_seen(word))
+    else:
+        if draft.state.status == "failed":
+            draft.emit(e.SagaReopened(step=node.name, item=word.item, cause="late_undo"))
+        draft.emit(
+            e.StepUndone(
+                step=node.name, item=word.item, attempt=word.attempt, closed=word.closed, worker=word.worker
+            )
+        )
+
+
+def _seen(word: Outcome, *, reopens: bool = False) -> e.LateOutcomeSeen:
+    return e.LateOutcomeSeen(
+        step=word.step, item=word.item, attempt=word.attempt, outcome=word.kind, role=word.role,
+        cause=str(word.cause) if word.cause else None, result=word.result, payload=word.payload, reopens=reopens,
+        worker=word.worker,
+    )  # fmt: skip
