@@ -68,5 +68,8 @@ def _settle(draft: Draft, node: Node, item: int | None, ready: bool) -> Settled:
                     e.WaitOpened(step=node.name, item=item, attempt=step.attempt, kind="retry", due_in=remaining)
                 )
             return "busy"
-    draft.emit(e.UndoScheduled(step=node.name, item=item, attempt=step.attempt + 1))
+    late = step.reason if step.reason in ("late_succeeded", "late_unknown") else None
+    draft.emit(
+        e.UndoScheduled(step=node.name, item=item, attempt=step.attempt + 1, cause=late or "turned_back")
+    )
     return "busy"

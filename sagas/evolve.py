@@ -62,7 +62,9 @@ def _apply(state: State, recorded: Recorded) -> Change:  # noqa: PLR0911 - one e
         case e.WaitOpened():
             return _wait_opened(state, event, recorded)
         case e.TimerFired():
-            return _without(state, event.opened_by), None
+            over = _without(state, event.opened_by)
+            wants_back = event.kind == "deadline" and state.status == "active" and state.back_cause is None
+            return (replace(over, back_cause="deadline") if wants_back else over), None
         case e.SagaHeld():
             return replace(state, held=True, held_at=recorded.at), None
         case e.SagaReleased():
@@ -331,7 +333,7 @@ def _late(state: State, event: e.LateOutcomeSeen, recorded: Recorded, step: Step
             changes |= {"maybe": True, "maybe_at": recorded.at}
     if not event.reopens:
         return _with(state, event, replace(step, **changes))
-    changes["status"] = "succeeded" if event.outcome == "succeeded" else "unknown"
+    changes |= {"status": "succeeded" if event.outcome == "succeeded" else "unknown", "reason": f"late_{event.outcome}"}
     if event.outcome == "succeeded":
         changes["result"] = value_of(event.result, event.payload, recorded.sequence)
     return _with(_drop(state, event, "undo", "retry"), event, replace(step, **changes))

@@ -51,25 +51,8 @@ def _ended_before(draft: Draft, node: Node, word: Outcome) -> None:
         draft.state.status == "compensating" and node.undo is not None and not on_desk and status != "succeeded"
     )
     draft.emit(_seen(word, reopens=reopens))
-    if reopens:
-        draft.emit(
-            e.UndoScheduled(
-                step=node.name, item=word.item, attempt=draft.step(node, word.item).attempt + 1,
-                cause=f"late_{'success' if word.kind == 'succeeded' else 'unknown'}",
-            )
-        ) if _may_undo_now(draft, node, word) else None  # fmt: skip
-    elif status != "succeeded" and node.step_class != "no_undo":
+    if not reopens and status != "succeeded" and node.step_class != "no_undo":
         ask_operator(draft, node, word.item, "late_effect")
-
-
-def _may_undo_now(draft: Draft, node: Node, word: Outcome) -> bool:
-    """A known effect of a step that nothing waits behind is undone at once; all else is for `unwind` to order."""
-    descendants = draft.manifest.descendants[node.name]
-    return word.kind == "succeeded" and not any(
-        step.status in ("scheduled", "running", "undoing", "succeeded", "unknown")
-        for (name, _), step in draft.state.steps.items()
-        if name in descendants and draft.manifest.by_name[name].undo is not None
-    )
 
 
 def _late_undo(draft: Draft, node: Node, word: Outcome) -> None:

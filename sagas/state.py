@@ -112,7 +112,6 @@ class State:
     closed: bool = False
     back_cause: str | None = None
     back_reason: str | None = None
-    pivot_at: float | None = None
     error: Failure | None = None
 
     def step(self, name: str, item: int | None = None) -> StepState:

@@ -1,0 +1,147 @@
+"""Random saga graphs, and a world that answers their commands in random ways."""
+
+import random
+from dataclasses import dataclass, field
+
+from sagas.decide import decide
+from sagas.events import Recorded
+from sagas.inputs import Due, Input, Outcome, Start
+from sagas.manifest import Handler, Manifest, Node, RetryPolicy, StepClass
+from sagas.state import COMMAND_KINDS, State, Wait
+
+CAUSES = ("timed_out", "worker_lost", "lost", "drained", "cancelled", "error")
+
+
+def manifest_of(rng: random.Random) -> Manifest:
+    """A graph of one to seven steps, with or without a pivot, undo, fallback, each and when."""
+    count = rng.randint(1, 7)
+    pivot = rng.choice([None, rng.randrange(count)])
+    nodes: list[Node] = []
+    for index in range(count):
+        names = [node.name for node in nodes]
+        after = rng.sample(names, rng.randint(0, min(len(names), 2)))
+        if pivot is not None and index == pivot:
+            after = names
+        if pivot is not None and index > pivot:
+            after = [f"s{pivot}", *(name for name in after if name != f"s{pivot}")]
+        nodes.append(_node(rng, index, pivot, tuple(after)))
+    return Manifest(
+        name="random", nodes=tuple(nodes), input="dict", input_schema={},
+        paths=(("input.items", "each"), ("input.flag", "when")), deadline=rng.choice([None, None, 40.0]),
+    )  # fmt: skip
+
+
+def _node(rng: random.Random, index: int, pivot: int | None, after: tuple[str, ...]) -> Node:
+    transactional = rng.random() < 0.4
+    retry = RetryPolicy(delays=tuple([1.0, 5.0][: rng.randint(0, 2)]))
+    handler = Handler(f"do{index}", transactional=transactional, retry=retry)
+    undo = Handler(f"undo{index}", retry=RetryPolicy(delays=(1.0,)))
+    behind = pivot is not None and index > pivot
+    kind: StepClass = "retriable" if behind else rng.choice(("compensatable", "compensatable", "no_undo"))
+    if index == pivot:
+        kind = "pivot"
+    plain = kind in ("pivot",)
+    return Node(
+        name=f"s{index}", kind="step", step_class=kind, after=after, handler=handler,
+        undo=undo if kind == "compensatable" else None,
+        fallback=Handler(f"fall{index}", transactional=transactional) if rng.random() < 0.2 and not plain else None,
+        each="input.items" if rng.random() < 0.2 and not plain else None,
+        concurrency=rng.choice([None, 1, 2]), when="input.flag" if rng.random() < 0.15 else None,
+        item_failure=rng.choice(("fail", "leave_out")),
+    )  # fmt: skip
+
+
+@dataclass
+class World:
+    """Plays workers, orchestrator and clock for one saga, and keeps a ledger of what really happened."""
+
+    rng: random.Random
+    manifest: Manifest
+    state: State = State(saga_id="00000000-0000-7000-8000-000000000001")
+    history: list[Recorded] = field(default_factory=list)
+    now: float = 1000.0
+    done: set[tuple[str, int | None]] = field(default_factory=set)
+    undone: list[tuple[str, int | None]] = field(default_factory=list)
+    executed: set[tuple[str, int | None, int]] = field(default_factory=set)
+    closed: set[tuple[str, int | None]] = field(default_factory=set)
+    late: list[Outcome] = field(default_factory=list)
+    trouble: float = 0.3
+
+    def start(self) -> None:
+        """Accept the saga."""
+        items = list(range(self.rng.randint(0, 3)))
+        self.give(Start(self.state.saga_id, self.manifest, {"items": items, "flag": self.rng.random() < 0.5}))
+
+    def give(self, word: Input) -> None:
+        """Decide an input and keep what follows."""
+        decision = decide(self.manifest, self.state, word, self.now)
+        self.state = decision.state
+        self.history.extend(decision.recorded)
+
+    def commands(self) -> list[Wait]:
+        """The commands that are out."""
+        return [wait for wait in self.state.waits.values() if wait.kind in COMMAND_KINDS]
+
+    def run_command(self, wait: Wait) -> None:
+        """A worker takes one command; what it says need not be what happened."""
+        assert wait.step is not None
+        self.now += self.rng.random()
+        self.executed.add((wait.step, wait.item, wait.attempt))
+        word = self._outcome(wait)
+        if word.kind == "unknown" and wait.role in ("step", "undo") and self.rng.random() < 0.2:
+            self.late.append(self._word(wait, "succeeded"))
+        self.give(word)
+
+    def deliver_late(self) -> None:
+        """A worker that was given up speaks: what it did had its effect until now."""
+        word = self.late.pop(self.rng.randrange(len(self.late)))
+        key = (word.step, word.item)
+        closed = self.manifest.by_name[word.step].transactional and key in self.closed
+        if word.role == "undo":
+            self.done.discard(key)
+        elif not closed:
+            self.done.add(key)
+        if word.role == "undo" or not closed:
+            self.give(word)
+
+    def _outcome(self, wait: Wait) -> Outcome:
+        key = (wait.step or "", wait.item)
+        node = self.manifest.by_name[key[0]]
+        if wait.role in ("undo", "probe", "fallback") and node.transactional and key not in self.done:
+            self.closed.add(key)
+            if wait.role != "fallback":
+                return self._word(wait, "succeeded", closed=True)
+        if wait.role == "probe":
+            return self._word(wait, "succeeded", happened=True)
+        if self.rng.random() >= self.trouble:
+            if wait.role == "undo":
+                self.done.discard(key)
+                self.undone.append(key)
+            else:
+                self.done.add(key)
+            return self._word(wait, "succeeded")
+        kind = self.rng.choice(("failed", "failed", "unknown", "unknown", "refused"))
+        if kind == "unknown":
+            if wait.role != "undo" and self.rng.random() < 0.5:
+                self.done.add(key)
+            return self._word(wait, "unknown", cause=self.rng.choice(CAUSES))
+        if kind == "refused":
+            return self._word(wait, "refused", cause=self.rng.choice(("no_handler", "drained")))
+        retryable = self.rng.random() < 0.5
+        return self._word(wait, "failed", error={"message": "no", "retryable": retryable})
+
+    def _word(self, wait: Wait, kind: str, **more: object) -> Outcome:
+        return Outcome(
+            saga_id=self.state.saga_id, opened_by=wait.opened_by, attempt=wait.attempt, step=wait.step or "",
+            item=wait.item, role=wait.role, kind=kind, **more,  # type: ignore[arg-type]
+        )  # fmt: skip
+
+    def pass_time(self) -> bool:
+        """Let the earliest due wait end; whether there was one."""
+        due = [wait for wait in self.state.waits.values() if wait.due_at is not None and wait.kind != "operator"]
+        if not due:
+            return False
+        first = min(due, key=lambda wait: (wait.due_at or 0.0, wait.opened_by))
+        self.now = max(self.now, first.due_at or 0.0)
+        self.give(Due(self.state.saga_id, first.opened_by))
+        return True

@@ -1,0 +1,120 @@
+"""Whatever the graph and whatever the outcomes: the invariants of design section 11 hold, and every saga ends."""
+
+import random
+from functools import reduce
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sagas import events as e
+from sagas.evolve import evolve
+from sagas.inputs import Cancel, Due
+from sagas.state import State
+from tests.property.graphs import World, manifest_of
+
+
+def play(seed: int, trouble: float) -> World:
+    """Run one random saga until nothing moves any more, checking after each input."""
+    rng = random.Random(seed)  # noqa: S311 - a schedule, not a secret
+    world = World(rng, manifest_of(rng), trouble=trouble)
+    world.start()
+    for _ in range(2000):
+        check_always(world)
+        draw = rng.random()
+        if world.late and draw < 0.1:
+            world.deliver_late()
+        elif draw < 0.02:
+            world.give(Cancel(world.state.saga_id, "enough", f"c{world.state.version}"))
+        elif commands := world.commands():
+            command = rng.choice(commands)
+            if draw > 0.97:
+                world.give(Due(world.state.saga_id, command.opened_by, "lost"))
+            else:
+                world.run_command(command)
+        elif not world.pass_time():
+            if not world.late:
+                break
+            world.deliver_late()
+    else:
+        pytest.fail(f"seed {seed}: the saga does not end: {world.state}")
+    return world
+
+
+def check_always(world: World) -> None:
+    """What holds after every input."""
+    state = world.state
+    assert [entry.sequence for entry in world.history] == list(range(1, state.version + 1))
+    folded = reduce(evolve, world.history, State(saga_id=state.saga_id))
+    assert folded == state, "inv: head = fold"
+    assert State.from_json(state.to_json()) == state
+    if state.terminal:
+        assert all(wait.kind in ("operator", "notify") for wait in state.waits.values()), "terminal: nothing runs"
+    else:
+        assert state.waits, "a saga that has not ended waits for something"
+    scheduled = [
+        (entry.event.step, entry.event.item, entry.event.attempt)
+        for entry in world.history
+        if isinstance(entry.event, e.StepScheduled | e.UndoScheduled | e.ProbeScheduled | e.FallbackScheduled)
+    ]
+    assert len(scheduled) == len(set(scheduled)), "every execution has its own attempt"
+
+
+def check_ended(world: World) -> None:
+    """What holds once nothing moves any more."""
+    state = world.state
+    if state.status == "compensated" and not state.waits:
+        left = {key for key in world.done if world.manifest.by_name[key[0]].undo is not None}
+        assert not left, f"compensated, but still done: {left}"
+    if state.status == "completed":
+        for node in world.manifest.nodes:
+            assert state.step(node.name).status in ("succeeded", "skipped") or node.each is not None
+    if state.status in ("active", "failed"):
+        assert any(wait.kind == "operator" for wait in state.waits.values()), "at rest: on an operator's desk"
+    desks = [(wait.step, wait.item) for wait in state.waits.values() if wait.kind == "operator"]
+    assert len(desks) == len(set(desks)), "inv 19: one operator wait for one thing"
+
+
+def check_order(world: World) -> None:
+    """No step before what it depends on; undone in reverse order."""
+    ended: set[str] = set()
+    undone_at = {
+        (entry.event.step, entry.event.item): entry.sequence
+        for entry in world.history
+        if isinstance(entry.event, e.StepUndone)
+    }
+    for entry in world.history:
+        event = entry.event
+        if isinstance(event, e.StepSucceeded | e.StepSkipped | e.FallbackUsed | e.ProbeAnswered) and event.step:
+            ended.add(event.step)
+        if isinstance(event, e.StepScheduled) and event.step:
+            needs = [name for name in world.manifest.by_name[event.step].after if _has_items(world, name)]
+            assert ended.issuperset(needs), f"{event.step} before {needs}"
+        if isinstance(event, e.UndoScheduled) and event.step and event.cause == "turned_back":
+            for (name, _), sequence in undone_at.items():
+                if name in world.manifest.descendants[event.step] and sequence > entry.sequence:
+                    assert any(
+                        isinstance(other.event, e.LateOutcomeSeen) and other.event.step == name for other in world.history
+                    ), f"{event.step} undone before {name}"
+
+
+def _has_items(world: World, name: str) -> bool:
+    return any(key[0] == name for key in world.state.steps)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(0, 2**32), st.sampled_from([0.0, 0.1, 0.3, 0.6, 0.9]))
+def test_every_random_saga_ends_with_its_invariants_intact(seed: int, trouble: float) -> None:
+    world = play(seed, trouble)
+    check_ended(world)
+    check_order(world)
+
+
+def test_without_trouble_every_saga_completes() -> None:
+    for seed in range(100):
+        rng = random.Random(seed)  # noqa: S311
+        world = World(rng, manifest_of(rng), trouble=0.0)
+        world.start()
+        while commands := world.commands():
+            world.run_command(commands[0])
+        assert world.state.status == "completed", seed
