@@ -1,0 +1,1 @@
+"""Random sagas in random worlds."""

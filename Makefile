@@ -1,0 +1,49 @@
+# Amends. `make` alone prints this list. Each target works first in a fresh clone: it needs Python >= 3.11 and nothing else.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_ROOT_USER_ACTION := ignore
+CODE := amends bench consumers eventstore marketplace orchestrator reconciler sagas tests scripts docs/examples
+
+.PHONY: help setup demo test run check bench lock soak
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+setup: $(VENV)/run.done ## the virtual environment, from hashed locks
+
+demo: $(VENV)/run.done ## the whole story on a terminal: upload, approve, kill, undo (under a minute)
+	$(BIN)/amends demo
+
+run: $(VENV)/run.done ## everything on http://127.0.0.1:3000 until you press Ctrl-C
+	$(BIN)/amends up
+
+test: $(VENV)/test.done ## the default test suite, on real PostgreSQL and real Redis
+	$(BIN)/python -m pytest -q -n 2
+
+check: $(VENV)/check.done ## ruff, mypy strict, pyright strict, import contracts, house rules
+	$(BIN)/ruff check $(wildcard $(CODE))
+	$(BIN)/ruff format --check $(wildcard $(CODE))
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/mypy
+	$(BIN)/pyright
+	$(BIN)/python -m pytest -q tests/house
+
+soak: $(VENV)/test.done ## 20,000 random sagas through the rules (SEED=n repeats one)
+	$(BIN)/python -m tests.property.soak $(if $(SEED),--seed $(SEED))
+
+bench: $(VENV)/run.done ## sagas a second on this machine
+	$(BIN)/python -m bench
+
+lock: ## requirements/*.txt anew (needs uv)
+	scripts/lock
+
+$(VENV)/bin/python:
+	scripts/make-venv $(VENV)
+
+$(VENV)/%.done: requirements/%.txt pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r $<
+	$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps --no-index -e .
+	@touch $@ $(if $(filter test check,$*),$(VENV)/run.done) $(if $(filter check,$*),$(VENV)/test.done)
