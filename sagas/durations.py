@@ -1,0 +1,39 @@
+"""Lengths of time: how users write them, how they are kept (seconds), how people read them."""
+
+import math
+from datetime import timedelta
+
+Seconds = float | timedelta
+
+_UNITS = ((86_400.0, "day"), (3_600.0, "hour"), (60.0, "minute"))
+
+
+def hours(n: float) -> timedelta:
+    """A length of `n` hours."""
+    return timedelta(hours=n)
+
+
+def days(n: float) -> timedelta:
+    """A length of `n` days."""
+    return timedelta(days=n)
+
+
+def in_seconds(length: Seconds) -> float:
+    """The length in seconds.
+
+    Raises:
+        ValueError: it is negative or not finite.
+    """
+    seconds = length.total_seconds() if isinstance(length, timedelta) else float(length)
+    if not math.isfinite(seconds) or seconds < 0:
+        raise ValueError(f"{length!r} is not a length of time: seconds or a timedelta, not negative, are needed")
+    return seconds
+
+
+def readable(seconds: float) -> str:
+    """The length as people say it: `10 s`, `1 hour`, `3 days`, `1.5 days` from a whole day on."""
+    for size, unit in _UNITS:
+        count = seconds / size
+        if count >= 1 and count == round(count, 1):
+            return f"{count:g} {unit}" + ("" if count == 1 else "s")
+    return f"{seconds:g} s"
