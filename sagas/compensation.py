@@ -69,7 +69,5 @@ def _settle(draft: Draft, node: Node, item: int | None, ready: bool) -> Settled:
                 )
             return "busy"
     late = step.reason if step.reason in ("late_succeeded", "late_unknown") else None
-    draft.emit(
-        e.UndoScheduled(step=node.name, item=item, attempt=step.attempt + 1, cause=late or "turned_back")
-    )
+    draft.emit(e.UndoScheduled(step=node.name, item=item, attempt=step.attempt + 1, cause=late or "turned_back"))
     return "busy"

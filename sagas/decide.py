@@ -19,9 +19,7 @@ from sagas.numbers import DEFAULT_NUMBERS, Numbers
 from sagas.state import COMMAND_KINDS, State, Wait
 
 
-def decide(
-    manifest: Manifest, state: State, word: Input, now: float, numbers: Numbers = DEFAULT_NUMBERS
-) -> Decision:
+def decide(manifest: Manifest, state: State, word: Input, now: float, numbers: Numbers = DEFAULT_NUMBERS) -> Decision:
     """What follows from `word` in `state` at the instant `now` (the database's clock, seconds since 1970)."""
     draft = Draft(manifest, state, word, now, numbers)
     match word:
@@ -61,7 +59,8 @@ def _start(draft: Draft, word: Start) -> None:
             definition=manifest.name,
             fingerprint=manifest.fingerprint,
             key=word.key,
-            input=word.input,
+            input=word.kept,
+            payload=word.payload,
             facts=facts_of(manifest, "input", word.input),
             deadline=manifest.deadline,
         )
@@ -111,7 +110,7 @@ def _succeeded(draft: Draft, node: Node, word: Outcome) -> None:
         case "probe":
             draft.emit(
                 e.ProbeAnswered(
-                    step=step, item=item, attempt=attempt, answer="happened", result=word.result, payload=word.payload,
+                    step=step, item=item, attempt=attempt, answer="happened", result=word.kept, payload=word.payload,
                     facts=facts,
                 )
             )  # fmt: skip
@@ -119,14 +118,14 @@ def _succeeded(draft: Draft, node: Node, word: Outcome) -> None:
             error = draft.step(node, item).error
             draft.emit(
                 e.FallbackUsed(
-                    step=step, item=item, attempt=attempt, result=word.result, payload=word.payload, facts=facts,
+                    step=step, item=item, attempt=attempt, result=word.kept, payload=word.payload, facts=facts,
                     reason=str(error["message"]) if error else None, worker=word.worker,
                 )
             )  # fmt: skip
         case "step" | "fallback":
             draft.emit(
                 e.StepSucceeded(
-                    step=step, item=item, attempt=attempt, result=word.result, payload=word.payload, facts=facts,
+                    step=step, item=item, attempt=attempt, result=word.kept, payload=word.payload, facts=facts,
                     worker=word.worker, started_ago=word.started_ago, ended_ago=word.ended_ago,
                 )
             )  # fmt: skip

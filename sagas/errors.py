@@ -27,9 +27,7 @@ class Recoverable(Exception):
     `retry_after` is the least time until then, in seconds or as a timedelta; `happened` as in `Permanent`.
     """
 
-    def __init__(
-        self, message: str = "", *, retry_after: Seconds | None = None, happened: bool | None = False
-    ) -> None:
+    def __init__(self, message: str = "", *, retry_after: Seconds | None = None, happened: bool | None = False) -> None:
         super().__init__(message)
         self.retry_after_seconds = None if retry_after is None else in_seconds(retry_after)
         self.happened = happened

@@ -40,7 +40,7 @@ def evolve(state: State, recorded: Recorded) -> State:
     return replace(after, version=recorded.sequence, waits={**after.waits, opened.opened_by: opened})
 
 
-def _apply(state: State, recorded: Recorded) -> Change:  # noqa: PLR0911 - one exhaustive match
+def _apply(state: State, recorded: Recorded) -> Change:
     event = recorded.event
     match event:
         case e.SagaStarted():
@@ -213,7 +213,9 @@ def _answered(
         return _probe_negative(state, event, recorded, step)
     if isinstance(event, e.StepResolved) and event.outcome != "happened":
         return _resolved(state, event, step), None
-    value = value_of(event.result if not isinstance(event, e.ValueCorrected) else event.value, event.payload, recorded.sequence)
+    value = value_of(
+        event.result if not isinstance(event, e.ValueCorrected) else event.value, event.payload, recorded.sequence
+    )
     facts = {**state.facts, **event.facts}
     if event.step is None:
         return replace(state, input=value, facts=facts), None
@@ -311,7 +313,10 @@ def _undo_over(state: State, event: e.StepUndone | e.UndoFailed | e.LateOutcomeS
             return _with(_drop(state, event), event, replace(step, status="undone", maybe=False)), None
         case e.UndoFailed():
             after = _drop(state, event, "undo", "retry")
-            lost = {"workers_lost": step.workers_lost + (event.cause == "worker_lost"), "lost": step.lost + (event.cause == "lost")}
+            lost = {
+                "workers_lost": step.workers_lost + (event.cause == "worker_lost"),
+                "lost": step.lost + (event.cause == "lost"),
+            }
             step = replace(step, error=event.error, **lost)
             if event.again:
                 return _with(after, event, step), None

@@ -7,7 +7,7 @@ from sagas.compensation import turn_back
 from sagas.delays import next_delay, refusal_delay
 from sagas.draft import Draft
 from sagas.inputs import Outcome
-from sagas.manifest import Node, RetryPolicy, Role, UNDO_DELAYS_SECONDS
+from sagas.manifest import UNDO_DELAYS_SECONDS, Node, RetryPolicy, Role
 
 AT_ONCE = frozenset({"worker_lost", "lost", "drained"})
 PROBE_RETRY = RetryPolicy(delays=UNDO_DELAYS_SECONDS)
@@ -64,7 +64,8 @@ def step_unknown(draft: Draft, node: Node, word: Outcome) -> None:
     onward = draft.state.status == "active" or word.role == "probe"
     again = onward and _again(draft, cause, step.workers_lost, step.lost)
     retry_in = None
-    if onward and cause not in AT_ONCE and word.role != "fallback":
+    final = word.error is not None and not word.error.get("retryable", True)
+    if onward and cause not in AT_ONCE and word.role != "fallback" and not final:
         retry_in = _retry_in(draft, node, word)
     draft.emit(
         e.StepOutcomeUnknown(

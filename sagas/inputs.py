@@ -16,11 +16,15 @@ RefusalReason = Literal["no_handler", "no_resource", "drained", "held", "breaker
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A saga is wanted. `input` is normalised already (def_R22); `request_id` is the id of the call."""
+    """A saga is wanted. `input` is normalised already (def_R22); `request_id` is the id of the call.
+
+    `payload` is the hash under which a large input is kept.
+    """
 
     saga_id: str
     manifest: Manifest
     input: Json
+    payload: str | None = None
     key: str | None = None
     request_id: str = ""
     actor: str | None = None
@@ -31,13 +35,18 @@ class Start:
         """The causation id of the events that follow."""
         return self.request_id or f"start/{self.saga_id}"
 
+    @property
+    def kept(self) -> Json:
+        """The input as its event carries it: nothing, where it is kept as a payload."""
+        return None if self.payload is not None else self.input
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What a worker, or who took its command over, says of one attempt (rule O1).
 
     `started_ago` and `ended_ago` are seconds before it was sent; `retry_after` is the least delay that a handler asked
-    for. `closed` (undo, probe and fallback of a transaction step) says that the step's key was closed and that it had
+    for. `result` is known even where it is kept under the hash `payload`, for the facts in it. `closed` (undo, probe and fallback of a transaction step) says that the step's key was closed and that it had
     never happened; `happened` that the key held a result, which `result` is (rule T2). `signature` is the keyed hash of
     rule C8; empty until it is checked.
     """
@@ -66,6 +75,11 @@ class Outcome:
     def id(self) -> str:
         """`opened_by/attempt/kind`: a takeover's verdict and a zombie's answer are different words (rule A1)."""
         return f"{self.opened_by}/{self.attempt}/{self.kind}"
+
+    @property
+    def kept(self) -> Json:
+        """The result as its event carries it: nothing, where it is kept as a payload."""
+        return None if self.payload is not None else self.result
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ def _still_open(draft: Draft, node: Node, word: Outcome) -> None:
         return
     draft.emit(
         e.StepSucceeded(
-            step=node.name, item=word.item, attempt=word.attempt, result=word.result, payload=word.payload,
+            step=node.name, item=word.item, attempt=word.attempt, result=word.kept, payload=word.payload,
             facts=facts_of(draft.manifest, node.name, word.result), worker=word.worker,
             started_ago=word.started_ago, ended_ago=word.ended_ago, late=True,
         )
@@ -47,9 +47,7 @@ def _still_open(draft: Draft, node: Node, word: Outcome) -> None:
 def _ended_before(draft: Draft, node: Node, word: Outcome) -> None:
     status = draft.step(node, word.item).status
     on_desk = draft.state.wait_of(node.name, word.item, "operator") is not None
-    reopens = (
-        draft.state.status == "compensating" and node.undo is not None and not on_desk and status != "succeeded"
-    )
+    reopens = draft.state.status == "compensating" and node.undo is not None and not on_desk and status != "succeeded"
     draft.emit(_seen(word, reopens=reopens))
     if not reopens and status != "succeeded" and node.step_class != "no_undo":
         ask_operator(draft, node, word.item, "late_effect")
@@ -66,15 +64,13 @@ def _late_undo(draft: Draft, node: Node, word: Outcome) -> None:
         if draft.state.status == "failed":
             draft.emit(e.SagaReopened(step=node.name, item=word.item, cause="late_undo"))
         draft.emit(
-            e.StepUndone(
-                step=node.name, item=word.item, attempt=word.attempt, closed=word.closed, worker=word.worker
-            )
+            e.StepUndone(step=node.name, item=word.item, attempt=word.attempt, closed=word.closed, worker=word.worker)
         )
 
 
 def _seen(word: Outcome, *, reopens: bool = False) -> e.LateOutcomeSeen:
     return e.LateOutcomeSeen(
         step=word.step, item=word.item, attempt=word.attempt, outcome=word.kind, role=word.role,
-        cause=str(word.cause) if word.cause else None, result=word.result, payload=word.payload, reopens=reopens,
+        cause=str(word.cause) if word.cause else None, result=word.kept, payload=word.payload, reopens=reopens,
         worker=word.worker,
     )  # fmt: skip

@@ -53,7 +53,9 @@ class Retry:
         if not 0 <= jitter <= 1:
             raise ValueError(f"jitter={jitter}: a part of the delay, 0 to 1, is needed")
         if len(chosen) > RETRIES_MAX:
-            raise ValueError(f"{len(chosen)} retries: at most {RETRIES_MAX} are allowed; forever=True goes on after them")
+            raise ValueError(
+                f"{len(chosen)} retries: at most {RETRIES_MAX} are allowed; forever=True goes on after them"
+            )
         if forever and not chosen:
             raise ValueError("forever=True repeats the last delay: name at least one")
         self.policy = RetryPolicy(delays=chosen, jitter=jitter, forever=forever)

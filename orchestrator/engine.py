@@ -1,0 +1,223 @@
+"""The engine: the one way in (rule A1). Load the heads of a batch, decide, append in one commit, then publish.
+
+Whoever changes a saga calls `Engine.apply`: the API, the orchestrator's loop, a worker whose lease was judged by others.
+Any number of engines may run; the version guard of the append keeps them correct, and a loser decides again.
+"""
+
+import logging
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from orchestrator.commands import Values, Wanted, commands_for
+from orchestrator.payloads import Limits, shelve
+from orchestrator.publisher import Publisher
+from orchestrator.starting import Starting
+from orchestrator.waits import move_of
+from orchestrator.work import Work
+from sagas.decide import decide
+from sagas.inputs import Answer, Input, Outcome, Start
+from sagas.manifest import Manifest
+from sagas.numbers import DEFAULT_NUMBERS, Numbers
+from sagas.ports import Clock, Committed, CommitUnknown, Move, Store, StoreUnavailable
+from sagas.state import COMMAND_KINDS, State
+
+log = logging.getLogger("amends.engine")
+
+BACK_OFF_SECONDS = 0.005
+BACK_OFF_SECONDS_MAX = 0.25
+
+
+@dataclass(slots=True)
+class Applied:
+    """What became of a batch: an answer for each input, and what was committed."""
+
+    answers: list[Answer]
+    moves: list[Move] = field(default_factory=list)
+    committed_at: float = 0.0
+
+
+class Engine:
+    """Applies inputs to sagas. `numbers` and `limits` are settings; without a publisher nothing is sent."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        publisher: Publisher | None = None,
+        numbers: Numbers = DEFAULT_NUMBERS,
+        limits: Limits | None = None,
+    ) -> None:
+        self.store = store
+        self.numbers = numbers
+        self.values = Values()
+        self._clock = clock
+        self._publisher = publisher
+        self._limits = limits or Limits()
+        self._manifests: dict[str, Manifest] = {}
+        self._offset: float | None = None
+        self._starting = Starting(self)
+
+    async def apply(self, inputs: Sequence[Input]) -> list[Answer]:
+        """Decide the inputs, append what follows in one commit and send what it owes; an answer for each input.
+
+        Raises:
+            StoreUnavailable: nothing of it is known to have been done; the same inputs may be applied again.
+        """
+        applied = await self.append(inputs)
+        await self.publish(applied)
+        return applied.answers
+
+    async def append(self, inputs: Sequence[Input]) -> Applied:
+        """As `apply`, but nothing is sent yet: `publish` does that."""
+        words, payloads = shelve(inputs, self._limits)
+        if payloads:
+            await self.store.put_payloads(payloads)
+        work = Work(words)
+        lost_rounds = 0
+        while work.open():
+            before = len(work.open())
+            await self._round(work)
+            if work.open():
+                lost_rounds = 0 if len(work.open()) < before else lost_rounds + 1
+                longest = min(BACK_OFF_SECONDS_MAX, BACK_OFF_SECONDS * 2**lost_rounds)
+                await self._clock.sleep(random.uniform(0, longest))  # noqa: S311 - spreads losers, guards nothing
+        answers = [answer for answer in work.answers if answer is not None]
+        return Applied(answers, work.moves, self._clock.monotonic())
+
+    async def publish(self, applied: Applied) -> None:
+        """Send the commands that a commit owes. What cannot be sent now the sweep schedules anew (rule C1)."""
+        if self._publisher is None or not applied.moves:
+            return
+        self._publisher.forget((move.saga_id, wait) for move in applied.moves for wait in move.waits_gone)
+        wanted: list[Wanted] = []
+        final = {move.saga_id: move.state for move in applied.moves}
+        for move in applied.moves:
+            state = final[move.saga_id]
+            for row in move.waits_new:
+                wait = state.waits.get(row.opened_by)
+                if row.kind in COMMAND_KINDS and wait is not None and not row.unsent:
+                    wanted.append((self._manifests[state.fingerprint], state, wait))
+        if not wanted:
+            return
+        try:
+            commands = await commands_for(self.store, self.values, wanted)
+        except StoreUnavailable as loss:
+            log.warning("cannot load what %d commands need: %s", len(wanted), loss)
+            return
+        await self._publisher.publish(commands, applied.committed_at)
+
+    async def start_within(self, word: Start, connection: object) -> Answer:
+        """Start a saga inside the caller's transaction: it exists exactly if the caller's change does (rule A4)."""
+        words, payloads = shelve([word], self._limits)
+        if payloads:
+            await self.store.put_payloads(payloads)
+        start = words[0]
+        assert isinstance(start, Start)
+        return await self._starting.within(start, connection)
+
+    async def now(self) -> float:
+        """The database's clock, as the last commit told it (rule A11)."""
+        if self._offset is None:
+            self._offset = await self.store.now() - self._clock.monotonic()
+        return self._clock.monotonic() + self._offset
+
+    def learn(self, committed: Committed) -> None:
+        """Take the database's clock from an answer of it."""
+        self._offset = committed.now - self._clock.monotonic()
+
+    def know(self, manifest: Manifest) -> None:
+        """Remember a manifest."""
+        self._manifests[manifest.fingerprint] = manifest
+
+    async def manifests(self, states: Sequence[State]) -> dict[str, Manifest]:
+        """The manifests of these sagas; those that this process has not met yet come in one query."""
+        missing = sorted({state.fingerprint for state in states} - self._manifests.keys())
+        if missing:
+            self._manifests.update(await self.store.manifests(missing))
+        return self._manifests
+
+    async def _round(self, work: Work) -> None:
+        starts = [index for index in work.open() if isinstance(work.words[index], Start)]
+        others = [index for index in work.open() if not isinstance(work.words[index], Start)]
+        if starts:
+            await self._starting.round(work, starts)
+        if others:
+            await self._move(work, others)
+
+    async def _move(self, work: Work, indices: Sequence[int]) -> None:
+        by_saga: dict[str, list[int]] = {}
+        for index in sorted(indices, key=lambda index: work.words[index].__class__.__name__ == "Due"):
+            by_saga.setdefault(work.words[index].saga_id, []).append(index)  # rule A11: outcomes before due waits
+        heads = await self.store.heads(sorted(by_saga))
+        manifests = await self.manifests(list(heads.values()))
+        seen = await self._seen(work, indices, heads)
+        now = await self.now()
+        moves: list[Move] = []
+        for saga_id, mine in sorted(by_saga.items()):
+            head = heads.get(saga_id)
+            manifest = manifests.get(head.fingerprint) if head is not None else None
+            if head is None or manifest is None:
+                for index in mine:
+                    work.answer(index, Answer("not_found", saga_id, detail="there is no such saga"))
+            elif (move := self._decide(work, mine, manifest, head, seen, now)) is not None:
+                moves.append(move)
+        if moves:
+            await self._commit(work, by_saga, moves)
+
+    def _decide(
+        self, work: Work, mine: Sequence[int], manifest: Manifest, head: State, seen: set[tuple[str, str]], now: float
+    ) -> Move | None:
+        """Decide the inputs of one saga one after the other (rule A2); their answers wait for the commit."""
+        state, events, told = head, [], set[str]()
+        for index in mine:
+            word = work.words[index]
+            if (head.saga_id, word.id) in seen or word.id in told:
+                work.drafts[index] = Answer("nothing", head.saga_id, state.version, state.status, "known already")
+                continue
+            decision = decide(manifest, state, word, now, self.numbers)
+            told.add(word.id)
+            work.drafts[index] = decision.answer
+            state = decision.state
+            events += decision.recorded
+        if not events:
+            for index in mine:
+                work.answer(index, work.drafts[index])
+            return None
+        return move_of(manifest, head, state, tuple(events), self.numbers.lease_seconds)
+
+    async def _commit(self, work: Work, by_saga: dict[str, list[int]], moves: Sequence[Move]) -> None:
+        try:
+            committed = await self.store.append(moves)
+        except CommitUnknown as doubt:
+            log.warning("the answer of a commit is lost; looking for its %d sagas: %s", len(moves), doubt)
+            work.doubted = True
+            return
+        self.learn(committed)
+        for move in moves:
+            if move.saga_id in committed.moved:
+                for index in by_saga[move.saga_id]:
+                    work.answer(index, work.drafts[index])
+                self.keep(work, move)
+
+    def keep(self, work: Work, move: Move) -> None:
+        """Remember what was committed: the next steps need its results."""
+        work.moves.append(move)
+        for entry in move.events:
+            value = getattr(entry.event, "result", None) or getattr(entry.event, "input", None)
+            if value is not None:
+                self.values.keep(move.saga_id, entry.sequence, value)
+
+    async def _seen(self, work: Work, indices: Sequence[int], heads: dict[str, State]) -> set[tuple[str, str]]:
+        """Which words are in their saga's history already: looked up only for late ones, and after a lost answer."""
+        asked: list[tuple[str, str]] = []
+        for index in indices:
+            word = work.words[index]
+            head = heads.get(word.saga_id)
+            if head is None:
+                continue
+            wait = head.waits.get(word.opened_by) if isinstance(word, Outcome) else None
+            late = isinstance(word, Outcome) and (wait is None or wait.attempt != word.attempt)
+            if late or work.doubted:
+                asked.append((word.saga_id, word.id))
+        return await self.store.seen(asked) if asked else set()

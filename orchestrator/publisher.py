@@ -1,0 +1,121 @@
+"""The publisher: commands go into their streams once, after the commit that owes them (rules C1, C9).
+
+What is sent stays in memory until its wait is over or one second has passed; only what is still open then is confirmed,
+by one update. Most steps end sooner and cost no write at all.
+"""
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sagas.ports import (
+    Clock,
+    Command,
+    CommandSender,
+    Published,
+    Store,
+    StoreUnavailable,
+    TransportRefused,
+    TransportUnavailable,
+)
+
+log = logging.getLogger("amends.publisher")
+
+CONFIRM_SECONDS = 1.0
+SWEEP_SECONDS = 5.0
+SEND_SECONDS_MAX = SWEEP_SECONDS / 2
+Waiting = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    at: float
+    published: Published
+
+
+class Publisher:
+    """Sends commands and writes down which of them stand in a stream. One for each process that appends."""
+
+    def __init__(self, store: Store, sender: CommandSender, clock: Clock, lease_seconds: float) -> None:
+        self._store = store
+        self._sender = sender
+        self._clock = clock
+        self._lease_seconds = lease_seconds
+        self._unconfirmed: dict[Waiting, _Sent] = {}
+
+    def forget(self, over: Iterable[Waiting]) -> None:
+        """These waits are over: there is nothing to confirm any more."""
+        for key in over:
+            self._unconfirmed.pop(key, None)
+
+    async def publish(self, commands: Sequence[Command], committed_at: float) -> None:
+        """Send the commands of a commit that was made at `committed_at` (this process's monotonic clock).
+
+        Nothing is raised: what was not sent, or may not have been, the sweep finds (rule C1).
+        """
+        if not commands:
+            return
+        if self._clock.monotonic() - committed_at > SEND_SECONDS_MAX:
+            log.warning("%d commands are too old to be sent; the sweep schedules them anew", len(commands))
+            return
+        try:
+            entries = await self._sender.publish(commands)
+        except TransportRefused as refusal:
+            log.warning("the transport refuses commands: %s", refusal)
+            await self._mark(commands)
+            return
+        except TransportUnavailable as loss:
+            log.warning("nobody knows whether %d commands were sent: %s", len(commands), loss)
+            return
+        now = self._clock.monotonic()
+        for command, entry in zip(commands, entries, strict=True):
+            due_in = command.timeout + 2 * self._lease_seconds
+            sent = Published(command.saga_id, command.opened_by, entry, due_in)
+            self._unconfirmed[command.saga_id, command.opened_by] = _Sent(now, sent)
+
+    async def confirm(self) -> float:
+        """Confirm what was sent a second ago and is not known to be over; seconds until there may be more."""
+        now = self._clock.monotonic()
+        ripe = [entry for entry in self._unconfirmed.values() if now - entry.at >= CONFIRM_SECONDS]
+        if ripe:
+            await self._store.confirm([entry.published for entry in ripe])
+            self.forget((entry.published.saga_id, entry.published.opened_by) for entry in ripe)
+        oldest = next(iter(self._unconfirmed.values()), None)
+        return CONFIRM_SECONDS if oldest is None else max(0.05, oldest.at + CONFIRM_SECONDS - now)
+
+    async def run(self) -> None:
+        """Confirm for as long as the process lives."""
+        pause = CONFIRM_SECONDS
+        while True:
+            await self._clock.sleep(pause)
+            try:
+                pause = await self.confirm()
+            except StoreUnavailable as loss:
+                log.warning("cannot confirm what was sent: %s", loss)
+                pause = CONFIRM_SECONDS
+
+    async def _mark(self, commands: Sequence[Command]) -> None:
+        """A refusal proves that nothing arrived: the commands go out when there is room (rule C9)."""
+        try:
+            await self._store.mark_unsent([(command.saga_id, command.opened_by) for command in commands])
+        except StoreUnavailable as loss:
+            log.warning("cannot mark what was refused: %s", loss)
+
+
+class Background:
+    """Runs publishing beside an answer that must not wait for it, and lets it end before the process does."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Start and remember a task."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def finish(self) -> None:
+        """Wait for everything that was spawned."""
+        await asyncio.gather(*self._tasks)

@@ -1,0 +1,43 @@
+"""Rows of `waits` from the waits of a fold: with the queue, and with when each is to be looked at (rule A10)."""
+
+from math import inf
+
+from orchestrator.commands import role_of, timeout_of
+from sagas.events import Recorded
+from sagas.manifest import Manifest
+from sagas.ports import Move, WaitRow
+from sagas.state import COMMAND_KINDS, State, Wait
+
+
+def row_of(manifest: Manifest, saga_id: str, wait: Wait, lease_seconds: float) -> WaitRow:
+    """The row of a wait. A command is checked after its timeout and two leases (rule L5); an operator has no date."""
+    queue = priority = None
+    due_at = inf if wait.due_at is None else wait.due_at
+    if wait.kind in COMMAND_KINDS:
+        node = manifest.by_name[wait.step or ""]
+        queue, priority = node.queue, node.priority
+        due_at = wait.since + timeout_of(node, role_of(wait)) + 2 * lease_seconds
+    return WaitRow(
+        saga_id=saga_id,
+        opened_by=wait.opened_by,
+        kind=wait.kind,
+        step=wait.step,
+        item=wait.item,
+        attempt=wait.attempt,
+        queue=queue,
+        priority=priority,
+        due_at=due_at,
+        since=wait.since,
+    )
+
+
+def move_of(
+    manifest: Manifest, before: State, after: State, events: tuple[Recorded, ...], lease_seconds: float
+) -> Move:
+    """The move from one head to the next, with the waits that it takes away and those that it brings."""
+    gone = tuple(sorted(before.waits.keys() - after.waits.keys()))
+    new = tuple(
+        row_of(manifest, after.saga_id, after.waits[opened_by], lease_seconds)
+        for opened_by in sorted(after.waits.keys() - before.waits.keys())
+    )
+    return Move(after.saga_id, before.version, after, events, gone, new)
