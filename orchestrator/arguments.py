@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sagas.events import Json
-from sagas.facts import look_up
+from sagas.facts import length_of, look_up
 from sagas.forward import item_count
 from sagas.manifest import Handler, Manifest, Node, Parameter
 from sagas.state import State, StepState, Value
@@ -66,7 +66,7 @@ def compose(plan: Plan, load: Load) -> Json:
     argument: Json = look_up(found if plan.many else found[0], list(plan.fields))
     if plan.index is None:
         return argument
-    return argument[plan.index] if isinstance(argument, list) and plan.index < len(argument) else None
+    return argument[plan.index] if plan.index < length_of(argument) else None
 
 
 def _value(value: Value, load: Load) -> Json:

@@ -1,6 +1,6 @@
 """The engine: the one way in (rule A1). Load the heads of a batch, decide, append in one commit, then publish.
 
-Whoever changes a saga calls `Engine.apply`: the API, the orchestrator's loop, a worker whose lease was judged by others.
+Whoever changes a saga calls `Engine.apply`: the API, the orchestrator's loop, a worker whose lease others have judged.
 Any number of engines may run; the version guard of the append keeps them correct, and a loser decides again.
 """
 
@@ -16,6 +16,7 @@ from orchestrator.starting import Starting
 from orchestrator.waits import move_of
 from orchestrator.work import Work
 from sagas.decide import decide
+from sagas.events import Recorded
 from sagas.inputs import Answer, Input, Outcome, Start
 from sagas.manifest import Manifest
 from sagas.numbers import DEFAULT_NUMBERS, Numbers
@@ -33,7 +34,7 @@ class Applied:
     """What became of a batch: an answer for each input, and what was committed."""
 
     answers: list[Answer]
-    moves: list[Move] = field(default_factory=list)
+    moves: list[Move] = field(default_factory=list[Move])
     committed_at: float = 0.0
 
 
@@ -169,7 +170,8 @@ class Engine:
         self, work: Work, mine: Sequence[int], manifest: Manifest, head: State, seen: set[tuple[str, str]], now: float
     ) -> Move | None:
         """Decide the inputs of one saga one after the other (rule A2); their answers wait for the commit."""
-        state, events, told = head, [], set[str]()
+        state, told = head, set[str]()
+        events: list[Recorded] = []
         for index in mine:
             word = work.words[index]
             if (head.saga_id, word.id) in seen or word.id in told:

@@ -102,8 +102,8 @@ class Starting:
 
     async def _look_up(self, work: Work, words: dict[int, Start]) -> None:
         """Answer starts that met their key or their id: known with the same input, else a conflict."""
-        keys = {(word.manifest.name, word.key) for word in words.values() if word.key is not None}
-        by_key = await self._host.store.by_key([(name, key) for name, key in keys if key is not None])
+        keys = sorted({(word.manifest.name, word.key) for word in words.values() if word.key is not None})
+        by_key = await self._host.store.by_key(keys)
         by_id = await self._host.store.heads([word.saga_id for word in words.values()])
         for index, word in words.items():
             head = by_key.get((word.manifest.name, word.key or "")) or by_id.get(word.saga_id)

@@ -31,7 +31,9 @@ def unwind(draft: Draft) -> None:
     seen: set[Settled] = set()
     for node in reversed(draft.manifest.nodes):
         ready = settled.issuperset(draft.manifest.descendants[node.name])
-        found = {_settle(draft, node, item, ready) for item in items_of(draft.manifest, draft.state, node)}
+        found: set[Settled] = {
+            _settle(draft, node, item, ready) for item in items_of(draft.manifest, draft.state, node)
+        }
         seen |= found
         if found <= {"settled"}:
             settled.add(node.name)

@@ -1,4 +1,4 @@
-"""How long to wait before the next attempt: pure functions of the policy and of what was used of it [req. H1, H8, X35]."""
+"""How long to wait before the next attempt: pure functions of the policy and of what was used of it [req. H1, H8]."""
 
 from zlib import crc32
 

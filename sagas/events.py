@@ -4,10 +4,8 @@ The set is closed (protocol.md, "Closed sets"). Each event has `step`, `item` an
 that happened to a step; an event of the whole saga leaves them `None`, `None` and 0. Durations are seconds.
 """
 
-import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from sagas.manifest import Role
@@ -38,7 +36,7 @@ class SagaStarted(Event):
     key: str | None = None
     input: Json = None
     payload: str | None = None
-    facts: Mapping[str, bool | int] = dataclasses.field(default_factory=dict)
+    facts: Mapping[str, bool | int] = field(default_factory=dict[str, bool | int])
     deadline: float | None = None
 
 
@@ -105,7 +103,7 @@ class StepSucceeded(Event):
 
     result: Json = None
     payload: str | None = None
-    facts: Mapping[str, bool | int] = dataclasses.field(default_factory=dict)
+    facts: Mapping[str, bool | int] = field(default_factory=dict[str, bool | int])
     worker: str | None = None
     started_ago: float = 0.0
     ended_ago: float = 0.0
@@ -170,7 +168,7 @@ class FallbackUsed(Event):
 
     result: Json = None
     payload: str | None = None
-    facts: Mapping[str, bool | int] = dataclasses.field(default_factory=dict)
+    facts: Mapping[str, bool | int] = field(default_factory=dict[str, bool | int])
     reason: str | None = None
     worker: str | None = None
 
@@ -189,7 +187,7 @@ class ProbeAnswered(Event):
     answer: Literal["happened", "did_not_happen", "cannot_tell"]
     result: Json = None
     payload: str | None = None
-    facts: Mapping[str, bool | int] = dataclasses.field(default_factory=dict)
+    facts: Mapping[str, bool | int] = field(default_factory=dict[str, bool | int])
     why: str | None = None
     retry_in: float | None = None
 
@@ -316,7 +314,7 @@ class ValueCorrected(Event):
     reason: str
     value: Json = None
     payload: str | None = None
-    facts: Mapping[str, bool | int] = dataclasses.field(default_factory=dict)
+    facts: Mapping[str, bool | int] = field(default_factory=dict[str, bool | int])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -327,7 +325,7 @@ class StepResolved(Event):
     reason: str
     result: Json = None
     payload: str | None = None
-    facts: Mapping[str, bool | int] = dataclasses.field(default_factory=dict)
+    facts: Mapping[str, bool | int] = field(default_factory=dict[str, bool | int])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -386,32 +384,3 @@ class Recorded:
     causation: str
     actor: str | None = None
     trace: str | None = None
-
-
-@cache
-def _defaults(kind: type[Event]) -> tuple[tuple[str, Json], ...]:
-    found: list[tuple[str, Json]] = []
-    for entry in dataclasses.fields(kind):
-        default = {} if entry.default_factory is dict else entry.default
-        found.append((entry.name, default))
-    return tuple(found)
-
-
-def encode(event: Event) -> dict[str, Json]:
-    """The event's data as JSON-able values. What equals its default is left out, but for `step`."""
-    data: dict[str, Json] = {}
-    for name, default in _defaults(type(event)):
-        value = getattr(event, name)
-        if value is not default and value != default:
-            data[name] = value
-    return data
-
-
-def decode(kind: str, data: Mapping[str, Json]) -> Event:
-    """The event of type `kind` that `encode` wrote.
-
-    Raises:
-        KeyError: no event type has this name.
-        TypeError: the data does not fit the type; an upcaster is missing.
-    """
-    return EVENT_TYPES[kind](**data)

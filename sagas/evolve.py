@@ -13,6 +13,7 @@ from sagas.manifest import Role
 from sagas.state import Key, State, StepState, StepStatus, Wait, WaitKind, value_of
 
 Change = tuple[State, Wait | None]
+WITHDRAWN = frozenset({"retry", "timer", "signal", "breaker", "deadline"})
 
 
 class IllegalEvent(Exception):
@@ -166,9 +167,7 @@ def _turned_back(state: State, event: e.SagaTurnedBack) -> State:
     for key, step in state.steps.items():
         if step.status == "retrying":
             steps[key] = replace(step, status="unknown" if step.maybe else "failed")
-    kept = {
-        seq: wait for seq, wait in state.waits.items() if wait.kind not in ("retry", "timer", "signal", "breaker", "deadline")
-    }  # fmt: skip
+    kept = {seq: wait for seq, wait in state.waits.items() if wait.kind not in WITHDRAWN}
     return replace(
         state,
         status="compensating",
@@ -313,11 +312,12 @@ def _undo_over(state: State, event: e.StepUndone | e.UndoFailed | e.LateOutcomeS
             return _with(_drop(state, event), event, replace(step, status="undone", maybe=False)), None
         case e.UndoFailed():
             after = _drop(state, event, "undo", "retry")
-            lost = {
-                "workers_lost": step.workers_lost + (event.cause == "worker_lost"),
-                "lost": step.lost + (event.cause == "lost"),
-            }
-            step = replace(step, error=event.error, **lost)
+            step = replace(
+                step,
+                error=event.error,
+                workers_lost=step.workers_lost + (event.cause == "worker_lost"),
+                lost=step.lost + (event.cause == "lost"),
+            )
             if event.again:
                 return _with(after, event, step), None
             if event.retry_in is None:

@@ -12,8 +12,15 @@ from sagas.manifest import Manifest
 def look_up(value: Json, fields: list[str]) -> Json:
     """The value behind `.field.field`; what is missing is null (def_R27)."""
     for name in fields:
-        value = value.get(name) if isinstance(value, Mapping) else None
+        record: Mapping[str, Json] = value if isinstance(value, Mapping) else {}
+        value = record.get(name)
     return value
+
+
+def length_of(value: Json) -> int:
+    """How many elements a list has; anything else has none."""
+    elements: list[Json] = value if isinstance(value, list) else []
+    return len(elements)
 
 
 def facts_of(manifest: Manifest, source: str, value: Json) -> dict[str, bool | int]:
@@ -25,7 +32,7 @@ def facts_of(manifest: Manifest, source: str, value: Json) -> dict[str, bool | i
             continue
         met = look_up(value, fields)
         if kind == "each":
-            found[f"each:{path}"] = len(met) if isinstance(met, list) else 0
+            found[f"each:{path}"] = length_of(met)
         else:
             found[f"when:{path}"] = met if isinstance(met, bool) else met is not None
     return found

@@ -1,4 +1,4 @@
-"""What follows when an attempt did not succeed: again, the fallback, back, or an operator (rules O2, O6, L2, L5, L6, B3)."""
+"""What follows when an attempt did not succeed: again, fallback, back, or an operator (rules O2, O6, L2, L5, B3)."""
 
 from typing import assert_never
 
@@ -159,7 +159,7 @@ def _fall_back(draft: Draft, node: Node, item: int | None) -> None:
 
 
 def _again(draft: Draft, cause: str, workers_lost: int, lost: int) -> bool:
-    """Whether another attempt follows at once: what was lost is not the handler's fault, within bounds (rules L2, L5)."""
+    """Whether another attempt follows at once: a loss is not the handler's fault, within bounds (rules L2, L5)."""
     if cause == "worker_lost":
         return workers_lost + 1 < draft.numbers.poison
     if cause == "lost":

@@ -78,7 +78,7 @@ def _advance_items(draft: Draft, node: Node) -> bool:
 def too_many_items(draft: Draft) -> Node | None:
     """The node whose list is longer than any may be, if its turn has come."""
     for node in draft.manifest.nodes:
-        if node.each is not None and draft.step(node, None).status == "pending":
-            if item_count(draft.manifest, draft.state, node) > ITEMS_MAX:
-                return node
+        waits = node.each is not None and draft.step(node, None).status == "pending"
+        if waits and item_count(draft.manifest, draft.state, node) > ITEMS_MAX:
+            return node
     return None

@@ -46,9 +46,10 @@ class Outcome:
     """What a worker, or who took its command over, says of one attempt (rule O1).
 
     `started_ago` and `ended_ago` are seconds before it was sent; `retry_after` is the least delay that a handler asked
-    for. `result` is known even where it is kept under the hash `payload`, for the facts in it. `closed` (undo, probe and fallback of a transaction step) says that the step's key was closed and that it had
-    never happened; `happened` that the key held a result, which `result` is (rule T2). `signature` is the keyed hash of
-    rule C8; empty until it is checked.
+    for. `result` is known even where it is kept under the hash `payload`, for the facts in it. `closed` (undo, probe
+    and fallback of a transaction step) says that the step's key was closed and that it had never happened; `happened`
+    that the key held a result, which `result` is (rule T2). `signature` is the keyed hash of rule C8; empty until it is
+    checked.
     """
 
     saga_id: str

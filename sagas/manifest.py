@@ -106,7 +106,7 @@ class Node:
     queue: str = "default"
     priority: Priority = "normal"
     gives: str = "None"
-    result_schema: Mapping[str, Any] = field(default_factory=dict)
+    result_schema: Mapping[str, Any] = field(default_factory=dict[str, Any])
     timeout: float | None = None
     on_timeout: Literal["compensate", "continue"] | None = None
     length: float | None = None
@@ -208,15 +208,12 @@ def _node(data: dict[str, Any]) -> Node:
             data[role] = _handler(data[role])
     if data["breaker"] is not None:
         data["breaker"] = BreakerPolicy(**data["breaker"])
-    return Node(**{**data, "after": tuple(data["after"])})
+    data["after"] = tuple(data["after"])
+    return Node(**data)
 
 
 def _handler(data: dict[str, Any]) -> Handler:
-    retry = data["retry"]
-    return Handler(
-        **{
-            **data,
-            "parameters": tuple(Parameter(**entry) for entry in data["parameters"]),
-            "retry": RetryPolicy(**{**retry, "delays": tuple(retry["delays"])}),
-        }
-    )
+    retry: dict[str, Any] = data["retry"]
+    data["parameters"] = tuple(Parameter(**entry) for entry in data["parameters"])
+    data["retry"] = RetryPolicy(tuple(retry["delays"]), retry["jitter"], retry["forever"])
+    return Handler(**data)

@@ -1,7 +1,7 @@
 """The three ports through which all I/O goes: store, transport and clock.
 
-`eventstore` and `consumers` hold the adapters, `amends.wiring` puts them in. Each method of the store says what survives
-a crash once it has returned.
+`eventstore` and `consumers` hold the adapters, `amends.wiring` puts them in. Each method of the store says what
+survives a crash once it has returned.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ class TransportRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class WaitRow:
-    """A row of `waits`. `due_at` and `since` are instants; `published_at`, `entry_id` and `unsent` tell of its command."""
+    """A row of `waits`. `due_at` and `since` are instants; `published_at`, `entry_id`, `unsent` tell of its command."""
 
     saga_id: str
     opened_by: int
@@ -241,9 +241,9 @@ class Command:
     queue: str
     priority: Priority
     timeout: float
-    arguments: Mapping[str, Json] = field(default_factory=dict)
-    payloads: Mapping[str, str] = field(default_factory=dict)
-    given: Mapping[str, Json] = field(default_factory=dict)
+    arguments: Mapping[str, Json] = field(default_factory=dict[str, Json])
+    payloads: Mapping[str, str] = field(default_factory=dict[str, str])
+    given: Mapping[str, Json] = field(default_factory=dict[str, Json])
     turning_back: bool = False
     cause: str | None = None
     epoch: int = 0

@@ -20,7 +20,8 @@ StepStatus = Literal[
     "undo_failed",
 ]  # fmt: skip
 WaitKind = Literal[
-    "step", "undo", "probe", "fallback", "retry", "timer", "signal", "breaker", "child", "deadline", "notify", "operator"
+    "step", "undo", "probe", "fallback", "retry", "timer", "signal", "breaker", "child", "deadline", "notify",
+    "operator",
 ]  # fmt: skip
 Key = tuple[str, int | None]
 """A step, and the index of its item under `each`."""
@@ -104,9 +105,9 @@ class State:
     started_at: float = 0.0
     ended_at: float | None = None
     input: Value = Value()
-    facts: Mapping[str, bool | int] = field(default_factory=dict)
-    steps: Mapping[Key, StepState] = field(default_factory=dict)
-    waits: Mapping[int, Wait] = field(default_factory=dict)
+    facts: Mapping[str, bool | int] = field(default_factory=dict[str, bool | int])
+    steps: Mapping[Key, StepState] = field(default_factory=dict[Key, StepState])
+    waits: Mapping[int, Wait] = field(default_factory=dict[int, Wait])
     held: bool = False
     held_at: float = 0.0
     closed: bool = False
