@@ -4,6 +4,7 @@ Facts are taken when a value comes in and kept in its event, so that the head ne
 """
 
 from collections.abc import Mapping
+from typing import cast
 
 from sagas.events import Json
 from sagas.manifest import Manifest
@@ -12,15 +13,13 @@ from sagas.manifest import Manifest
 def look_up(value: Json, fields: list[str]) -> Json:
     """The value behind `.field.field`; what is missing is null (def_R27)."""
     for name in fields:
-        record: Mapping[str, Json] = value if isinstance(value, Mapping) else {}
-        value = record.get(name)
+        value = cast("Mapping[str, Json]", value).get(name) if isinstance(value, Mapping) else None
     return value
 
 
 def length_of(value: Json) -> int:
     """How many elements a list has; anything else has none."""
-    elements: list[Json] = value if isinstance(value, list) else []
-    return len(elements)
+    return len(cast("list[Json]", value)) if isinstance(value, list) else 0
 
 
 def facts_of(manifest: Manifest, source: str, value: Json) -> dict[str, bool | int]:

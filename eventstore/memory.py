@@ -1,0 +1,236 @@
+"""The store in memory: the same promises as PostgreSQL's as far as one process goes, for tests on virtual time."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import orjson
+
+from eventstore.rows import frees_key
+from sagas.events import Json, Recorded
+from sagas.manifest import Manifest
+from sagas.ports import (
+    Claim,
+    Committed,
+    CommitUnknown,
+    Move,
+    OutboxRow,
+    Published,
+    SagaFilter,
+    SagaRow,
+    WaitRow,
+)
+from sagas.state import COMMAND_KINDS, State, Value
+
+Waiting = tuple[str, int]
+
+
+class MemoryStore:
+    """Keeps everything in dictionaries. `now` is the clock of this database, in seconds since 1970."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._heads: dict[str, State] = {}
+        self._events: dict[str, list[Recorded]] = {}
+        self._waits: dict[Waiting, WaitRow] = {}
+        self._keys: dict[tuple[str, str], str] = {}
+        self._payloads: dict[str, bytes] = {}
+        self._manifests: dict[str, Manifest] = {}
+        self._times: dict[str, tuple[float, float]] = {}
+        self._lose: list[bool] = []
+        self.outbox: list[tuple[str, OutboxRow]] = []
+
+    def lose_next_commit(self, *, happened: bool) -> None:
+        """Let the answer of the next append or start be lost; `happened` is what is true of it."""
+        self._lose.append(happened)
+
+    async def now(self) -> float:
+        """The database's clock."""
+        return self._now()
+
+    async def heads(self, saga_ids: Sequence[str]) -> dict[str, State]:
+        """The heads of these sagas."""
+        return {saga_id: self._heads[saga_id] for saga_id in saga_ids if saga_id in self._heads}
+
+    async def by_key(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], State]:
+        """The sagas that hold these keys."""
+        return {key: self._heads[self._keys[key]] for key in keys if key in self._keys}
+
+    async def seen(self, causes: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Which causation ids have events already."""
+        return {
+            (saga_id, cause)
+            for saga_id, cause in causes
+            if any(entry.causation == cause for entry in self._events.get(saga_id, ()))
+        }
+
+    async def append(self, moves: Sequence[Move]) -> Committed:
+        """Append to sagas whose version is the expected one."""
+        return self._commit([m for m in moves if m.expected_version == self._version(m.saga_id) > 0])
+
+    async def start(self, moves: Sequence[Move], connection: object | None = None) -> Committed:
+        """Insert new sagas whose id and key are free. A `connection` makes no difference here."""
+        free: list[Move] = []
+        taken: set[tuple[str, str]] = set()
+        for move in moves:
+            key = (move.state.definition, move.state.key or "")
+            if self._version(move.saga_id) or key in taken or (move.state.key is not None and key in self._keys):
+                continue
+            if move.state.key is not None and not frees_key(move.state):
+                taken.add(key)
+            free.append(move)
+        return self._commit(free)
+
+    async def put_payloads(self, payloads: Mapping[str, bytes]) -> None:
+        """Keep large values under their hash."""
+        self._payloads.update(payloads)
+
+    async def values(self, wanted: Sequence[tuple[str, Value]]) -> list[Json]:
+        """The values behind references."""
+        return [self._value(saga_id, value) for saga_id, value in wanted]
+
+    async def due(self, limit: int) -> list[WaitRow]:
+        """Waits whose time has come, oldest first."""
+        now = self._now()
+        found = [row for row in self._waits.values() if self._fires(row) and row.due_at <= now]
+        return sorted(found, key=lambda row: (row.due_at, row.saga_id, row.opened_by))[:limit]
+
+    async def next_due(self) -> float | None:
+        """The earliest `due_at` of what `due` may give."""
+        return min((row.due_at for row in self._waits.values() if self._fires(row)), default=None)
+
+    async def unpublished(self, age_seconds: float, limit: int) -> list[WaitRow]:
+        """Commands that nobody confirmed for so long."""
+        oldest = self._now() - age_seconds
+        found = [
+            row
+            for row in self._waits.values()
+            if row.kind in COMMAND_KINDS
+            and row.published_at is None
+            and not row.unsent
+            and row.since <= oldest
+            and not self._heads[row.saga_id].held
+        ]
+        return sorted(found, key=lambda row: (row.since, row.saga_id, row.opened_by))[:limit]
+
+    async def take_unsent(self, limit: int) -> list[WaitRow]:
+        """Take marks away."""
+        marked = sorted((row.since, key) for key, row in self._waits.items() if row.unsent)[:limit]
+        for _, key in marked:
+            self._waits[key] = replace(self._waits[key], unsent=False, since=self._now())
+        return [self._waits[key] for _, key in marked]
+
+    async def mark_unsent(self, waits: Sequence[Waiting]) -> None:
+        """Mark commands that were not sent."""
+        for key in waits:
+            if key in self._waits:
+                self._waits[key] = replace(self._waits[key], unsent=True)
+
+    async def confirm(self, sent: Sequence[Published]) -> None:
+        """Write down which commands are in their stream."""
+        for entry in sent:
+            key = (entry.saga_id, entry.opened_by)
+            if key in self._waits:
+                now = self._now()
+                self._waits[key] = replace(
+                    self._waits[key], published_at=now, entry_id=entry.entry_id, due_at=now + entry.due_in
+                )
+
+    async def postpone(self, waits: Sequence[tuple[str, int, float]]) -> None:
+        """Move checks."""
+        for saga_id, opened_by, seconds in waits:
+            if (row := self._waits.get((saga_id, opened_by))) is not None:
+                self._waits[saga_id, opened_by] = replace(row, due_at=self._now() + seconds)
+
+    async def recheck_published(self) -> int:
+        """Make every open published wait due."""
+        found = [key for key, row in self._waits.items() if row.published_at is not None]
+        now = self._now()
+        for place, key in enumerate(sorted(found, key=lambda key: self._waits[key].since)):
+            row = self._waits[key]
+            self._waits[key] = replace(row, due_at=min(row.due_at, now + place / 500))
+        return len(found)
+
+    async def claims(self, waits: Sequence[Waiting]) -> dict[Waiting, Claim]:
+        """What is known of these commands."""
+        found = {key: self._waits[key] for key in waits if key in self._waits}
+        return {key: Claim(row.attempt, self._heads[key[0]].held, row.claimed_by) for key, row in found.items()}
+
+    async def history(self, saga_id: str, after: int = 0, limit: int = 1000) -> list[Recorded]:
+        """Events behind a sequence number."""
+        return self._events.get(saga_id, [])[after : after + limit]
+
+    async def waits(self, saga_id: str) -> list[WaitRow]:
+        """The open waits of one saga."""
+        return [row for key, row in sorted(self._waits.items()) if key[0] == saga_id]
+
+    async def sagas(self, wanted: SagaFilter) -> list[SagaRow]:
+        """A page of sagas, newest first."""
+        rows = [
+            SagaRow(state, *self._times[saga_id], cursor=saga_id)
+            for saga_id, state in sorted(self._heads.items(), reverse=True)
+            if self._matches(state, wanted)
+        ]
+        return rows[: wanted.limit]
+
+    async def put_manifest(self, manifest: Manifest) -> None:
+        """Keep a manifest; the last one put is the newest of its name."""
+        self._manifests.pop(manifest.fingerprint, None)
+        self._manifests[manifest.fingerprint] = manifest
+
+    async def manifests(self, fingerprints: Sequence[str] | None = None) -> dict[str, Manifest]:
+        """Manifests by fingerprint, or the newest of each definition."""
+        if fingerprints is not None:
+            return {mark: self._manifests[mark] for mark in fingerprints if mark in self._manifests}
+        newest = {manifest.name: manifest for manifest in self._manifests.values()}
+        return {manifest.fingerprint: manifest for manifest in newest.values()}
+
+    def _version(self, saga_id: str) -> int:
+        head = self._heads.get(saga_id)
+        return head.version if head is not None else 0
+
+    def _commit(self, moves: Sequence[Move]) -> Committed:
+        happened = self._lose.pop(0) if self._lose else None
+        if happened is not False:
+            for move in moves:
+                self._apply(move)
+        if happened is not None:
+            raise CommitUnknown("the answer was lost on purpose")
+        return Committed(frozenset(move.saga_id for move in moves), self._now())
+
+    def _apply(self, move: Move) -> None:
+        now = self._now()
+        state = State.from_json(move.state.to_json())
+        self._heads[move.saga_id] = state
+        self._events.setdefault(move.saga_id, []).extend(move.events)
+        for opened_by in move.waits_gone:
+            self._waits.pop((move.saga_id, opened_by), None)
+        for row in move.waits_new:
+            self._waits[move.saga_id, row.opened_by] = row
+        self._times[move.saga_id] = (self._times.get(move.saga_id, (now, now))[0], now)
+        self.outbox += [(move.saga_id, row) for row in move.outbox]
+        key = (state.definition, state.key or "")
+        if state.key is not None and move.expected_version == 0:
+            self._keys[key] = move.saga_id
+        if frees_key(state) and self._keys.get(key) == move.saga_id:
+            del self._keys[key]
+
+    def _value(self, saga_id: str, value: Value) -> Json:
+        if value.payload is not None:
+            return orjson.loads(self._payloads[value.payload])
+        if value.event is None:
+            return value.inline
+        event = self._events[saga_id][value.event - 1].event
+        return getattr(event, "input", None) if value.event == 1 else getattr(event, "result", None)
+
+    def _fires(self, row: WaitRow) -> bool:
+        return not row.unsent and row.kind not in ("notify", "operator")
+
+    def _matches(self, state: State, wanted: SagaFilter) -> bool:
+        waiting = {row.kind for key, row in self._waits.items() if key[0] == state.saga_id}
+        return (
+            wanted.definition in (None, state.definition)
+            and wanted.status in (None, state.status)
+            and wanted.key in (None, state.key)
+            and (wanted.waiting is None or wanted.waiting in waiting)
+            and (wanted.after is None or state.saga_id < wanted.after)
+        )

@@ -1,0 +1,140 @@
+"""The orchestrator's loop: take what has arrived, apply it, send what it owes, acknowledge (design section 5).
+
+No linger: while one commit runs the next batch gathers by itself. Any number of these may run.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from orchestrator.commands import Wanted, commands_for
+from orchestrator.engine import Applied, Engine
+from orchestrator.publisher import Publisher
+from orchestrator.timers import LOOK_SECONDS_MAX, Timers
+from sagas.inputs import Input
+from sagas.ports import (
+    Clock,
+    CommandSender,
+    OutcomeDelivery,
+    Store,
+    StoreUnavailable,
+    TransportRefused,
+    TransportUnavailable,
+    WaitRow,
+)
+from sagas.state import COMMAND_KINDS
+
+log = logging.getLogger("amends.orchestrator")
+
+BATCH = 500
+LOOK_SECONDS_MIN = 0.005
+RETRY_SECONDS = 0.25
+
+
+class Orchestrator:
+    """One orchestrator process: outcomes and due waits in, events and commands out."""
+
+    def __init__(
+        self,
+        store: Store,
+        sender: CommandSender,
+        clock: Clock,
+        engine: Engine,
+        publisher: Publisher,
+        batch: int = BATCH,
+    ) -> None:
+        self._store = store
+        self._sender = sender
+        self._clock = clock
+        self._engine = engine
+        self._publisher = publisher
+        self._batch = batch
+        self._timers = Timers(store, sender, clock, engine.numbers.lease_seconds, batch)
+        self._look_at = 0.0
+        self._stopping = False
+
+    async def run(self) -> None:
+        """Work until `stop`. What fails for a while is tried again; nothing is acknowledged before its commit."""
+        confirming = asyncio.create_task(self._publisher.run())
+        try:
+            while not self._stopping:
+                try:
+                    await self.turn()
+                except (StoreUnavailable, TransportUnavailable, TransportRefused) as loss:
+                    log.warning("waiting for the servers: %s", loss)
+                    await self._clock.sleep(RETRY_SECONDS)
+        finally:
+            confirming.cancel()
+            await asyncio.wait([confirming])
+
+    def stop(self) -> None:
+        """End after the batch that is under way."""
+        self._stopping = True
+
+    async def turn(self) -> None:
+        """One turn of the loop: wait for outcomes until something is due, apply both, acknowledge."""
+        block = min(max(self._look_at - self._clock.monotonic(), 0.0), LOOK_SECONDS_MAX)
+        deliveries = await self._sender.outcomes(self._batch, block)
+        drained = len(deliveries) < self._batch
+        words: list[Input] = [delivery.word for delivery in deliveries]
+        look = not deliveries or self._clock.monotonic() >= self._look_at
+        if look:
+            await self._send_marked()
+            words += await self._timers.due(drained=drained)
+        if words:
+            await self._apply(words)
+        await self._acknowledge(deliveries)
+        if look:
+            await self._plan(busy=bool(words))
+
+    async def _apply(self, words: Sequence[Input]) -> None:
+        applied = await self._engine.append(words)
+        self._timers.committed()
+        await self._engine.publish(applied)
+        for word, answer in zip(words, applied.answers, strict=True):
+            if answer.code == "not_found" or (answer.detail or "").startswith("divergence"):
+                log.error("divergence: %s of saga %s: %s", type(word).__name__, word.saga_id, answer.detail)
+        await self._look_sooner(applied)
+
+    async def _look_sooner(self, applied: Applied) -> None:
+        """What was opened just now may be due before the next look."""
+        offset = self._clock.monotonic() - await self._engine.now()
+        for move in applied.moves:
+            for row in move.waits_new:
+                if row.kind not in COMMAND_KINDS and row.kind != "operator":
+                    self._look_at = min(self._look_at, row.due_at + offset)
+
+    async def _acknowledge(self, deliveries: Sequence[OutcomeDelivery]) -> None:
+        if deliveries:
+            await self._sender.acknowledge([delivery.entry for delivery in deliveries])
+
+    async def _plan(self, *, busy: bool) -> None:
+        """When to look for due waits again: at the next that is known of, at the latest after two seconds."""
+        now = self._clock.monotonic()
+        longest = LOOK_SECONDS_MAX / 2
+        if busy:
+            self._look_at = min(self._look_at, now + longest) if self._look_at > now else now + LOOK_SECONDS_MIN
+            return
+        next_due = await self._store.next_due()
+        wait = longest if next_due is None else next_due - await self._engine.now()
+        self._look_at = now + min(max(wait, LOOK_SECONDS_MIN), longest)
+
+    async def _send_marked(self) -> None:
+        """Send commands that are known not to have been sent: of joined starts, and refused ones (rule C9)."""
+        rows = await self._store.take_unsent(self._batch)
+        if rows:
+            taken_at = self._clock.monotonic()
+            await self._publisher.publish(
+                await commands_for(self._store, self._engine.values, await self._wanted(rows)), taken_at
+            )
+
+    async def _wanted(self, rows: Sequence[WaitRow]) -> list[Wanted]:
+        heads = await self._store.heads(sorted({row.saga_id for row in rows}))
+        manifests = await self._engine.manifests(list(heads.values()))
+        found: list[Wanted] = []
+        for row in rows:
+            head = heads.get(row.saga_id)
+            wait = head.waits.get(row.opened_by) if head is not None else None
+            if head is not None and wait is not None:
+                found.append((manifests[head.fingerprint], head, wait))
+        return found
