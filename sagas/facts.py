@@ -3,7 +3,7 @@
 Facts are taken when a value comes in and kept in its event, so that the head never holds values that paths read.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 from sagas.events import Json
@@ -19,7 +19,7 @@ def look_up(value: Json, fields: list[str]) -> Json:
 
 def length_of(value: Json) -> int:
     """How many elements a list has; anything else has none."""
-    return len(cast("list[Json]", value)) if isinstance(value, list) else 0
+    return len(cast("Sequence[Json]", value)) if isinstance(value, list) else 0
 
 
 def facts_of(manifest: Manifest, source: str, value: Json) -> dict[str, bool | int]:

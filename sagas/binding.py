@@ -1,0 +1,98 @@
+"""Handlers as workers hold them: arguments are validated on the way in, results on the way out."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails, PydanticSerializationError
+
+from sagas.annotations import NOTHING, Form, given_of
+from sagas.answers import CannotTell, DidNotHappen, Given, Happened
+from sagas.declared import Declared, DeclaredHandler
+from sagas.errors import ArgumentError, ResultError
+from sagas.events import Json
+from sagas.manifest import Parameter, Role
+
+ProbeAnswer = tuple[Literal["happened", "did_not_happen", "cannot_tell"], Json, str | None]
+FROM_COMMAND = frozenset({"item", "result", "node", "input"})
+
+
+class BoundHandler:
+    """One function of a saga, ready to be called by a worker.
+
+    `parameters` says what each takes; `resources` the types that the worker must make, by parameter name.
+    """
+
+    def __init__(self, node: Declared, role: Role, handler: DeclaredHandler) -> None:
+        self.step = node.name
+        self.role: Role = role
+        self.function: Callable[..., Any] = handler.signature.function
+        self.is_async = handler.signature.is_async
+        self.parameters: tuple[Parameter, ...] = handler.parameters
+        self.transactional = handler.transactional
+        self.resources: Mapping[str, type] = dict(handler.resources)
+        forms = handler.signature.parameters
+        self._given = {entry.name: forms[entry.name] for entry in handler.parameters if entry.given}
+        self._adapters: dict[str, TypeAdapter[Any]] = {
+            entry.name: TypeAdapter(given_of(forms[entry.name])[0])
+            for entry in handler.parameters
+            if entry.source in FROM_COMMAND
+        }
+        returns: Form = node.gives if role in ("probe", "undo") else handler.signature.returns
+        self._result: TypeAdapter[Any] = TypeAdapter(NOTHING if returns is None else returns)
+
+    def arguments(self, values: Mapping[str, Json], given: Mapping[str, Json]) -> dict[str, Any]:
+        """The arguments that come with a command, each validated against its annotation.
+
+        Raises:
+            ArgumentError: one does not fit; it names the step, the parameter and the field. Nothing has run.
+        """
+        found: dict[str, Any] = {}
+        for name, adapter in self._adapters.items():
+            try:
+                value = adapter.validate_python(values.get(name))
+            except ValidationError as unfit:
+                field, message = first_error(unfit.errors(include_url=False, include_input=False))
+                raise ArgumentError(self.step, name, field, message) from None
+            found[name] = _with_given(value, given.get(name)) if name in self._given else value
+        return found
+
+    def dump(self, result: object) -> Json:
+        """The result as JSON.
+
+        Raises:
+            ResultError: it is not what the handler declares.
+        """
+        try:
+            checked = self._result.validate_python(result)
+            return self._result.dump_python(checked, mode="json")
+        except ValidationError as unfit:
+            field, message = first_error(unfit.errors(include_url=False, include_input=False))
+            raise ResultError(self.step, self.function.__name__, field, message) from None
+        except PydanticSerializationError as unfit:
+            raise ResultError(self.step, self.function.__name__, "", str(unfit)) from None
+
+    def dump_probe(self, answer: object) -> ProbeAnswer:
+        """A probe's answer, its result as JSON, and why it cannot tell.
+
+        Raises:
+            ResultError: it is no answer of a probe.
+        """
+        if isinstance(answer, Happened):
+            return "happened", self.dump(answer.result), None
+        if isinstance(answer, DidNotHappen):
+            return "did_not_happen", None, None
+        if isinstance(answer, CannotTell):
+            return "cannot_tell", None, answer.why or None
+        raise ResultError(self.step, self.function.__name__, "", "Happened, DidNotHappen or CannotTell is needed")
+
+
+def first_error(errors: list[ErrorDetails]) -> tuple[str, str]:
+    """The field and the message of the first of pydantic's errors."""
+    return ".".join(str(part) for part in errors[0]["loc"]), errors[0]["msg"]
+
+
+def _with_given(value: Any, how: Json) -> Any:
+    if isinstance(how, list):
+        return [Given(one, said["fallback"], said["reason"]) for one, said in zip(value, how, strict=True)]
+    return Given(value, bool(how and how["fallback"]), how["reason"] if how else None)

@@ -1,0 +1,111 @@
+"""The nodes of a saga as users hold them: what `after` may name, and the decorators that a step offers."""
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, overload
+
+from sagas.answers import CannotTell, DidNotHappen, Happened
+from sagas.declared import Declared
+from sagas.durations import Seconds
+from sagas.retry import Retry
+
+if TYPE_CHECKING:
+    from sagas.definition import Saga
+
+M = TypeVar("M")
+O = TypeVar("O")  # noqa: E741 - the output
+R = TypeVar("R")
+P = ParamSpec("P")
+Q = ParamSpec("Q")
+
+
+class Node:
+    """Whatever `after` may name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        """The node by its name."""
+        return f"<{type(self).__name__.lower()} {self.name}>"
+
+
+class Signal(Node, Generic[M]):
+    """A wait for something that somebody sends."""
+
+
+class Child(Node, Generic[O]):
+    """Another saga that this one starts and waits for."""
+
+
+class Step(Node, Generic[P, R]):
+    """A declared step. It is called like the function that it wraps, so a handler is tested as a plain function."""
+
+    def __init__(self, saga: "Saga[Any, Any]", declared: Declared, function: Callable[P, Any]) -> None:
+        super().__init__(declared.name)
+        self._saga = saga
+        self._declared = declared
+        self._function = function
+        functools.update_wrapper(self, function)
+        if sys.version_info >= (3, 12) and inspect.iscoroutinefunction(function):
+            inspect.markcoroutinefunction(self)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+        """Call the function itself."""
+        return self._function(*args, **kwargs)  # type: ignore[no-any-return] # whatever the function gives
+
+    @overload
+    def undo(self, handler: Callable[Q, Coroutine[Any, Any, None]], /) -> Callable[Q, Coroutine[Any, Any, None]]: ...
+    @overload
+    def undo(self, handler: Callable[Q, None], /) -> Callable[Q, None]: ...
+    @overload
+    def undo(self, /, *, timeout: Seconds = ..., retry: Retry = ...) -> "UndoDecorator": ...
+    def undo(
+        self,
+        handler: Callable[..., Any] | None = None,
+        /,
+        *,
+        timeout: Seconds | None = None,
+        retry: Retry | None = None,
+    ) -> Callable[..., Any]:
+        """Declare what undoes the step (def_R10, rule B3). `timeout` is in seconds."""
+
+        def declare(function: Callable[..., Any]) -> Callable[..., Any]:
+            self._saga.add_handler(self._declared, "undo", function, timeout, retry)
+            return function
+
+        return declare if handler is None else declare(handler)
+
+    def probe(
+        self, handler: Callable[Q, Coroutine[Any, Any, Happened[R] | DidNotHappen | CannotTell]], /
+    ) -> Callable[Q, Coroutine[Any, Any, Happened[R] | DidNotHappen | CannotTell]]:
+        """Declare who can say whether the step happened (rule O3)."""
+        self._saga.add_handler(self._declared, "probe", handler, None, None)
+        return handler
+
+    def fallback(self, handler: Callable[Q, Coroutine[Any, Any, R]], /) -> Callable[Q, Coroutine[Any, Any, R]]:
+        """Declare what runs when the step failed for good; its result stands for the step's (def_R18)."""
+        self._saga.add_handler(self._declared, "fallback", handler, None, None)
+        return handler
+
+
+class UndoDecorator(Protocol):
+    """What `undo(timeout=…, retry=…)` gives."""
+
+    @overload
+    def __call__(
+        self, handler: Callable[Q, Coroutine[Any, Any, None]], /
+    ) -> Callable[Q, Coroutine[Any, Any, None]]: ...
+    @overload
+    def __call__(self, handler: Callable[Q, None], /) -> Callable[Q, None]: ...
+
+
+class Decorator(Protocol):
+    """What `Saga.step` gives."""
+
+    @overload
+    def __call__(self, handler: Callable[P, Coroutine[Any, Any, R]], /) -> Step[P, R]: ...
+    @overload
+    def __call__(self, handler: Callable[P, R], /) -> Step[P, R]: ...

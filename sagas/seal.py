@@ -1,0 +1,284 @@
+"""Sealing: the graph of a saga is checked as a whole and becomes a manifest with its handlers (def_R4)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from sagas.annotations import NOTHING, accepts, type_name
+from sagas.binding import BoundHandler
+from sagas.declared import Declared, DeclaredHandler
+from sagas.durations import readable
+from sagas.errors import DefinitionError, InputError
+from sagas.events import Json
+from sagas.manifest import (
+    STEP_DELAYS_SECONDS,
+    STEP_TIMEOUT_SECONDS,
+    UNDO_DELAYS_SECONDS,
+    Handler,
+    Manifest,
+    Node,
+    RetryPolicy,
+    Role,
+    StepClass,
+)
+from sagas.returns import decides, schema_of
+
+if TYPE_CHECKING:
+    from sagas.definition import Saga
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What holds where a saga says nothing: seconds of a timeout, delays in seconds, and the jitter's part."""
+
+    timeout_seconds: float = STEP_TIMEOUT_SECONDS
+    delays: tuple[float, ...] = STEP_DELAYS_SECONDS
+    undo_delays: tuple[float, ...] = UNDO_DELAYS_SECONDS
+    jitter: float = 0.0
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """A finished saga: its manifest, its handlers by step and role, and the saga itself."""
+
+    manifest: Manifest
+    handlers: Mapping[tuple[str, Role], BoundHandler]
+    saga: "Saga[Any, Any]"
+
+    def normalise(self, value: object) -> Json:
+        """The input as it is stored: validated, with defaults, by field names (def_R22).
+
+        Raises:
+            InputError: it does not fit; each field is named.
+        """
+        adapter = TypeAdapter[Any](self.saga.graph.input)
+        try:
+            found = adapter.validate_python(value, by_alias=True, by_name=True)
+        except ValidationError as unfit:
+            errors = [(".".join(map(str, one["loc"])), one["msg"]) for one in unfit.errors(include_url=False)]
+            raise InputError(self.manifest.name, errors) from None
+        return adapter.dump_python(found, mode="json", by_alias=False)
+
+    def load_result(self, value: Json) -> Any:
+        """The saga's result as the type that it promises."""
+        return TypeAdapter[Any](self.saga.result if self.saga.result is not None else NOTHING).validate_python(value)
+
+
+def seal(saga: "Saga[Any, Any]", defaults: Defaults) -> Sealed:
+    """Check the graph and compile it.
+
+    Raises:
+        DefinitionError: it does not hold together.
+    """
+    nodes = saga.graph.nodes
+    if not nodes:
+        raise DefinitionError(f"saga '{saga.name}' has no step\n  remedy: declare one with @{saga.name}.step(\"...\")")
+    pivot = _check_pivot(saga)
+    behind = _behind(nodes, pivot)
+    compiled = tuple(_node(node, _class_of(node, behind), defaults) for node in nodes.values())
+    for node in nodes.values():
+        _check_undo(node)
+    manifest = Manifest(
+        name=saga.name,
+        nodes=compiled,
+        input=type_name(saga.graph.input),
+        input_schema=saga.input_schema,
+        result=type_name(saga.result),
+        result_from=_result_from(saga),
+        deadline=saga.deadline,
+        resources=tuple(sorted({name for node in compiled for name in _resources(node)})),
+        paths=_paths(nodes),
+    )
+    handlers: dict[tuple[str, Role], BoundHandler] = {
+        (node.name, role): BoundHandler(node, role, handler)
+        for node in nodes.values()
+        for role, handler in node.handlers.items()
+    }
+    return Sealed(manifest, handlers, saga)
+
+
+def _ancestors(nodes: Mapping[str, Declared]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for node in nodes.values():
+        found[node.name] = set(node.after).union(*(found[name] for name in node.after))
+    return found
+
+
+def _is_pivot(node: Declared) -> bool:
+    """A child that has a pivot is itself one (def_R9)."""
+    return node.pivot or (node.child is not None and any(map(_is_pivot, node.child.graph.nodes.values())))
+
+
+def _check_pivot(saga: "Saga[Any, Any]") -> Declared | None:
+    nodes = saga.graph.nodes
+    pivots = [node for node in nodes.values() if _is_pivot(node)]
+    if not pivots:
+        return None
+    if len(pivots) > 1:
+        names = " and ".join(f"'{node.name}'" for node in pivots)
+        raise DefinitionError(f"saga '{saga.name}' has more than one pivot: {names}; at most one is possible")
+    pivot = pivots[0]
+    if "undo" in pivot.handlers:
+        raise DefinitionError(
+            f"step '{pivot.name}' is the pivot and has an undo, but from there nothing is undone\n"
+            "  remedy: remove the undo, or the pivot"
+        )
+    ancestors = _ancestors(nodes)
+    for node in nodes.values():
+        if node is pivot or node.name in ancestors[pivot.name]:
+            continue
+        if pivot.name not in ancestors[node.name]:
+            raise DefinitionError(
+                f"'{node.name}' is neither before nor behind the pivot '{pivot.name}': it could fail when the way "
+                f"back is closed\n"
+                f"  remedy: add after=[{node.name}] to '{pivot.name}', or after=[{pivot.name}] to '{node.name}'"
+            )
+        if "undo" in node.handlers:
+            raise DefinitionError(
+                f"step '{node.name}' has an undo but comes behind the pivot '{pivot.name}', from where nothing is "
+                "undone\n  remedy: remove the undo, or move the step before the pivot"
+            )
+        if node.on_timeout == "compensate":
+            raise DefinitionError(
+                f"wait '{node.name}' turns back when nobody answers, but comes behind the pivot '{pivot.name}'\n"
+                '  remedy: say on_timeout="continue", or move the wait before the pivot'
+            )
+    return pivot
+
+
+def _behind(nodes: Mapping[str, Declared], pivot: Declared | None) -> set[str]:
+    if pivot is None:
+        return set()
+    return {name for name, needs in _ancestors(nodes).items() if pivot.name in needs}
+
+
+def _class_of(node: Declared, behind: set[str]) -> StepClass:
+    if _is_pivot(node):
+        return "pivot"
+    match node.kind:
+        case "signal":
+            return "signal"
+        case "sleep" | "sleep_until":
+            return "sleep"
+        case "child":
+            return "child"
+        case "step":
+            if node.name in behind:
+                return "retriable"
+            return "compensatable" if "undo" in node.handlers else "no_undo"
+
+
+def _check_undo(node: Declared) -> None:
+    """An undo must take what nobody knows, unless somebody always knows (def_R25)."""
+    undo, step, probe = (node.handlers.get(role) for role in ("undo", "step", "probe"))
+    if undo is None or step is None or "result" not in undo.signature.parameters:
+        return
+    known = step.transactional or (probe is not None and decides(probe.signature))
+    annotation = undo.signature.parameters["result"]
+    if not known and not accepts(annotation, None):
+        name = type_name(annotation)
+        raise DefinitionError(
+            f"{undo.signature.place}: parameter 'result' of undo '{node.name}' is {name}, but nobody may know whether "
+            f"'{node.name}' happened: its outcome can be unknown after a timeout\n"
+            f"  remedy: take `result: {name} | None` and treat None as 'perhaps', or give the step a probe, or do the "
+            "work in a Transaction"
+        )
+
+
+def _result_from(saga: "Saga[Any, Any]") -> str | None:
+    if saga.result is None:
+        return None
+    givers = [node.name for node in saga.graph.nodes.values() if not node.silent and node.seen == saga.result]
+    if len(givers) != 1:
+        raise DefinitionError(
+            f"saga '{saga.name}' promises result={type_name(saga.result)}; steps that give it: "
+            f"{', '.join(givers) or 'none'}; exactly one is needed"
+        )
+    return givers[0]
+
+
+def _paths(nodes: Mapping[str, Declared]) -> tuple[tuple[str, Any], ...]:
+    found: dict[tuple[str, Any], None] = {}
+    for node in nodes.values():
+        for path in (node.when, node.unless):
+            if path is not None:
+                found[path, "when"] = None
+        if node.each is not None:
+            found[node.each, "each"] = None
+    return tuple(sorted(found))
+
+
+def _resources(node: Node) -> set[str]:
+    handlers = (node.handler, node.undo, node.probe, node.fallback)
+    return {name for handler in handlers if handler is not None for name in handler.resources}
+
+
+def _node(node: Declared, step_class: StepClass, defaults: Defaults) -> Node:
+    probe = node.handlers.get("probe")
+    return Node(
+        name=node.name,
+        kind=node.kind,
+        step_class=step_class,
+        after=tuple(sorted(node.after)),
+        handler=_handler(node, "step", defaults),
+        undo=_handler(node, "undo", defaults),
+        probe=_handler(node, "probe", defaults),
+        probe_decides=probe is not None and decides(probe.signature),
+        fallback=_handler(node, "fallback", defaults),
+        when=node.when,
+        unless=node.unless,
+        each=node.each,
+        concurrency=node.concurrency,
+        item_failure=node.item_failure,
+        schedule_timeout=node.schedule_timeout,
+        heartbeat_timeout=node.heartbeat_timeout,
+        breaker=node.breaker.policy if node.breaker is not None else None,
+        queue=node.queue,
+        priority=node.priority,
+        gives=type_name(node.seen),
+        result_schema={} if node.silent else schema_of(node.gives, f"what '{node.name}' gives"),
+        timeout=node.timeout,
+        on_timeout=node.on_timeout,
+        length=node.length,
+        moment=node.moment,
+        child=node.child.name if node.child is not None else None,
+        child_input=node.child_input,
+    )
+
+
+def _handler(node: Declared, role: Role, defaults: Defaults) -> Handler | None:
+    handler: DeclaredHandler | None = node.handlers.get(role)
+    if handler is None:
+        return None
+    delays = defaults.undo_delays if role == "undo" else defaults.delays
+    timeout = handler.timeout
+    if timeout is None:
+        step = node.handlers["step"]
+        timeout = step.timeout if step.timeout is not None and role != "step" else defaults.timeout_seconds
+    if handler.transactional:
+        timeout = min(timeout, 10.0)
+    return Handler(
+        function=handler.signature.name,
+        parameters=handler.parameters,
+        transactional=handler.transactional,
+        timeout=timeout,
+        retry=handler.retry if handler.retry is not None else RetryPolicy(delays, defaults.jitter),
+    )
+
+
+def unsupported(manifest: Manifest) -> list[str]:
+    """What of a saga this version cannot run yet, each by name; a start of such a saga is refused."""
+    found: list[str] = []
+    for node in manifest.nodes:
+        if node.kind != "step":
+            found.append(f"{'wait' if node.kind == 'signal' else node.kind.replace('_', ' ')} '{node.name}'")
+        if node.breaker is not None:
+            found.append(f"breaker '{node.breaker.name}' of step '{node.name}'")
+        if node.probe is not None:
+            found.append(f"probe of step '{node.name}'")
+        for what, length in (("schedule", node.schedule_timeout), ("heartbeat", node.heartbeat_timeout)):
+            if length is not None:
+                found.append(f"{what}_timeout={readable(length)} of step '{node.name}'")
+    return found
