@@ -79,7 +79,8 @@ class BoundHandler:
             ResultError: it is no answer of a probe.
         """
         if isinstance(answer, Happened):
-            return "happened", self.dump(answer.result), None
+            result: object = getattr(answer, "result")  # noqa: B009 - its type parameter is not known here
+            return "happened", self.dump(result), None
         if isinstance(answer, DidNotHappen):
             return "did_not_happen", None, None
         if isinstance(answer, CannotTell):
@@ -93,6 +94,8 @@ def first_error(errors: list[ErrorDetails]) -> tuple[str, str]:
 
 
 def _with_given(value: Any, how: Json) -> Any:
-    if isinstance(how, list):
-        return [Given(one, said["fallback"], said["reason"]) for one, said in zip(value, how, strict=True)]
-    return Given(value, bool(how and how["fallback"]), how["reason"] if how else None)
+    """`how` is what the engine says of a result: whether it is a fallback's and why; a list of these under `each`."""
+    if value is not None and type(how) is list:
+        return [_with_given(one, said) for one, said in zip(value, how, strict=True)]
+    fallback, reason = (how["fallback"], how["reason"]) if how else (False, None)
+    return Given[Any](value, fallback, reason)

@@ -45,7 +45,8 @@ def warnings(manifest: Manifest) -> list[str]:
     waits = sum((node.timeout if node.kind == "signal" else node.length) or 0.0 for node in manifest.nodes)
     if manifest.deadline is not None and waits >= manifest.deadline:
         found.append(
-            f"saga '{manifest.name}': its waits add up to {readable(waits)}, its deadline is {readable(manifest.deadline)}"
+            f"saga '{manifest.name}': its waits add up to {readable(waits)}, "
+            f"its deadline is {readable(manifest.deadline)}"
         )
     for node in manifest.nodes:
         if node.kind != "step":
@@ -65,12 +66,7 @@ def _line(row: tuple[str, ...], widths: list[int]) -> str:
 
 def _row(manifest: Manifest, node: Node) -> tuple[str, str, str, str, str]:
     class_name = CLASS_NAMES.get(node.step_class, node.step_class)
-    return node.name, class_name, ", ".join(_direct(manifest, node)) or "start", node.gives, _fate(manifest, node)
-
-
-def _direct(manifest: Manifest, node: Node) -> list[str]:
-    """What the node comes after, without what another of these comes after already."""
-    return [name for name in node.after if not any(name in manifest.ancestors[other] for other in node.after)]
+    return node.name, class_name, ", ".join(node.after) or "start", node.gives, _fate(manifest, node)
 
 
 def _fate(manifest: Manifest, node: Node) -> str:

@@ -88,7 +88,7 @@ def seal(saga: "Saga[Any, Any]", defaults: Defaults) -> Sealed:
         result=type_name(saga.result),
         result_from=_result_from(saga),
         deadline=saga.deadline,
-        resources=tuple(sorted({name for node in compiled for name in _resources(node)})),
+        resources=_resources(saga, compiled),
         paths=_paths(nodes),
     )
     handlers: dict[tuple[str, Role], BoundHandler] = {
@@ -210,9 +210,12 @@ def _paths(nodes: Mapping[str, Declared]) -> tuple[tuple[str, Any], ...]:
     return tuple(sorted(found))
 
 
-def _resources(node: Node) -> set[str]:
-    handlers = (node.handler, node.undo, node.probe, node.fallback)
-    return {name for handler in handlers if handler is not None for name in handler.resources}
+def _resources(saga: "Saga[Any, Any]", nodes: tuple[Node, ...]) -> tuple[str, ...]:
+    """What handlers take of the saga's resources, in the order in which it names them."""
+    handlers = [handler for node in nodes for handler in (node.handler, node.undo, node.probe, node.fallback)]
+    used = {name for handler in handlers if handler is not None for name in handler.resources}
+    named = [kind.__qualname__ for kind in saga.graph.resources if kind.__qualname__ in used]
+    return tuple(named + sorted(used.difference(named)))
 
 
 def _node(node: Declared, step_class: StepClass, defaults: Defaults) -> Node:

@@ -1,0 +1,82 @@
+"""Amends: a process ends well, or is undone in order.
+
+Everything that users import. Importing this loads no driver; a name is loaded when it is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from amends.application import App, Route
+    from amends.backend import Backend, KeyConflict, UnknownDefinition
+    from amends.problems import Problem
+    from sagas.answers import CannotTell, DidNotHappen, Given, Happened
+    from sagas.breaker import Breaker
+    from sagas.context import Context, Transaction
+    from sagas.definition import Saga
+    from sagas.durations import days, hours
+    from sagas.errors import DefinitionError, InputError, Permanent, Recoverable
+    from sagas.resources import resource
+    from sagas.retry import Retry
+
+_HOMES = {
+    "App": "amends.application",
+    "Backend": "amends.backend",
+    "Breaker": "sagas.breaker",
+    "CannotTell": "sagas.answers",
+    "Context": "sagas.context",
+    "DefinitionError": "sagas.errors",
+    "DidNotHappen": "sagas.answers",
+    "Given": "sagas.answers",
+    "Happened": "sagas.answers",
+    "InputError": "sagas.errors",
+    "KeyConflict": "amends.backend",
+    "Permanent": "sagas.errors",
+    "Problem": "amends.problems",
+    "Recoverable": "sagas.errors",
+    "Retry": "sagas.retry",
+    "Route": "amends.application",
+    "Saga": "sagas.definition",
+    "Transaction": "sagas.context",
+    "UnknownDefinition": "amends.backend",
+    "days": "sagas.durations",
+    "hours": "sagas.durations",
+    "resource": "sagas.resources",
+}
+
+__all__ = [
+    "App",
+    "Backend",
+    "Breaker",
+    "CannotTell",
+    "Context",
+    "DefinitionError",
+    "DidNotHappen",
+    "Given",
+    "Happened",
+    "InputError",
+    "KeyConflict",
+    "Permanent",
+    "Problem",
+    "Recoverable",
+    "Retry",
+    "Route",
+    "Saga",
+    "Transaction",
+    "UnknownDefinition",
+    "days",
+    "hours",
+    "resource",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'amends' has no attribute '{name}'")
+    found = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
