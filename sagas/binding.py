@@ -1,7 +1,7 @@
 """Handlers as workers hold them: arguments are validated on the way in, results on the way out."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails, PydanticSerializationError
@@ -79,8 +79,7 @@ class BoundHandler:
             ResultError: it is no answer of a probe.
         """
         if isinstance(answer, Happened):
-            result: object = getattr(answer, "result")  # noqa: B009 - its type parameter is not known here
-            return "happened", self.dump(result), None
+            return "happened", self.dump(cast("Any", answer).result), None
         if isinstance(answer, DidNotHappen):
             return "did_not_happen", None, None
         if isinstance(answer, CannotTell):
@@ -95,7 +94,8 @@ def first_error(errors: list[ErrorDetails]) -> tuple[str, str]:
 
 def _with_given(value: Any, how: Json) -> Any:
     """`how` is what the engine says of a result: whether it is a fallback's and why; a list of these under `each`."""
-    if value is not None and type(how) is list:
-        return [_with_given(one, said) for one, said in zip(value, how, strict=True)]
+    elements: list[Any] | None = getattr(value, "copy", list)() if value.__class__ is list else None
+    if elements is not None:
+        return [_with_given(one, said) for one, said in zip(elements, how, strict=True)]
     fallback, reason = (how["fallback"], how["reason"]) if how else (False, None)
     return Given[Any](value, fallback, reason)

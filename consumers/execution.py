@@ -1,0 +1,244 @@
+"""One execution of one handler: arguments in, an outcome out. Nothing that a handler does escapes as an exception."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import orjson
+
+from consumers.classify import Verdict, classify, failure, make_failure
+from consumers.faults import Fault, Faults
+from sagas.binding import BoundHandler
+from sagas.context import Context, Reporter
+from sagas.errors import ArgumentError, Permanent
+from sagas.events import Json
+from sagas.inputs import Outcome
+from sagas.manifest import Role
+from sagas.ports import Command
+
+RESULT_BYTES_MAX = 1024 * 1024
+RunInThread = Callable[[Callable[..., Any], Mapping[str, Any]], Awaitable[Any]]
+Call = Callable[..., Awaitable[Json]]
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What became of a transaction step's call: its result, and what its key said (rules T1, T2)."""
+
+    result: Json = None
+    closed: bool = False
+    happened: bool = False
+
+
+class Transactions(Protocol):
+    """Runs transaction steps exactly once, and closes their keys."""
+
+    async def run(self, command: Command, call: Call) -> Effect:
+        """Run `call(transaction)` under the key of the command, in one transaction.
+
+        Raises:
+            CommitUnknown: the answer of the commit is lost. Anything else: it was rolled back.
+        """
+        ...
+
+    async def close_key(self, command: Command) -> Effect:
+        """Make sure that the step can never commit any more, or find its result (rule T2)."""
+        ...
+
+    async def undo(self, command: Command, call: Call) -> Effect:
+        """Close the step's key and run `call(transaction, result)` in the same transaction, if it had happened."""
+        ...
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What executions of a worker share: resources by type, where transactions run, threads, and injected faults."""
+
+    resources: Mapping[type, object] = field(default_factory=dict[type, object])
+    transactions: Transactions | None = None
+    run_in_thread: RunInThread | None = None
+    faults: Faults = field(default_factory=dict[tuple[str, str, Role], Fault])
+    worker: str | None = None
+    reporter: Reporter | None = None
+
+
+async def execute(command: Command, bound: BoundHandler | None, here: Surroundings, transactional: bool) -> Outcome:
+    """Run the command's handler; without one (a transaction step's built-in probe) only its key is asked.
+
+    `transactional` says whether the *step* is a transaction step, whose undo, probe and fallback close its key.
+
+    Raises:
+        asyncio.CancelledError: the caller cancelled it; nobody knows what happened.
+    """
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    try:
+        async with asyncio.timeout(command.timeout):
+            outcome = await _run(command, bound, here, transactional)
+    except TimeoutError:
+        outcome = _timed_out(command, bound)
+    except ArgumentError as unfit:
+        outcome = _failed(command, unfit)
+    except Exception as error:  # noqa: BLE001 - whatever a handler raises becomes its outcome
+        outcome = _failed(command, error, rolled_back=bound is not None and bound.transactional)
+    return replace(outcome, started_ago=loop.time() - began, worker=here.worker)
+
+
+async def _run(command: Command, bound: BoundHandler | None, here: Surroundings, transactional: bool) -> Outcome:
+    transactions = here.transactions
+    if bound is None:
+        return _of_effect(command, await _needed(transactions, command).close_key(command))
+    arguments = bound.arguments(command.arguments, command.given)
+    arguments |= {name: here.resources[kind] for name, kind in bound.resources.items()}
+    for parameter in bound.parameters:
+        if parameter.source == "context":
+            arguments[parameter.name] = _context(command, here.reporter)
+    fault = here.faults.get((command.definition, command.step, command.role))
+
+    async def call(transaction: object = None, result: Json = None) -> Json:
+        for parameter in bound.parameters:
+            if parameter.source == "transaction":
+                arguments[parameter.name] = transaction
+            elif parameter.source == "result" and transaction is not None and transactional:
+                arguments.update(bound.arguments({**command.arguments, parameter.name: result}, command.given))
+        await _harm(fault, before=True)
+        value = await _invoke(bound, arguments, here)
+        await _harm(fault, before=False)
+        if bound.role == "probe":
+            return value
+        return _checked(command, bound.dump(value))
+
+    if bound.role == "probe":
+        return _of_probe(command, bound, await call())
+    if command.role == "undo" and transactional and bound.transactional:
+        return _of_effect(command, await _needed(transactions, command).undo(command, call))
+    if command.role in ("undo", "fallback") and transactional:
+        effect = await _needed(transactions, command).close_key(command)
+        if effect.happened and command.role == "fallback":
+            return _of_effect(command, effect)
+        if effect.closed and command.role == "undo":
+            return _of_effect(command, effect)
+    if bound.transactional:
+        return _of_effect(command, await _needed(transactions, command).run(command, call))
+    return _succeeded(command, await call())
+
+
+async def _invoke(bound: BoundHandler, arguments: Mapping[str, Any], here: Surroundings) -> Any:
+    if bound.is_async:
+        return await bound.function(**arguments)
+    if here.run_in_thread is None:
+        return bound.function(**arguments)
+    return await here.run_in_thread(bound.function, arguments)
+
+
+async def _harm(fault: Fault | None, *, before: bool) -> None:
+    """Do what an injected fault says; a *maybe* comes after the handler has done its work."""
+    if fault is None:
+        return
+    if fault.kind == "maybe" and not before:
+        raise ConnectionResetError("injected fault: the answer was lost")
+    if fault.kind == "fail" and before:
+        raise Permanent("injected fault")
+    if fault.kind == "hang" and before:
+        await asyncio.get_running_loop().create_future()
+    if fault.kind == "sleep" and before:
+        await asyncio.sleep(fault.seconds)
+
+
+def _checked(command: Command, value: Json) -> Json:
+    """The result, if it is not too large to be kept."""
+    size = len(orjson.dumps(value))
+    if size > RESULT_BYTES_MAX:
+        raise _TooLargeError(f"the result has {size:,} bytes; {RESULT_BYTES_MAX:,} are allowed: "
+                             "keep it elsewhere and return its id")  # fmt: skip
+    return value
+
+
+class _TooLargeError(Permanent):
+    """A result that cannot be kept; the handler has run, so nobody may say that nothing happened."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, happened=None)
+
+
+def _context(command: Command, reporter: Reporter | None) -> Context:
+    return Context(
+        saga_id=command.saga_id,
+        step=command.step,
+        attempt=command.attempt,
+        idempotency_key=command.idempotency_key,
+        step_key=command.step_key,
+        item=command.item,
+        cause=command.cause,
+        turning_back=command.turning_back,
+        reporter=reporter,
+    )
+
+
+def outcome_of(command: Command) -> Outcome:
+    """An outcome about this command that says nothing yet but success."""
+    return Outcome(
+        saga_id=command.saga_id,
+        opened_by=command.opened_by,
+        attempt=command.attempt,
+        step=command.step,
+        item=command.item,
+        role=command.role,
+        kind="succeeded",
+        trace=command.trace,
+    )
+
+
+def _succeeded(command: Command, result: Json) -> Outcome:
+    return replace(outcome_of(command), result=result)
+
+
+def _of_effect(command: Command, effect: Effect) -> Outcome:
+    return replace(
+        outcome_of(command),
+        result=None if command.role == "undo" else effect.result,
+        closed=effect.closed and command.role != "fallback",
+        happened=effect.happened,
+    )
+
+
+def _of_probe(command: Command, bound: BoundHandler, answer: object) -> Outcome:
+    said, result, why = bound.dump_probe(answer)
+    if said == "happened":
+        return replace(outcome_of(command), result=result, happened=True)
+    if said == "did_not_happen":
+        return replace(outcome_of(command), closed=True)
+    error = make_failure("CannotTell", "cannot_tell", why or "the probe cannot tell", command.attempt, retryable=True)
+    return replace(outcome_of(command), kind="unknown", cause="error", error=error)
+
+
+def _failed(command: Command, error: Exception, *, rolled_back: bool = False) -> Outcome:
+    verdict = classify(error)
+    code = "payload_too_large" if isinstance(error, _TooLargeError) else verdict.code
+    lost = type(error).__name__ == "CommitUnknown"
+    nothing = verdict.nothing_happened or (rolled_back and not lost)
+    judged = Verdict(nothing, verdict.retryable, code, verdict.retry_after)
+    return replace(
+        outcome_of(command),
+        kind="failed" if nothing else "unknown",
+        cause=None if nothing else "error",
+        error=failure(error, command.attempt, judged),
+        retry_after=verdict.retry_after,
+    )
+
+
+def _timed_out(command: Command, bound: BoundHandler | None) -> Outcome:
+    """A transaction that ran out of time was rolled back; of anything else nobody knows."""
+    rolled_back = bound is not None and bound.transactional
+    message = f"'{command.step}' took longer than {command.timeout:g} s"
+    error = make_failure("TimeoutError", "timed_out", message, command.attempt, retryable=True,
+                         happened=False if rolled_back else None)  # fmt: skip
+    kind = replace(outcome_of(command), error=error)
+    return replace(kind, kind="failed") if rolled_back else replace(kind, kind="unknown", cause="timed_out")
+
+
+def _needed(transactions: Transactions | None, command: Command) -> Transactions:
+    if transactions is None:
+        raise Permanent(f"'{command.step}' takes a Transaction, and this worker has no database")
+    return transactions

@@ -1,0 +1,190 @@
+"""The transport without a server: streams, groups and leases in memory, on the event loop's clock alone."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from consumers.receiver import CommandDelivery
+from sagas.inputs import Outcome, Started
+from sagas.manifest import Priority
+from sagas.ports import Command, EntryState, OutcomeDelivery, WaitRow
+
+PRIORITIES: tuple[Priority, ...] = ("high", "normal", "low")
+
+
+@dataclass(slots=True)
+class _Entry:
+    name: str
+    command: Command
+    sent_at: float
+    consumer: str | None = None
+    renewed_at: float = 0.0
+    delivered: int = 0
+
+
+@dataclass
+class Broker:
+    """What a Redis server would hold: commands by queue and priority, and outcomes."""
+
+    entries: dict[str, _Entry] = field(default_factory=dict[str, _Entry])
+    queued: dict[tuple[str, Priority], list[str]] = field(default_factory=dict[tuple[str, Priority], list[str]])
+    words: list[OutcomeDelivery] = field(default_factory=list[OutcomeDelivery])
+    pending_words: dict[str, tuple[str, OutcomeDelivery]] = field(
+        default_factory=dict[str, tuple[str, OutcomeDelivery]]
+    )
+    count: int = 0
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    woken: bool = False
+
+    def name(self) -> str:
+        """The next entry's name."""
+        self.count += 1
+        return str(self.count)
+
+    def signal(self) -> None:
+        """Something is new: whoever blocks looks again."""
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+    def flush(self) -> None:
+        """Forget everything, as a server that lost its memory."""
+        self.entries.clear()
+        self.queued.clear()
+        self.words.clear()
+        self.pending_words.clear()
+        self.signal()
+
+
+class InProcessTransport:
+    """One consumer's view of a broker: both sides of the transport."""
+
+    def __init__(self, broker: Broker, consumer: str) -> None:
+        self._broker = broker
+        self._consumer = consumer
+        self._queues: tuple[str, ...] = ()
+
+    async def publish(self, commands: Sequence[Command]) -> list[str]:
+        """Put commands into their queues."""
+        names: list[str] = []
+        for command in commands:
+            name = self._broker.name()
+            self._broker.entries[name] = _Entry(name, command, _now())
+            self._broker.queued.setdefault((command.queue, command.priority), []).append(name)
+            names.append(name)
+        self._broker.signal()
+        return names
+
+    async def outcomes(self, count: int, block_seconds: float) -> list[OutcomeDelivery]:
+        """Up to `count` outcomes, own pending ones first."""
+        mine = [entry for consumer, entry in self._broker.pending_words.values() if consumer == self._consumer]
+        if mine:
+            return mine[:count]
+        await self._wait(lambda: bool(self._broker.words) or self._broker.woken, block_seconds)
+        self._broker.woken = False
+        taken, self._broker.words[:] = self._broker.words[:count], self._broker.words[count:]
+        for entry in taken:
+            self._broker.pending_words[entry.entry] = (self._consumer, entry)
+        return taken
+
+    async def acknowledge(self, entries: Sequence[str]) -> None:
+        """Forget outcomes."""
+        for entry in entries:
+            self._broker.pending_words.pop(entry, None)
+
+    async def inspect(self, waits: Sequence[WaitRow]) -> list[EntryState]:
+        """Where entries are."""
+        return [self._state(self._broker.entries.get(row.entry_id or "")) for row in waits]
+
+    async def wake(self) -> None:
+        """Let a blocking read of outcomes return."""
+        self._broker.woken = True
+        self._broker.signal()
+
+    async def open(self, queues: Sequence[str]) -> None:
+        """Take part in these queues."""
+        self._queues = tuple(queues)
+
+    async def read(self, count: int, block_seconds: float) -> list[CommandDelivery]:
+        """Up to `count` new commands, high priority first."""
+        keys = [(queue, priority) for priority in PRIORITIES for queue in self._queues]
+        await self._wait(lambda: any(self._broker.queued.get(key) for key in keys), block_seconds)
+        found: list[CommandDelivery] = []
+        for key in keys:
+            names = self._broker.queued.get(key, [])
+            while names and len(found) < count:
+                entry = self._broker.entries[names.pop(0)]
+                found.append(self._hand_out(entry))
+        return found
+
+    async def own_pending(self) -> list[CommandDelivery]:
+        """What this consumer holds."""
+        return [self._hand_out(entry) for entry in self._broker.entries.values() if entry.consumer == self._consumer]
+
+    async def idle(self, idle_seconds: float, count: int) -> list[CommandDelivery]:
+        """Take over what nobody renews."""
+        oldest = _now() - idle_seconds
+        found = [entry for entry in self._broker.entries.values() if entry.consumer and entry.renewed_at <= oldest]
+        return [self._hand_out(entry) for entry in found[:count]]
+
+    async def send(self, words: Sequence[Outcome | Started]) -> None:
+        """Put outcomes into their stream."""
+        self._broker.words += [OutcomeDelivery(self._broker.name(), word) for word in words]
+        self._broker.signal()
+
+    async def settle(self, entries: Sequence[str]) -> list[bool]:
+        """Acknowledge and delete commands."""
+        return [self._broker.entries.pop(entry, None) is not None for entry in entries]
+
+    def keeper(self, lost: Callable[[str], None]) -> "InProcessKeeper":
+        """Keep leases: a consumer that lives renews what it holds."""
+        return InProcessKeeper(self._broker)
+
+    async def close(self) -> None:
+        """Leave; what is held stays pending."""
+
+    def _hand_out(self, entry: _Entry) -> CommandDelivery:
+        entry.consumer, entry.renewed_at = self._consumer, _now()
+        entry.delivered += 1
+        return CommandDelivery(entry.name, entry.command, entry.delivered == 1, _now() - entry.sent_at)
+
+    def _state(self, entry: _Entry | None) -> EntryState:
+        if entry is None:
+            return "gone"
+        return "queued" if entry.consumer is None else "pending"
+
+    async def _wait(self, ready: Callable[[], bool], seconds: float) -> None:
+        until = _now() + seconds
+        while not ready() and _now() < until:
+            try:
+                async with asyncio.timeout_at(until):
+                    await self._broker.changed.wait()
+            except TimeoutError:
+                return
+
+
+class InProcessKeeper:
+    """Renews by a timer of the event loop."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._held: dict[str, asyncio.TimerHandle] = {}
+
+    def hold(self, entry: str) -> None:
+        """Renew this entry from now on."""
+        if (found := self._broker.entries.get(entry)) is not None:
+            found.renewed_at = _now()
+        self._held[entry] = asyncio.get_running_loop().call_later(1.0, self.hold, entry)
+
+    def release(self, entry: str) -> None:
+        """Stop renewing it."""
+        if (handle := self._held.pop(entry, None)) is not None:
+            handle.cancel()
+
+    def close(self) -> None:
+        """Stop renewing anything."""
+        for entry in list(self._held):
+            self.release(entry)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,75 @@
+"""The worker's side of the transport, as a port: the in-process adapter and Redis Streams stand behind it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from sagas.inputs import Outcome, Started
+from sagas.ports import Command
+
+
+@dataclass(frozen=True, slots=True)
+class CommandDelivery:
+    """A command as it was handed out. `entry` acknowledges it.
+
+    `first_sent` is false for one that was handed out before; `current` for one of another incarnation of the server's
+    memory; `age_seconds` is the time since it was sent, by the server's clock (rule C3).
+    """
+
+    entry: str
+    command: Command
+    first_sent: bool = True
+    age_seconds: float = 0.0
+    current: bool = True
+
+
+class LeaseKeeper(Protocol):
+    """Keeps the leases of running commands, whatever their handlers do (rule L1)."""
+
+    def hold(self, entry: str) -> None:
+        """Renew this entry from now on."""
+        ...
+
+    def release(self, entry: str) -> None:
+        """Stop renewing it."""
+        ...
+
+    def close(self) -> None:
+        """Stop renewing anything."""
+        ...
+
+
+class CommandReceiver(Protocol):
+    """Raises `TransportUnavailable` when there is no answer, `TransportRefused` when a write is refused."""
+
+    async def open(self, queues: Sequence[str]) -> None:
+        """Take part in these queues' consumer groups; they are made where they are missing."""
+        ...
+
+    async def read(self, count: int, block_seconds: float) -> list[CommandDelivery]:
+        """Up to `count` new commands, those of high priority first (rule C4)."""
+        ...
+
+    async def own_pending(self) -> list[CommandDelivery]:
+        """What was handed out to this consumer and not acknowledged (rule C6)."""
+        ...
+
+    async def idle(self, idle_seconds: float, count: int) -> list[CommandDelivery]:
+        """Take over what nobody has renewed for so long (rule L2)."""
+        ...
+
+    async def send(self, words: Sequence[Outcome | Started]) -> None:
+        """Put outcomes into their stream, in one round trip."""
+        ...
+
+    async def settle(self, entries: Sequence[str]) -> list[bool]:
+        """Acknowledge and delete commands; False for one that was no longer ours (rule C5)."""
+        ...
+
+    def keeper(self, lost: Callable[[str], None]) -> LeaseKeeper:
+        """Begin to keep leases; `lost` is called, in the event loop, with an entry whose lease is gone (rule L3)."""
+        ...
+
+    async def close(self) -> None:
+        """Leave the groups and end all connections."""
+        ...

@@ -1,0 +1,306 @@
+"""The worker service: takes commands, runs handlers within bounds, tells what became of them (rules C3 to C7, L1 to L6)."""
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from consumers.execution import Surroundings, execute, outcome_of
+from consumers.receiver import CommandDelivery, CommandReceiver, LeaseKeeper
+from sagas.binding import BoundHandler
+from sagas.events import Json
+from sagas.inputs import Outcome, RefusalReason, Started, UnknownCause
+from sagas.ports import Applies, Command, Store, StoreUnavailable, TransportRefused, TransportUnavailable
+from sagas.seal import Sealed
+from sagas.state import Value
+
+log = logging.getLogger("amends.worker")
+
+Word = Outcome | Started
+LOST = (TransportUnavailable, TransportRefused, StoreUnavailable)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerNumbers:
+    """Seconds, and how many commands run at once."""
+
+    concurrency: int = 10
+    lease_seconds: float = 4.0
+    look_for_idle_seconds: float = 0.5
+    fresh_seconds: float = 2.5
+    started_after_seconds: float = 1.0
+    block_seconds: float = 1.0
+    drain_seconds: float = 30.0
+    retry_seconds: float = 0.25
+
+
+class Worker:
+    """One worker. `sagas` are the sealed sagas by name whose handlers it has; `apply` takes outcomes past the stream."""
+
+    def __init__(
+        self,
+        receiver: CommandReceiver,
+        store: Store,
+        sagas: Mapping[str, Sealed],
+        here: Surroundings,
+        apply: Applies,
+        numbers: WorkerNumbers | None = None,
+    ) -> None:
+        self._receiver = receiver
+        self._store = store
+        self._sagas = sagas
+        self._here = here
+        self._apply = apply
+        self._numbers = numbers or WorkerNumbers()
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._finished: asyncio.Queue[tuple[str, list[Word]]] = asyncio.Queue()
+        self._room = asyncio.Event()
+        self._draining = asyncio.Event()
+        self._keeper: LeaseKeeper | None = None
+        self._cancelled: set[str] = set()
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """The queues of all sagas that it has handlers of."""
+        return tuple(sorted({queue for sealed in self._sagas.values() for queue in sealed.manifest.queues}))
+
+    def drain(self) -> None:
+        """Take no more commands, end those that run within the limit, then return from `run` (rule L6)."""
+        self._draining.set()
+
+    async def run(self) -> None:
+        """Work until `drain`."""
+        self._keeper = self._receiver.keeper(self._lease_lost)
+        sending = asyncio.create_task(self._send_finished())
+        looking = asyncio.create_task(self._take_over())
+        try:
+            await self._patiently(self._open())
+            while not self._draining.is_set():
+                await self._patiently(self._turn())
+            await self._end()
+        finally:
+            self._keeper.close()
+            for task in (looking, sending):
+                task.cancel()
+            await asyncio.wait([looking, sending])
+            await self._receiver.close()
+
+    async def _patiently(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do it; when a server is away, wait a little and let the caller come again."""
+        try:
+            await work
+        except LOST as loss:
+            log.warning("waiting for the servers: %s", loss)
+            await self._pause(self._numbers.retry_seconds)
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._draining.wait()
+        except TimeoutError:
+            return
+
+    async def _open(self) -> None:
+        """Take part in the groups. What a former self of this name held is not run (rule C6)."""
+        await self._receiver.open(self.queues)
+        await self._judge_lost(await self._receiver.own_pending())
+
+    async def _turn(self) -> None:
+        free = self._numbers.concurrency - len(self._running)
+        if free <= 0:
+            self._room.clear()
+            await self._first_of(self._room.wait(), self._draining.wait())
+            return
+        deliveries = await self._receiver.read(free, self._numbers.block_seconds)
+        fresh = [entry for entry in deliveries if self._is_fresh(entry)]
+        stale = [entry for entry in deliveries if not self._is_fresh(entry)]
+        for delivery in fresh + (await self._still_wanted(stale) if stale else []):
+            self._begin(delivery)
+
+    async def _first_of(self, *waits: Coroutine[Any, Any, Any]) -> None:
+        tasks = [asyncio.ensure_future(wait) for wait in waits]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    def _is_fresh(self, delivery: CommandDelivery) -> bool:
+        return delivery.first_sent and delivery.current and delivery.age_seconds < self._numbers.fresh_seconds
+
+    async def _still_wanted(self, stale: Sequence[CommandDelivery]) -> list[CommandDelivery]:
+        """Look up entries that may be over: one query for all of them (rule C3)."""
+        foreign = [entry for entry in stale if not entry.current]
+        for delivery in foreign:
+            self._tell(delivery, self._unknown(delivery.command, "lost"))
+        asked = [entry for entry in stale if entry.current and entry.entry not in self._running]
+        claims = await self._store.claims([(entry.command.saga_id, entry.command.opened_by) for entry in asked])
+        wanted: list[CommandDelivery] = []
+        gone: list[str] = []
+        for delivery in asked:
+            claim = claims.get((delivery.command.saga_id, delivery.command.opened_by))
+            if claim is None or claim.attempt != delivery.command.attempt or claim.claimed_by is not None:
+                gone.append(delivery.entry)
+            elif claim.held:
+                self._tell(delivery, self._refused(delivery.command, "held"))
+            else:
+                wanted.append(delivery)
+        if gone:
+            log.info("%d stale commands are forgotten", len(gone))
+            await self._receiver.settle(gone)
+        return wanted
+
+    def _begin(self, delivery: CommandDelivery) -> None:
+        if delivery.entry in self._running:
+            return
+        reason = self._why_not(delivery.command)
+        if reason is not None:
+            self._tell(delivery, self._refused(delivery.command, reason))
+            return
+        assert self._keeper is not None
+        self._keeper.hold(delivery.entry)
+        task = asyncio.create_task(self._work(delivery))
+        self._running[delivery.entry] = task
+
+    def _why_not(self, command: Command) -> RefusalReason | None:
+        if self._draining.is_set():
+            return "drained"
+        sealed = self._sagas.get(command.definition)
+        bound = sealed.handlers.get((command.step, command.role)) if sealed is not None else None
+        if sealed is None or (bound is None and not self._built_in(sealed, command)):
+            return "no_handler"
+        if bound is not None and any(kind not in self._here.resources for kind in bound.resources.values()):
+            return "no_resource"
+        return None
+
+    def _built_in(self, sealed: Sealed, command: Command) -> bool:
+        """A transaction step's probe asks its key; there is no function for it."""
+        return command.role == "probe" and self._transactional(sealed, command)
+
+    def _transactional(self, sealed: Sealed, command: Command) -> bool:
+        step = sealed.handlers.get((command.step, "step"))
+        return step is not None and step.transactional
+
+    async def _work(self, delivery: CommandDelivery) -> None:
+        command = delivery.command
+        began = asyncio.get_running_loop().time()
+        late = asyncio.get_running_loop().call_later(self._numbers.started_after_seconds, self._started, command, began)
+        log.info("%s attempt %d of %s begins", command.role, command.attempt, command.step_key)
+        try:
+            outcome = await self._outcome(command)
+        except asyncio.CancelledError:
+            cause: UnknownCause = "drained" if self._draining.is_set() else "cancelled"
+            outcome = replace(self._unknown(command, cause), started_ago=asyncio.get_running_loop().time() - began)
+        finally:
+            late.cancel()
+        log.info("%s attempt %d of %s %s%s", command.role, command.attempt, command.step_key, outcome.kind,
+                 f": {outcome.error['message']}" if outcome.error else "")  # fmt: skip
+        self._finished.put_nowait((delivery.entry, [outcome]))
+
+    async def _outcome(self, command: Command) -> Outcome:
+        sealed = self._sagas[command.definition]
+        bound: BoundHandler | None = sealed.handlers.get((command.step, command.role))
+        loaded = await self._with_payloads(command)
+        return await execute(loaded, bound, self._here, self._transactional(sealed, command))
+
+    async def _with_payloads(self, command: Command) -> Command:
+        """The command with its large arguments loaded."""
+        if not command.payloads:
+            return command
+        names = list(command.payloads)
+        while True:
+            try:
+                wanted = [(command.saga_id, Value(payload=command.payloads[name])) for name in names]
+                found: list[Json] = await self._store.values(wanted)
+            except StoreUnavailable as loss:
+                log.warning("waiting for the arguments of %s: %s", command.step_key, loss)
+                await asyncio.sleep(self._numbers.retry_seconds)
+                continue
+            return replace(
+                command, arguments={**command.arguments, **dict(zip(names, found, strict=True))}, payloads={}
+            )
+
+    def _started(self, command: Command, began: float) -> None:
+        ago = asyncio.get_running_loop().time() - began
+        word = Started(command.saga_id, command.opened_by, command.attempt, command.step, command.item, ago,
+                       self._here.worker, command.trace)  # fmt: skip
+        self._finished.put_nowait(("", [word]))
+
+    def _tell(self, delivery: CommandDelivery, outcome: Outcome) -> None:
+        self._finished.put_nowait((delivery.entry, [outcome]))
+
+    def _unknown(self, command: Command, cause: UnknownCause) -> Outcome:
+        return replace(outcome_of(command), kind="unknown", cause=cause, worker=self._here.worker)
+
+    def _refused(self, command: Command, reason: RefusalReason) -> Outcome:
+        return replace(outcome_of(command), kind="refused", cause=reason, worker=self._here.worker)
+
+    def _lease_lost(self, entry: str) -> None:
+        """Somebody else has judged the attempt: the handler is cancelled, its outcome is evidence (rule L3)."""
+        task = self._running.get(entry)
+        if task is not None:
+            log.warning("the lease of entry %s is lost", entry)
+            task.cancel()
+
+    async def _send_finished(self) -> None:
+        """Send what has ended, many at a time: outcome into the stream first, then the command's end (rule C5)."""
+        while True:
+            batch = [await self._finished.get()]
+            while not self._finished.empty():
+                batch.append(self._finished.get_nowait())
+            words = [word for _, told in batch for word in told]
+            entries = [entry for entry, _ in batch if entry]
+            while True:
+                try:
+                    await self._receiver.send(words)
+                    ours = await self._receiver.settle(entries) if entries else []
+                    break
+                except LOST as loss:
+                    log.warning("%d outcomes wait to be sent: %s", len(words), loss)
+                    await asyncio.sleep(self._numbers.retry_seconds)
+            await self._judged_by_others(batch, dict(zip(entries, ours, strict=True)))
+            for entry in entries:
+                if self._running.pop(entry, None) is not None and self._keeper is not None:
+                    self._keeper.release(entry)
+            self._room.set()
+            for _ in batch:
+                self._finished.task_done()
+
+    async def _judged_by_others(self, batch: Sequence[tuple[str, list[Word]]], ours: Mapping[str, bool]) -> None:
+        """An entry that was not ours any more, or that Redis forgot: its outcome goes to the engine (rule C5)."""
+        words = [word for entry, told in batch if ours.get(entry) is False for word in told]
+        while words:
+            try:
+                await self._apply.apply(words)
+                return
+            except StoreUnavailable as loss:
+                log.warning("%d outcomes wait to be applied: %s", len(words), loss)
+                await asyncio.sleep(self._numbers.retry_seconds)
+
+    async def _take_over(self) -> None:
+        """Look for commands whose worker is gone; say so, and never run them (rule L2)."""
+        while True:
+            await asyncio.sleep(self._numbers.look_for_idle_seconds)
+            try:
+                found = await self._receiver.idle(self._numbers.lease_seconds, 100)
+            except LOST as loss:
+                log.warning("cannot look for lost workers: %s", loss)
+                continue
+            await self._judge_lost([entry for entry in found if entry.entry not in self._running])
+
+    async def _judge_lost(self, deliveries: Sequence[CommandDelivery]) -> None:
+        for delivery in deliveries:
+            log.warning("attempt %d of %s lost its worker", delivery.command.attempt, delivery.command.step_key)
+            self._tell(delivery, self._unknown(delivery.command, "worker_lost"))
+
+    async def _end(self) -> None:
+        """Let what runs end within the limit; cancel the rest; send everything."""
+        tasks = list(self._running.values())
+        if tasks:
+            _, slow = await asyncio.wait(tasks, timeout=self._numbers.drain_seconds)
+            for task in slow:
+                task.cancel()
+            if slow:
+                await asyncio.wait(slow)
+        await self._finished.join()
