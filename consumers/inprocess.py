@@ -106,11 +106,11 @@ class InProcessTransport:
 
     async def read(self, count: int, block_seconds: float) -> list[CommandDelivery]:
         """Up to `count` new commands, high priority first."""
-        keys = [(queue, priority) for priority in PRIORITIES for queue in self._queues]
+        keys: list[tuple[str, Priority]] = [(queue, priority) for priority in PRIORITIES for queue in self._queues]
         await self._wait(lambda: any(self._broker.queued.get(key) for key in keys), block_seconds)
         found: list[CommandDelivery] = []
         for key in keys:
-            names = self._broker.queued.get(key, [])
+            names: list[str] = self._broker.queued.get(key, [])
             while names and len(found) < count:
                 entry = self._broker.entries[names.pop(0)]
                 found.append(self._hand_out(entry))

@@ -1,4 +1,4 @@
-"""The worker service: takes commands, runs handlers within bounds, tells what became of them (rules C3 to C7, L1 to L6)."""
+"""The worker service: takes commands, runs handlers within bounds, tells what became of them (rules C3 to L6)."""
 
 import asyncio
 import logging
@@ -36,7 +36,7 @@ class WorkerNumbers:
 
 
 class Worker:
-    """One worker. `sagas` are the sealed sagas by name whose handlers it has; `apply` takes outcomes past the stream."""
+    """One worker. `sagas` are the sealed sagas by name that it has handlers of; `apply` takes what Redis forgot."""
 
     def __init__(
         self,
@@ -58,7 +58,6 @@ class Worker:
         self._room = asyncio.Event()
         self._draining = asyncio.Event()
         self._keeper: LeaseKeeper | None = None
-        self._cancelled: set[str] = set()
 
     @property
     def queues(self) -> tuple[str, ...]:
@@ -78,6 +77,9 @@ class Worker:
             await self._patiently(self._open())
             while not self._draining.is_set():
                 await self._patiently(self._turn())
+                for task in (looking, sending):
+                    if task.done():
+                        task.result()
             await self._end()
         finally:
             self._keeper.close()
