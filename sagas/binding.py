@@ -38,7 +38,7 @@ class BoundHandler:
             for entry in handler.parameters
             if entry.source in FROM_COMMAND
         }
-        returns: Form = node.gives if role in ("probe", "undo") else handler.signature.returns
+        returns: Form = node.gives if role == "probe" else handler.signature.returns
         self._result: TypeAdapter[Any] = TypeAdapter(NOTHING if returns is None else returns)
 
     def arguments(self, values: Mapping[str, Json], given: Mapping[str, Json]) -> dict[str, Any]:

@@ -1,0 +1,181 @@
+"""`run` a saga in a plain test: no server, no waiting, every retry and timeout on virtual time (api.md section 4)."""
+
+import asyncio
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Generic, TypeVar
+
+from amends.clock import LoopClock
+from amends.testing.answers import Answers, Anything, MemoryTransactions, MissingError, Unknown
+from amends.testing.virtual import run_virtual
+from amends.timeline import timeline
+from consumers.execution import Surroundings
+from consumers.inprocess import Broker, InProcessTransport
+from consumers.worker import Worker
+from eventstore.memory import MemoryStore
+from orchestrator.engine import Engine
+from orchestrator.publisher import Publisher
+from orchestrator.service import Orchestrator
+from sagas import events as e
+from sagas.definition import Saga
+from sagas.errors import Permanent
+from sagas.events import Event, Recorded
+from sagas.inputs import Start
+from sagas.ports import WaitRow
+from sagas.seal import Sealed, unsupported
+from sagas.state import SagaStatus, State
+
+I = TypeVar("I")  # noqa: E741 - the input
+O = TypeVar("O")  # noqa: E741 - the output
+
+LONGEST = timedelta(days=30)
+EPOCH = 1_767_225_600.0
+LOOK_SECONDS = 0.05
+SAGA_ID = "01900000-0000-7000-8000-000000000001"
+
+
+@dataclass(frozen=True)
+class Run(Generic[O]):
+    """How a saga went. `ran`, `undone`, `skipped` and `fallbacks` name steps in order; `str()` is the timeline."""
+
+    status: SagaStatus
+    result: O
+    ran: list[str]
+    undone: list[str]
+    skipped: list[str]
+    fallbacks: list[str]
+    waits: list[WaitRow]
+    took: timedelta
+    events: list[Event]
+    history: list[Recorded]
+    state: State
+
+    def __str__(self) -> str:
+        """The timeline."""
+        return "\n".join(timeline(self.history))
+
+
+def run(
+    saga: Saga[I, O],
+    input: I,
+    *,
+    answers: Mapping[Any, Any] | None = None,
+    resources: Mapping[type, object] | None = None,
+    until: timedelta | None = None,
+    seed: int = 0,
+    unused_ok: bool = False,
+) -> Run[O]:
+    """Run a saga to its end, or until only people could go on.
+
+    A step with an answer does not run its handler; one without runs the real handler with `resources`. An answer is a
+    value, an exception, `Unknown`, a function with some of the handler's parameters, or a list of these, one for each
+    attempt. `until` is the most virtual time that may pass (30 days).
+
+    Raises:
+        AssertionError: a handler needs what nobody gave, or an answer was never asked for (a typo, perhaps).
+        DefinitionError: the saga does not hold together.
+    """
+    sealed = saga.seal()
+    if missing := unsupported(sealed.manifest):
+        raise NotImplementedError(f"saga '{saga.name}' uses what cannot run yet: {', '.join(missing)}")
+    given = Answers(sealed, answers or {}, resources or {})
+    lacking: list[str] = []
+    random.seed(seed)
+
+    async def drive() -> Run[O]:
+        transactions = MemoryTransactions(given, lacking, answers or {}, saga)
+        here = Surroundings(Anything(resources or {}, lacking), transactions, worker="worker")
+        return await _drive(sealed, given.bind(sealed), sealed.normalise(input), here, until or LONGEST, lacking)
+
+    done = run_virtual(drive)
+    if lacking:
+        raise MissingError(lacking[0])
+    if not unused_ok and (unused := given.unused()):
+        raise AssertionError(f"answers that nobody asked for: {', '.join(unused)}\n{done}")
+    return done
+
+
+async def _drive(
+    sealed: Sealed, bound: Sealed, value: Any, here: Surroundings, until: timedelta, lacking: list[str]
+) -> Run[Any]:
+    loop = asyncio.get_running_loop()
+    store = MemoryStore(lambda: EPOCH + loop.time())
+    clock, broker = LoopClock(), Broker()
+    sender = InProcessTransport(broker, "orchestrator")
+    lease_seconds = 4.0
+    publisher = Publisher(store, sender, clock, lease_seconds)
+    engine = Engine(store, clock, publisher)
+    await store.put_manifest(sealed.manifest)
+    worker = Worker(InProcessTransport(broker, "worker"), store, {sealed.manifest.name: bound}, here, engine)
+    orchestrator = Orchestrator(store, sender, clock, engine, publisher)
+    tasks = [asyncio.create_task(worker.run()), asyncio.create_task(orchestrator.run())]
+    await engine.apply([Start(SAGA_ID, sealed.manifest, value)])
+    try:
+        while not lacking and loop.time() < until.total_seconds():
+            head = (await store.heads([SAGA_ID]))[SAGA_ID]
+            if head.terminal or all(wait.kind in ("operator", "deadline") for wait in head.waits.values()):
+                break
+            for task in tasks:
+                if task.done():
+                    task.result()
+            await asyncio.sleep(LOOK_SECONDS)
+    finally:
+        worker.drain()
+        orchestrator.stop()
+        await asyncio.wait(tasks)
+    return await _report(sealed, store)
+
+
+async def _report(sealed: Sealed, store: MemoryStore) -> Run[Any]:
+    head = (await store.heads([SAGA_ID]))[SAGA_ID]
+    history = await store.history(SAGA_ID, limit=1_000_000)
+    happened = [entry.event for entry in history]
+    result: Any = None
+    if head.status == "completed" and sealed.manifest.result_from is not None:
+        reference = head.step(sealed.manifest.result_from).result
+        result = sealed.load_result((await store.values([(SAGA_ID, reference)]))[0]) if reference else None
+    return Run(
+        status=head.status,
+        result=result,
+        ran=_names(happened, e.StepSucceeded),
+        undone=_names(happened, e.StepUndone),
+        skipped=_names(happened, e.StepSkipped),
+        fallbacks=_names(happened, e.FallbackUsed),
+        waits=await store.waits(SAGA_ID),
+        took=timedelta(seconds=history[-1].at - history[0].at),
+        events=happened,
+        history=history,
+        state=head,
+    )
+
+
+def _names(happened: Sequence[Event], kind: type[Event]) -> list[str]:
+    return [event.step or "" for event in happened if isinstance(event, kind)]
+
+
+def assert_undone_for_each_failure(
+    saga: Saga[I, O],
+    input: I,
+    answers: Mapping[Any, Any] | None = None,
+    *,
+    resources: Mapping[type, object] | None = None,
+) -> None:
+    """Let each step fail for good, and be unknown, in turn: the saga must end compensated, or ask an operator.
+
+    Raises:
+        AssertionError: a way ends otherwise; the message names the step and shows the timeline.
+    """
+    manifest = saga.seal().manifest
+    for node in manifest.nodes:
+        for harm in (Permanent("this step fails"), Unknown()):
+            done = run(saga, input, answers={**(answers or {}), node.name: harm}, resources=resources, unused_ok=True)
+            what = f"'{node.name}' {'fails for good' if isinstance(harm, Permanent) else 'is unknown'}"
+            if not any(event.step == node.name and event.attempt for event in done.events):
+                continue  # it is not needed with this input
+            if done.status == "compensated" or any(wait.kind == "operator" for wait in done.waits):
+                continue
+            if done.fallbacks and done.status == "completed":
+                continue
+            raise AssertionError(f"when {what} the saga ends {done.status}\n{done}")
