@@ -1,0 +1,330 @@
+"""The store in PostgreSQL: the only truth. One statement and one commit for a whole batch (rules A1 to A11)."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Self
+
+import asyncpg
+import orjson
+
+from eventstore.arrays import arguments_of, keys_of
+from eventstore.queries import query
+from sagas.codec import decode
+from sagas.events import Json, Recorded
+from sagas.manifest import Manifest
+from sagas.ports import (
+    Claim,
+    Committed,
+    CommitUnknown,
+    Move,
+    Published,
+    SagaFilter,
+    SagaRow,
+    StoreUnavailable,
+    WaitRow,
+)
+from sagas.state import State, Value
+
+if TYPE_CHECKING:
+    Pool = asyncpg.Pool[asyncpg.Record]
+    Rows = list[asyncpg.Record]
+
+log = logging.getLogger("amends.store")
+
+# The plan of an append is the same on empty and on large tables: from the arrays by the primary key (design section 12).
+APPEND_SETTINGS = {
+    "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+    "jit": "off",
+    "plan_cache_mode": "force_generic_plan",
+}
+COMMAND_SECONDS = 30.0
+DEADLOCK_TRIES = 6
+AWAY = (
+    OSError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    TimeoutError,
+)
+AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+Waiting = tuple[str, int]
+
+
+class PostgresStore:
+    """Open one with `PostgresStore.open`. `pool` is for queries, and for the transactions of handlers and routes."""
+
+    def __init__(self, pool: "Pool", appending: "Pool") -> None:
+        self.pool = pool
+        self._appending = appending
+
+    @classmethod
+    async def open(cls, url: str, *, pool_size: int = 8, name: str = "amends") -> Self:
+        """Connect; where the role `amends_app` exists and may be taken, everything runs under it.
+
+        Raises:
+            StoreUnavailable: the database cannot be reached.
+        """
+        try:
+            role = await _role(url)
+            settings = {"application_name": name, **({"role": role} if role is not None else {})}
+            pool = await asyncpg.create_pool(
+                url, min_size=1, max_size=pool_size, server_settings=settings, command_timeout=COMMAND_SECONDS
+            )
+            appending = await asyncpg.create_pool(
+                url,
+                min_size=1,
+                max_size=2,
+                server_settings={**settings, **APPEND_SETTINGS},
+                command_timeout=COMMAND_SECONDS,
+            )
+        except AWAY as away:
+            raise StoreUnavailable(str(away) or type(away).__name__) from away
+        return cls(pool, appending)
+
+    async def close(self) -> None:
+        """End all connections."""
+        await asyncio.gather(self.pool.close(), self._appending.close())
+
+    async def now(self) -> float:
+        """The database's clock."""
+        now: float = await self._value("SELECT extract(epoch FROM clock_timestamp())::float8")
+        return now
+
+    async def heads(self, saga_ids: Sequence[str]) -> dict[str, State]:
+        """The heads of these sagas, in one query."""
+        rows = await self._fetch(
+            "SELECT saga_id::text, state::text FROM amends.sagas WHERE saga_id = ANY($1::uuid[])", list(saga_ids)
+        )
+        return {row["saga_id"]: State.from_json(row["state"]) for row in rows}
+
+    async def by_key(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], State]:
+        """The sagas that hold these keys."""
+        rows = await self._fetch(
+            "SELECT saga.definition, saga.key, saga.state::text FROM unnest($1::text[], $2::text[]) AS asked(definition, key) "
+            "JOIN amends.sagas AS saga USING (definition, key)",
+            [definition for definition, _ in keys],
+            [key for _, key in keys],
+        )
+        return {(row["definition"], row["key"]): State.from_json(row["state"]) for row in rows}
+
+    async def seen(self, causes: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Which causation ids have events already."""
+        rows = await self._fetch(query("seen"), [saga_id for saga_id, _ in causes], [cause for _, cause in causes])
+        return {(row["workflow_id"], row["causation_id"]) for row in rows}
+
+    async def append(self, moves: Sequence[Move]) -> Committed:
+        """Append to sagas that exist, in one statement and one commit."""
+        return await self._commit(query("append"), arguments_of(moves))
+
+    async def start(self, moves: Sequence[Move], connection: object | None = None) -> Committed:
+        """Insert new sagas; with a connection, inside its transaction."""
+        arguments = [*arguments_of(moves), *keys_of(moves)]
+        if connection is None:
+            return await self._commit(query("start"), arguments)
+        joined: Any = connection
+        return _committed(await joined.fetchrow(query("start"), *arguments))
+
+    async def put_payloads(self, payloads: Mapping[str, bytes]) -> None:
+        """Keep large values, sorted by hash, in a statement of their own."""
+        hashes = sorted(payloads)
+        await self._execute(
+            "INSERT INTO amends.payloads (hash, body) SELECT * FROM unnest($1::text[], $2::bytea[]) ON CONFLICT DO NOTHING",
+            hashes,
+            [payloads[digest] for digest in hashes],
+        )
+
+    async def values(self, wanted: Sequence[tuple[str, Value]]) -> list[Json]:
+        """The values behind references, in at most two queries."""
+        events = sorted({(saga_id, value.event) for saga_id, value in wanted if value.event is not None})
+        hashes = sorted({value.payload for _, value in wanted if value.payload is not None})
+        stored: dict[tuple[str, int], Json] = {}
+        shelved: dict[str, Json] = {}
+        if events:
+            rows = await self._fetch(query("values"), [saga_id for saga_id, _ in events], [seq for _, seq in events])
+            stored = {
+                (row["workflow_id"], row["sequence_number"]): orjson.loads(row["value"] or "null") for row in rows
+            }
+        if hashes:
+            rows = await self._fetch("SELECT hash, body FROM amends.payloads WHERE hash = ANY($1::text[])", hashes)
+            shelved = {row["hash"]: orjson.loads(row["body"]) for row in rows}
+        return [
+            shelved[value.payload]
+            if value.payload is not None
+            else stored[saga_id, value.event]
+            if value.event is not None
+            else value.inline
+            for saga_id, value in wanted
+        ]
+
+    async def due(self, limit: int) -> list[WaitRow]:
+        """Waits whose time has come, oldest first."""
+        return _rows(await self._fetch(query("due"), limit))
+
+    async def next_due(self) -> float | None:
+        """The earliest `due_at` of what `due` may give."""
+        found: float | None = await self._value(query("next_due"))
+        return found
+
+    async def unpublished(self, age_seconds: float, limit: int) -> list[WaitRow]:
+        """Commands that nobody confirmed for so long."""
+        return _rows(await self._fetch(query("unpublished"), age_seconds, limit))
+
+    async def take_unsent(self, limit: int) -> list[WaitRow]:
+        """Take the marks of up to `limit` commands away."""
+        return _rows(await self._fetch(query("take_unsent"), limit))
+
+    async def mark_unsent(self, waits: Sequence[Waiting]) -> None:
+        """Mark commands that were not sent."""
+        await self._execute(query("mark_unsent"), [saga_id for saga_id, _ in waits], [seq for _, seq in waits])
+
+    async def confirm(self, sent: Sequence[Published]) -> None:
+        """Write down which commands are in their stream."""
+        await self._execute(
+            query("confirm"),
+            [entry.saga_id for entry in sent],
+            [entry.opened_by for entry in sent],
+            [entry.entry_id for entry in sent],
+            [entry.due_in for entry in sent],
+        )
+
+    async def postpone(self, waits: Sequence[tuple[str, int, float]]) -> None:
+        """Move checks."""
+        await self._execute(
+            query("postpone"),
+            [entry[0] for entry in waits],
+            [entry[1] for entry in waits],
+            [entry[2] for entry in waits],
+        )
+
+    async def recheck_published(self) -> int:
+        """Make every open published wait due, paced."""
+        return int((await self._execute(query("recheck_published"))).rpartition(" ")[2])
+
+    async def claims(self, waits: Sequence[Waiting]) -> dict[Waiting, Claim]:
+        """What is known of these commands."""
+        rows = await self._fetch(query("claims"), [saga_id for saga_id, _ in waits], [seq for _, seq in waits])
+        return {
+            (row["saga_id"], row["opened_by"]): Claim(row["attempt"], row["held"], row["claimed_by"]) for row in rows
+        }
+
+    async def history(self, saga_id: str, after: int = 0, limit: int = 1000) -> list[Recorded]:
+        """The events of one saga, in order."""
+        return [recorded(row) for row in await self._fetch(query("history"), saga_id, after, limit)]
+
+    async def waits(self, saga_id: str) -> list[WaitRow]:
+        """The open waits of one saga."""
+        return _rows(await self._fetch(query("waits"), saga_id))
+
+    async def sagas(self, wanted: SagaFilter) -> list[SagaRow]:
+        """A page of sagas, newest first."""
+        rows = await self._fetch(
+            query("sagas"), wanted.definition, wanted.status, wanted.key, wanted.waiting, wanted.after, wanted.limit
+        )
+        return [
+            SagaRow(State.from_json(row["state"]), row["created_at"], row["updated_at"], row["saga_id"]) for row in rows
+        ]
+
+    async def put_manifest(self, manifest: Manifest) -> None:
+        """Keep a manifest; the last one put is the newest of its definition."""
+        await self._execute(
+            "INSERT INTO amends.saga_definitions (fingerprint, definition, manifest) VALUES ($1, $2, $3) "
+            "ON CONFLICT (fingerprint) DO UPDATE SET seen_at = clock_timestamp()",
+            manifest.fingerprint,
+            manifest.name,
+            manifest.to_json().decode(),
+        )
+
+    async def manifests(self, fingerprints: Sequence[str] | None = None) -> dict[str, Manifest]:
+        """Manifests by fingerprint, or the newest of each definition."""
+        if fingerprints is None:
+            rows = await self._fetch(
+                "SELECT DISTINCT ON (definition) fingerprint, manifest::text FROM amends.saga_definitions "
+                "ORDER BY definition, seen_at DESC"
+            )
+        else:
+            rows = await self._fetch(
+                "SELECT fingerprint, manifest::text FROM amends.saga_definitions WHERE fingerprint = ANY($1::text[])",
+                list(fingerprints),
+            )
+        return {row["fingerprint"]: Manifest.from_json(row["manifest"]) for row in rows}
+
+    async def _commit(self, statement: str, arguments: Sequence[Any]) -> Committed:
+        for _ in range(DEADLOCK_TRIES):
+            try:
+                connection = await self._appending.acquire(timeout=COMMAND_SECONDS)
+            except AWAY as away:
+                raise StoreUnavailable(str(away) or type(away).__name__) from away
+            try:
+                return _committed(await connection.fetchrow(statement, *arguments))
+            except AGAIN as clash:
+                log.info("again at once: %s", clash)
+            except AWAY as loss:
+                raise CommitUnknown(str(loss) or type(loss).__name__) from loss
+            finally:
+                await self._release(connection)
+        raise StoreUnavailable(f"{DEADLOCK_TRIES} deadlocks in a row")
+
+    async def _release(self, connection: Any) -> None:
+        try:
+            await self._appending.release(connection)
+        except AWAY as loss:
+            log.info("a broken connection is dropped: %s", loss)
+
+    async def _fetch(self, statement: str, *arguments: Any) -> "Rows":
+        async with _reachable():
+            return await self.pool.fetch(statement, *arguments)
+
+    async def _value(self, statement: str, *arguments: Any) -> Any:
+        async with _reachable():
+            return await self.pool.fetchval(statement, *arguments)
+
+    async def _execute(self, statement: str, *arguments: Any) -> str:
+        async with _reachable():
+            return await self.pool.execute(statement, *arguments)
+
+
+@asynccontextmanager
+async def _reachable() -> AsyncGenerator[None]:
+    try:
+        yield
+    except (*AWAY, *AGAIN) as away:
+        raise StoreUnavailable(str(away) or type(away).__name__) from away
+
+
+async def _role(url: str) -> str | None:
+    """The application's role, where there is one that this user may take."""
+    connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(url, timeout=10)
+    try:
+        found: str | None = await connection.fetchval(
+            "SELECT rolname FROM pg_roles WHERE rolname = 'amends_app' AND pg_has_role(current_user, oid, 'MEMBER')"
+        )
+        return found
+    finally:
+        await connection.close()
+
+
+def _committed(row: Any) -> Committed:
+    return Committed(frozenset(row["moved"]), row["now"])
+
+
+def _rows(records: "Rows") -> list[WaitRow]:
+    return [WaitRow(**dict(record.items())) for record in records]
+
+
+def recorded(row: Any) -> Recorded:
+    """An event as it stands in the table."""
+    return Recorded(
+        event=decode(row["event_type"], orjson.loads(row["event_data"])),
+        sequence=row["sequence_number"],
+        at=row["at"],
+        causation=row["causation_id"],
+        actor=row["actor"],
+        trace=row["trace_id"],
+    )

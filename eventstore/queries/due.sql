@@ -1,0 +1,8 @@
+-- Waits whose time has come, oldest first, without locks: the version guard decides (rule A6).
+SELECT saga_id::text, opened_by, kind, step, item, attempt, queue, priority, extract(epoch FROM due_at)::float8 AS due_at,
+    extract(epoch FROM since)::float8 AS since, extract(epoch FROM published_at)::float8 AS published_at, entry_id, unsent,
+    claimed_by, extract(epoch FROM claimed_until)::float8 AS claimed_until
+FROM amends.waits
+WHERE due_at <= clock_timestamp() AND NOT unsent AND kind NOT IN ('notify', 'operator')
+ORDER BY due_at, saga_id, opened_by
+LIMIT $1

@@ -1,0 +1,10 @@
+-- Every open published wait becomes due for its check, oldest first, 500 a second (rule L7).
+UPDATE amends.waits AS wait
+SET due_at = least(wait.due_at, clock_timestamp() + make_interval(secs => paced.place / 500.0))
+FROM (
+    SELECT saga_id, opened_by, row_number() OVER (ORDER BY since, saga_id, opened_by) AS place
+    FROM amends.waits
+    WHERE published_at IS NOT NULL
+    ORDER BY saga_id, opened_by
+) AS paced
+WHERE wait.saga_id = paced.saga_id AND wait.opened_by = paced.opened_by

@@ -1,0 +1,13 @@
+-- Rule C9: who takes the mark away sends the command, and its age counts from now.
+UPDATE amends.waits
+SET unsent = false, since = clock_timestamp()
+WHERE (saga_id, opened_by) IN (
+    SELECT saga_id, opened_by FROM amends.waits
+    WHERE unsent AND published_at IS NULL
+    ORDER BY since, saga_id, opened_by
+    LIMIT $1
+    FOR UPDATE SKIP LOCKED
+)
+RETURNING saga_id::text, opened_by, kind, step, item, attempt, queue, priority, extract(epoch FROM due_at)::float8 AS due_at,
+    extract(epoch FROM since)::float8 AS since, extract(epoch FROM published_at)::float8 AS published_at, entry_id, unsent,
+    claimed_by, extract(epoch FROM claimed_until)::float8 AS claimed_until

@@ -1,0 +1,10 @@
+-- Commands that nobody confirmed in time (rule C1).
+SELECT saga_id::text, opened_by, kind, step, item, attempt, queue, priority, extract(epoch FROM due_at)::float8 AS due_at,
+    extract(epoch FROM since)::float8 AS since, extract(epoch FROM published_at)::float8 AS published_at, entry_id, unsent,
+    claimed_by, extract(epoch FROM claimed_until)::float8 AS claimed_until
+FROM amends.waits AS wait
+WHERE published_at IS NULL AND NOT unsent AND kind IN ('step', 'undo', 'probe', 'fallback')
+    AND since <= clock_timestamp() - make_interval(secs => $1)
+    AND NOT EXISTS (SELECT FROM amends.sagas AS saga WHERE saga.saga_id = wait.saga_id AND saga.held)
+ORDER BY since, saga_id, opened_by
+LIMIT $2
