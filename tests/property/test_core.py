@@ -16,7 +16,7 @@ from tests.property.graphs import World, manifest_of
 
 def play(seed: int, trouble: float) -> World:
     """Run one random saga until nothing moves any more, checking after each input."""
-    rng = random.Random(seed)  # noqa: S311 - a schedule, not a secret
+    rng = random.Random(seed)
     world = World(rng, manifest_of(rng), trouble=trouble)
     world.start()
     for _ in range(2000):
@@ -94,7 +94,8 @@ def check_order(world: World) -> None:
             for (name, _), sequence in undone_at.items():
                 if name in world.manifest.descendants[event.step] and sequence > entry.sequence:
                     assert any(
-                        isinstance(other.event, e.LateOutcomeSeen) and other.event.step == name for other in world.history
+                        isinstance(other.event, e.LateOutcomeSeen) and other.event.step == name
+                        for other in world.history
                     ), f"{event.step} undone before {name}"
 
 
@@ -112,7 +113,7 @@ def test_every_random_saga_ends_with_its_invariants_intact(seed: int, trouble: f
 
 def test_without_trouble_every_saga_completes() -> None:
     for seed in range(100):
-        rng = random.Random(seed)  # noqa: S311
+        rng = random.Random(seed)
         world = World(rng, manifest_of(rng), trouble=0.0)
         world.start()
         while commands := world.commands():

@@ -1,0 +1,211 @@
+"""One contract, two stores: in memory and PostgreSQL."""
+
+import time
+from collections.abc import AsyncGenerator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from eventstore.memory import MemoryStore
+from eventstore.postgres import PostgresStore
+from orchestrator.waits import move_of
+from sagas.decide import decide
+from sagas.inputs import Input, Outcome, Start
+from sagas.manifest import Handler, Manifest, Node
+from sagas.ports import Move, SagaFilter, Store
+from sagas.state import State, Value
+
+LEASE = 4.0
+MANIFEST = Manifest(
+    name="pair",
+    nodes=(
+        Node("first", "step", "compensatable", handler=Handler("f"), undo=Handler("u"), queue="one"),
+        Node("second", "step", "no_undo", after=("first",), handler=Handler("s")),
+    ),
+    input="Pair",
+    input_schema={},
+)
+
+
+def saga_id(number: int) -> str:
+    return f"01900000-0000-7000-8000-{number:012d}"
+
+
+def move(state: State, word: Input) -> Move:
+    """What follows from an input, as the engine would append it."""
+    decision = decide(MANIFEST, state, word, time.time())
+    assert decision.recorded, decision.answer
+    return move_of(MANIFEST, state, decision.state, decision.recorded, LEASE)
+
+
+def started(number: int, key: str | None = None, value: Any = None) -> Move:
+    return move(State(saga_id(number)), Start(saga_id(number), MANIFEST, value, key=key))
+
+
+def succeeded(state: State, result: Any = 1, step: str = "first") -> Outcome:
+    wait = state.wait_of(step, None, "step", "undo")
+    assert wait is not None
+    role = "undo" if wait.kind == "undo" else "step"
+    return Outcome(state.saga_id, wait.opened_by, wait.attempt, step, None, role, "succeeded", result=result)
+
+
+def failed(state: State, step: str) -> Outcome:
+    error = {"type": "Permanent", "code": "permanent", "message": "no", "attempt": 1, "retryable": False}
+    return replace(succeeded(state, None, step), kind="failed", error=error)
+
+
+@pytest.fixture
+async def memory_store() -> Store:
+    made = MemoryStore(time.time)
+    await made.put_manifest(MANIFEST)
+    return made
+
+
+@pytest.fixture
+async def postgres_store(database_url: str) -> AsyncGenerator[Store]:
+    opened = await PostgresStore.open(database_url)
+    await opened.put_manifest(MANIFEST)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture(params=["memory_store", "postgres_store"])
+def store(request: pytest.FixtureRequest) -> Store:
+    """Each test runs once for each store."""
+    found: Store = request.getfixturevalue(request.param)
+    return found
+
+
+async def test_a_start_is_there_with_its_events_and_waits(store: Store) -> None:
+    begun = started(1, key="k", value={"n": 1})
+    committed = await store.start([begun])
+    assert committed.moved == {saga_id(1)}
+    assert committed.now == pytest.approx(time.time(), abs=5)
+    assert (await store.heads([saga_id(1), saga_id(2)])) == {saga_id(1): begun.state}
+    assert await store.history(saga_id(1)) == [
+        replace(entry, at=pytest.approx(entry.at, abs=1e-3)) for entry in begun.events
+    ]
+    (row,) = await store.waits(saga_id(1))
+    assert (row.kind, row.step, row.queue, row.attempt, row.published_at) == ("step", "first", "one", 1, None)
+    assert (await store.by_key([("pair", "k")]))[("pair", "k")].saga_id == saga_id(1)
+
+
+async def test_a_second_start_of_a_key_or_an_id_is_absent(store: Store) -> None:
+    await store.start([started(1, key="k")])
+    assert (await store.start([started(2, key="k"), started(3, key="other")])).moved == {saga_id(3)}
+    assert (await store.start([started(1)])).moved == frozenset()
+    assert len(await store.history(saga_id(1))) == 2
+
+
+async def test_who_loses_the_race_leaves_nothing_behind(store: Store) -> None:
+    one, two = started(1), started(2)
+    await store.start([one, two])
+    winner = move(one.state, succeeded(one.state))
+    loser = move(one.state, failed(one.state, "first"))
+    other = move(two.state, succeeded(two.state))
+    assert (await store.append([winner])).moved == {saga_id(1)}
+    assert (await store.append([loser, other])).moved == {saga_id(2)}
+    assert (await store.heads([saga_id(1)]))[saga_id(1)] == winner.state
+    assert [row.step for row in await store.waits(saga_id(1))] == ["second"]
+    assert len(await store.history(saga_id(1))) == winner.state.version
+
+
+async def test_two_inputs_of_one_saga_are_one_move(store: Store) -> None:
+    begun = started(1)
+    await store.start([begun])
+    first = decide(MANIFEST, begun.state, succeeded(begun.state), time.time())
+    second = decide(MANIFEST, first.state, succeeded(first.state, 2, "second"), time.time())
+    both = move_of(MANIFEST, begun.state, second.state, first.recorded + second.recorded, LEASE)
+    assert (await store.append([both])).moved == {saga_id(1)}
+    assert await store.waits(saga_id(1)) == []
+    assert (await store.heads([saga_id(1)]))[saga_id(1)].status == "completed"
+
+
+async def test_seen_knows_the_words_that_events_came_from(store: Store) -> None:
+    begun = started(1)
+    await store.start([begun])
+    word = succeeded(begun.state)
+    await store.append([move(begun.state, word)])
+    asked = [(saga_id(1), word.id), (saga_id(1), "other"), (saga_id(2), word.id)]
+    assert await store.seen(asked) == {(saga_id(1), word.id)}
+
+
+async def test_a_compensated_saga_frees_its_key(store: Store) -> None:
+    begun = started(1, key="k")
+    await store.start([begun])
+    state = begun.state
+    for word in (succeeded, lambda s: failed(s, "second"), lambda s: succeeded(s, None)):
+        following = move(state, word(state))
+        await store.append([following])
+        state = following.state
+    assert state.status == "compensated"
+    assert await store.by_key([("pair", "k")]) == {}
+    assert (await store.start([started(2, key="k")])).moved == {saga_id(2)}
+
+
+async def test_values_come_from_heads_events_and_payloads(store: Store) -> None:
+    begun = started(1, value={"text": "x" * 400})
+    await store.start([begun])
+    done = move(begun.state, succeeded(begun.state, {"long": "y" * 400}))
+    await store.append([done])
+    await store.put_payloads({"h": b'{"large":true}'})
+    result = done.state.step("first").result
+    assert result is not None
+    assert result.event is not None
+    wanted = [begun.state.input, result, Value(payload="h"), Value(inline=7)]
+    assert await store.values([(saga_id(1), value) for value in wanted]) == [
+        {"text": "x" * 400},
+        {"long": "y" * 400},
+        {"large": True},
+        7,
+    ]
+
+
+async def test_unsent_commands_are_taken_once(store: Store) -> None:
+    begun = started(1)
+    await store.start([begun])
+    (row,) = await store.waits(saga_id(1))
+    assert await store.unpublished(0, 10) == [row]
+    await store.mark_unsent([(saga_id(1), row.opened_by)])
+    assert await store.unpublished(0, 10) == []
+    (taken,) = await store.take_unsent(10)
+    assert taken.since >= row.since
+    assert not taken.unsent
+    assert await store.take_unsent(10) == []
+
+
+async def test_a_confirmed_command_is_due_for_its_check_and_can_be_moved_on(store: Store) -> None:
+    from sagas.ports import Published
+
+    begun = started(1)
+    await store.start([begun])
+    (row,) = await store.waits(saga_id(1))
+    assert await store.due(10) == []
+    await store.confirm([Published(saga_id(1), row.opened_by, "1-1", -1.0), Published(saga_id(2), 9, "1-2", 0.0)])
+    (due,) = await store.due(10)
+    assert (due.entry_id, due.saga_id) == ("1-1", saga_id(1))
+    assert await store.unpublished(0, 10) == []
+    assert (await store.next_due() or 0) < time.time()
+    await store.postpone([(saga_id(1), row.opened_by, 60.0)])
+    assert await store.due(10) == []
+    assert await store.recheck_published() == 1
+    claims = await store.claims([(saga_id(1), row.opened_by), (saga_id(1), 99)])
+    assert {key: claim.attempt for key, claim in claims.items()} == {(saga_id(1), row.opened_by): 1}
+
+
+async def test_sagas_are_listed_newest_first_in_pages(store: Store) -> None:
+    await store.start([started(number) for number in range(1, 6)])
+    page = await store.sagas(SagaFilter(limit=2))
+    assert [row.state.saga_id for row in page] == [saga_id(5), saga_id(4)]
+    page = await store.sagas(SagaFilter(limit=2, after=page[-1].cursor))
+    assert [row.state.saga_id for row in page] == [saga_id(3), saga_id(2)]
+    assert await store.sagas(SagaFilter(status="failed")) == []
+    assert len(await store.sagas(SagaFilter(waiting="step", definition="pair"))) == 5
+
+
+async def test_manifests_are_kept_by_fingerprint(store: Store) -> None:
+    newer = replace(MANIFEST, input="Other")
+    await store.put_manifest(newer)
+    assert await store.manifests([MANIFEST.fingerprint]) == {MANIFEST.fingerprint: MANIFEST}
+    assert await store.manifests() == {newer.fingerprint: newer}
