@@ -1,0 +1,189 @@
+"""Transaction steps: exactly once, by a row that commits together with what the handler wrote (rules T1 to T3)."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+import orjson
+
+from consumers.execution import Call, Effect
+from sagas.errors import Permanent
+from sagas.events import Json
+from sagas.manifest import Role
+from sagas.ports import Command, CommitUnknown
+
+if TYPE_CHECKING:
+    Pool = asyncpg.Pool[asyncpg.Record]
+
+TRANSACTION_SECONDS_MAX = 10.0
+INSERT = """
+INSERT INTO amends.effects (idempotency_key, state) VALUES ($1, $2)
+ON CONFLICT (idempotency_key) DO NOTHING RETURNING true
+"""
+FIND = "SELECT state, result::text FROM amends.effects WHERE idempotency_key = $1"
+BROKEN = (OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError)
+
+
+class ClosedError(Permanent):
+    """The step's key was closed: it was given up, and can never commit any more (rule T2)."""
+
+
+class PostgresTransactions:
+    """Runs transaction steps in Amends' own database."""
+
+    def __init__(self, pool: "Pool") -> None:
+        self._pool = pool
+
+    async def run(self, command: Command, call: Call) -> Effect:
+        """Run a transaction step once; a second execution waits for the first and gives its result (rule T1).
+
+        Raises:
+            CommitUnknown: the answer of the commit is lost. Anything else: it was rolled back.
+        """
+        key = key_of(command.step_key, command.role)
+        async with self._pool.acquire() as connection:
+            transaction = await _begin(connection, command)
+            try:
+                if not await connection.fetchval(INSERT, key, "done"):
+                    return _known(await connection.fetchrow(FIND, key), key)
+                result = await call(PostgresTransaction(connection))
+                await connection.execute(
+                    "UPDATE amends.effects SET result = $2 WHERE idempotency_key = $1",
+                    key,
+                    orjson.dumps(result).decode(),
+                )
+            except BaseException:
+                await _roll_back(transaction)
+                raise
+            await _commit(transaction)
+            return Effect(result)
+
+    async def close_key(self, command: Command) -> Effect:
+        """Make sure that the step and its fallback never commit any more, or find the result (rule T2)."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            return await _close(connection, command)
+
+    async def undo(self, command: Command, call: Call) -> Effect:
+        """Close the keys; if the step had happened, undo it in the same transaction, exactly once."""
+        key = f"{command.step_key}/undo"
+        async with self._pool.acquire() as connection:
+            transaction = await _begin(connection, command)
+            try:
+                found = await _close(connection, command)
+                if not found.closed and await connection.fetchval(INSERT, key, "done"):
+                    await call(PostgresTransaction(connection), found.result)
+            except BaseException:
+                await _roll_back(transaction)
+                raise
+            await _commit(transaction)
+            return Effect(closed=found.closed)
+
+
+class PostgresTransaction:
+    """The transaction of one handler (def_R21)."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._session: Any = None
+
+    async def execute(self, query: str, *args: object) -> str:
+        """Run a statement; gives its status."""
+        status: str = await self._connection.execute(query, *args)
+        return status
+
+    async def fetch(self, query: str, *args: object) -> list[dict[str, Any]]:
+        """Run a query; gives its rows."""
+        return [dict(row.items()) for row in await self._connection.fetch(query, *args)]
+
+    async def fetchrow(self, query: str, *args: object) -> dict[str, Any] | None:
+        """Run a query; gives its first row, or None."""
+        row = await self._connection.fetchrow(query, *args)
+        return None if row is None else dict(row.items())
+
+    async def fetchval(self, query: str, *args: object) -> Any:
+        """Run a query; gives the first column of its first row, or None."""
+        return await self._connection.fetchval(query, *args)
+
+    async def executemany(self, query: str, args: Sequence[Sequence[object]]) -> None:
+        """Run a statement once for each row of arguments."""
+        await self._connection.executemany(query, args)
+
+    @property
+    def connection(self) -> Any:
+        """The asyncpg connection that the transaction is open on."""
+        return self._connection
+
+    async def session(self) -> Any:
+        """A SQLAlchemy session on this connection.
+
+        Raises:
+            NotImplementedError: SQLAlchemy sessions come with a later version.
+        """
+        raise NotImplementedError(
+            "SQLAlchemy sessions come with a later version; use `transaction.connection` (asyncpg)"
+        )
+
+
+def key_of(step_key: str, role: Role) -> str:
+    """The key of an execution: a transactional fallback has one of its own."""
+    return f"{step_key}/fallback" if role == "fallback" else step_key
+
+
+async def _begin(connection: Any, command: Command) -> Any:
+    transaction = connection.transaction()
+    await transaction.start()
+    seconds = min(command.timeout, TRANSACTION_SECONDS_MAX)
+    await connection.execute(
+        f"SET LOCAL statement_timeout = {int(seconds * 1000) + 500}; "
+        f"SET LOCAL idle_in_transaction_session_timeout = {int(seconds * 1000) + 1000}"
+    )
+    return transaction
+
+
+async def _close(connection: Any, command: Command) -> Effect:
+    """Rule T2: if the row goes in, no execution can commit any more; if not, it holds the result."""
+    happened: Effect | None = None
+    for key in (command.step_key, f"{command.step_key}/fallback"):
+        if await connection.fetchval(INSERT, key, "closed"):
+            continue
+        row = await connection.fetchrow(FIND, key)
+        if row["state"] == "done":
+            happened = Effect(_result(row), happened=True)
+    return happened or Effect(closed=True)
+
+
+def _known(row: Any, key: str) -> Effect:
+    if row["state"] == "closed":
+        raise ClosedError(f"the key {key} is closed: the step was given up")
+    return Effect(_result(row))
+
+
+def _result(row: Any) -> Json:
+    return orjson.loads(row["result"]) if row["result"] is not None else None
+
+
+async def _roll_back(transaction: Any) -> None:
+    try:
+        await transaction.rollback()
+    except BROKEN:
+        return  # a broken connection has rolled back already
+
+
+async def _commit(transaction: Any) -> None:
+    """Commit, and do not let go before the answer is there: a timeout that cuts in would leave nobody knowing.
+
+    Raises:
+        CommitUnknown: the connection broke while the commit was on its way.
+    """
+    committing = asyncio.ensure_future(transaction.commit())
+    while not committing.done():
+        try:
+            await asyncio.shield(committing)
+        except asyncio.CancelledError:
+            await asyncio.wait([committing], timeout=TRANSACTION_SECONDS_MAX)
+        except BROKEN as loss:
+            raise CommitUnknown(str(loss) or type(loss).__name__) from loss
+    if committing.cancelled() or isinstance(committing.exception(), BROKEN):
+        raise CommitUnknown("the connection broke while the commit was on its way")
+    committing.result()
