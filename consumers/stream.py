@@ -1,0 +1,352 @@
+"""Redis Streams: the only module that knows Redis commands (design section 4, rules C4 to C6, L1, L2, L7).
+
+Valkey and Redis from 6.2 on. Two clients: one for blocking reads, one for everything else; neither tries a command
+again by itself, since a write whose answer was late would happen twice.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+from uuid import uuid4
+
+import redis
+import redis.asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as Disconnected
+from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import TimeoutError as TimedOut
+from redis.retry import Retry
+
+from consumers.envelopes import Foreign, dump, load_command, load_word
+from consumers.leases import ThreadedKeeper
+from consumers.receiver import CommandDelivery
+from sagas.inputs import Outcome, Started
+from sagas.manifest import Priority
+from sagas.ports import Command, EntryState, OutcomeDelivery, TransportRefused, TransportUnavailable, WaitRow
+
+log = logging.getLogger("amends.stream")
+
+PRIORITIES: tuple[Priority, ...] = ("high", "normal", "low")
+OUTCOMES = "amends:{o-0}:outcomes"
+MARKER = "amends:{marker}"
+SET_ASIDE = "amends:{set-aside}"
+WORKERS, ORCHESTRATORS = "workers", "orchestrator"
+SOCKET_SECONDS = 5.0
+BLOCK_SECONDS_MAX = 5.0
+CLAIM_SECONDS = 1.0
+REFUSALS = ("OOM", "READONLY", "MISCONF", "LOADING", "NOREPLICAS", "CLUSTERDOWN", "NOPERM")
+Entry = tuple[bytes, dict[bytes, bytes]]
+MemoryLost = Callable[[], Awaitable[object]]
+
+
+def command_key(queue: str, priority: Priority) -> str:
+    """The stream of a queue's commands of one priority."""
+    return f"amends:{{q-{queue}}}:commands:{priority}"
+
+
+class RedisStreams:
+    """One consumer's connection: both sides of the transport. `lease_seconds` is when others' outcomes are taken over.
+
+    `memory_lost` is awaited when the server is found to have forgotten the groups (rule L7).
+    """
+
+    def __init__(
+        self, url: str, consumer: str, *, memory_lost: MemoryLost | None = None, lease_seconds: float = 4.0
+    ) -> None:
+        self._url = url
+        self._consumer = consumer
+        self._memory_lost = memory_lost
+        self._lease_ms = int(lease_seconds * 1000)
+        self._write = _client(url, SOCKET_SECONDS)
+        self._read = _client(url, BLOCK_SECONDS_MAX + SOCKET_SECONDS)
+        self._queues: tuple[str, ...] = ()
+        self._turn = 0
+        self._incarnation = ""
+        self._offset = 0.0
+        self._pending_first = True
+        self._claim_at = 0.0
+
+    async def publish(self, commands: Sequence[Command]) -> list[str]:
+        """Put commands into their streams, in one round trip."""
+        if not self._incarnation:
+            await self._meet()
+        batch: list[tuple[Any, ...]] = [
+            ("XADD", command_key(command.queue, command.priority), "*", "b",
+             dump(replace(command, incarnation=self._incarnation)))
+            for command in commands
+        ]  # fmt: skip
+        *names, marker = await self._many([*batch, ("GET", MARKER)])
+        if marker is None or marker.decode() != self._incarnation:
+            await self._meet()
+        return [name.decode() for name in names]
+
+    async def outcomes(self, count: int, block_seconds: float) -> list[OutcomeDelivery]:
+        """Up to `count` outcomes: own pending ones first, then those that others left, then new ones."""
+        found: list[Entry] = []
+        if self._pending_first:
+            await self._make_group(OUTCOMES, ORCHESTRATORS)
+            found = await self._read_group(ORCHESTRATORS, [OUTCOMES], count, start="0")
+            self._pending_first = bool(found)
+        if not found and time.monotonic() >= self._claim_at:
+            self._claim_at = time.monotonic() + CLAIM_SECONDS
+            found = await self._auto_claim(OUTCOMES, ORCHESTRATORS, self._lease_ms, count)
+        if not found:
+            found = await self._read_group(ORCHESTRATORS, [OUTCOMES], count, block=block_seconds)
+        deliveries: list[OutcomeDelivery] = []
+        done: list[str] = []
+        for name, fields in found:
+            entry, body = name.decode(), fields.get(b"b")
+            word = load_word(body) if body is not None else None
+            if isinstance(word, Outcome | Started):
+                deliveries.append(OutcomeDelivery(entry, word))
+                continue
+            done.append(entry)
+            if word is not None:
+                await self._set_aside(OUTCOMES, entry, body or b"", word.why)
+        if done:
+            await self.acknowledge(done)
+        return deliveries
+
+    async def acknowledge(self, entries: Sequence[str]) -> None:
+        """Acknowledge and delete outcomes."""
+        await self._many([("XACK", OUTCOMES, ORCHESTRATORS, *entries), ("XDEL", OUTCOMES, *entries)])
+
+    async def inspect(self, waits: Sequence[WaitRow]) -> list[EntryState]:
+        """Where the entries of commands are."""
+        batch: list[tuple[Any, ...]] = []
+        for row in waits:
+            key, entry = command_key(row.queue or "", row.priority or "normal"), row.entry_id or "0-0"
+            batch += [("XRANGE", key, entry, entry), ("XPENDING", key, WORKERS, entry, entry, 1)]
+        answers = await self._many(batch, forgiven="NOGROUP")
+        return [
+            "gone" if not answers[place] else "pending" if answers[place + 1] else "queued"
+            for place in range(0, len(answers), 2)
+        ]
+
+    async def wake(self) -> None:
+        """Let a blocking read of outcomes return."""
+        await self._many([("XADD", OUTCOMES, "*", "w", "")])
+
+    async def open(self, queues: Sequence[str]) -> None:
+        """Take part in these queues' groups."""
+        self._queues = tuple(queues)
+        await self._meet()
+        for key in self._keys(PRIORITIES):
+            await self._make_group(key, WORKERS)
+
+    async def read(self, count: int, block_seconds: float) -> list[CommandDelivery]:
+        """Up to `count` new commands: a read for each priority, and a blocking one over all when there are none."""
+        found: list[CommandDelivery] = []
+        for priority in PRIORITIES:
+            keys = self._some_keys(priority, count - len(found))
+            if keys:
+                each = max(1, (count - len(found)) // len(keys))
+                found += await self._commands(keys, each, None)
+        if found or block_seconds <= 0:
+            return found
+        return await self._commands(self._keys(PRIORITIES), 1, block_seconds)
+
+    async def own_pending(self) -> list[CommandDelivery]:
+        """What this consumer holds."""
+        return await self._commands(self._keys(PRIORITIES), 1000, None, start="0")
+
+    async def idle(self, idle_seconds: float, count: int) -> list[CommandDelivery]:
+        """Take over what nobody renews."""
+        found: list[CommandDelivery] = []
+        for key in self._keys(PRIORITIES):
+            entries = await self._auto_claim(key, WORKERS, int(idle_seconds * 1000), count)
+            found += await self._deliveries(key, entries, first_sent=False)
+        return found
+
+    async def send(self, words: Sequence[Outcome | Started]) -> None:
+        """Put outcomes into their stream, in one round trip."""
+        await self._many([("XADD", OUTCOMES, "*", "b", dump(word)) for word in words])
+
+    async def settle(self, entries: Sequence[str]) -> list[bool]:
+        """Acknowledge and delete commands."""
+        batch: list[tuple[Any, ...]] = []
+        for entry in entries:
+            key, name = entry.split(" ")
+            batch += [("XACK", key, WORKERS, name), ("XDEL", key, name)]
+        return [bool(answer) for answer in (await self._many(batch))[::2]]
+
+    def keeper(self, lost: Callable[[str], None]) -> ThreadedKeeper:
+        """Begin to keep leases in a thread with a connection of its own."""
+        make: Any = redis.Redis
+        client: Any = make.from_url(
+            self._url, socket_timeout=1.0, socket_connect_timeout=1.0, retry=Retry(NoBackoff(), 0), protocol=2
+        )
+
+        def renew(entries: Sequence[str]) -> list[str]:
+            kept: list[str] = []
+            try:
+                for key, names in _by_key(entries).items():
+                    claim = ("XCLAIM", key, WORKERS, self._consumer, 0, *names, "JUSTID")
+                    answer: list[bytes] = client.execute_command(*claim)
+                    kept += [f"{key} {name.decode()}" for name in answer]
+            except ResponseError as refused:
+                if not str(refused).startswith("NOGROUP"):
+                    raise OSError(str(refused)) from refused
+            except RedisError as loss:
+                raise OSError(str(loss)) from loss
+            return kept
+
+        return ThreadedKeeper(renew, lost, client.close)
+
+    async def close(self) -> None:
+        """Leave the groups, unless something is still held; end all connections."""
+        try:
+            if self._queues and not await self.own_pending():
+                keys = self._keys(PRIORITIES)
+                await self._many([("XGROUP", "DELCONSUMER", key, WORKERS, self._consumer) for key in keys], "NOGROUP")
+        except (TransportUnavailable, TransportRefused) as loss:
+            log.info("left without a word: %s", loss)
+        await asyncio.gather(self._write.aclose(), self._read.aclose())
+
+    async def _commands(
+        self, keys: Sequence[str], count: int, block: float | None, start: str = ">"
+    ) -> list[CommandDelivery]:
+        found: list[CommandDelivery] = []
+        for key, entries in await self._read_groups(WORKERS, keys, count, block, start):
+            found += await self._deliveries(key.decode(), entries, first_sent=start == ">")
+        return found
+
+    async def _deliveries(self, key: str, entries: Iterable[Entry], *, first_sent: bool) -> list[CommandDelivery]:
+        found: list[CommandDelivery] = []
+        for name, fields in entries:
+            entry, body = name.decode(), fields.get(b"b")
+            command = load_command(body) if body is not None else Foreign("deleted or empty")
+            if isinstance(command, Foreign):
+                await self._set_aside(key, entry, body or b"", command.why)
+                await self._many([("XACK", key, WORKERS, entry), ("XDEL", key, entry)])
+                continue
+            age = time.time() + self._offset - int(entry.partition("-")[0]) / 1000
+            current = command.incarnation == self._incarnation
+            found.append(CommandDelivery(f"{key} {entry}", command, first_sent, max(age, 0.0), current))
+        return found
+
+    async def _set_aside(self, key: str, entry: str, body: bytes, why: str) -> None:
+        """Keep a foreign or torn entry with its reason (rule C8); it must not come again."""
+        log.error("entry %s of %s is set aside: %s", entry, key, why)
+        await self._many(
+            [("XADD", SET_ASIDE, "MAXLEN", "~", 1000, "*", "key", key, "entry", entry, "why", why, "b", body[:65536])]
+        )
+
+    async def _meet(self) -> None:
+        """Learn which memory this is, and the server's clock."""
+        await self._many([("SET", MARKER, uuid4().hex, "NX")])
+        marker, now = await self._many([("GET", MARKER), ("TIME",)])
+        self._incarnation = marker.decode() if marker is not None else ""
+        seconds, micros = now
+        self._offset = int(seconds) + int(micros) / 1e6 - time.time()
+
+    async def _make_group(self, key: str, group: str) -> None:
+        try:
+            await self._many([("XGROUP", "CREATE", key, group, "0", "MKSTREAM")])
+        except TransportRefused as refused:
+            if "BUSYGROUP" not in str(refused):
+                raise
+
+    async def _forgotten(self) -> None:
+        """The groups are gone: make them anew, and have every sent command looked for (rule L7)."""
+        log.warning("the server has lost its memory: groups are made anew")
+        await self._meet()
+        for key in self._keys(PRIORITIES):
+            await self._make_group(key, WORKERS)
+        await self._make_group(OUTCOMES, ORCHESTRATORS)
+        if self._memory_lost is not None:
+            await self._memory_lost()
+
+    async def _read_group(
+        self, group: str, keys: Sequence[str], count: int, *, block: float | None = None, start: str = ">"
+    ) -> list[Entry]:
+        answer = await self._read_groups(group, keys, count, block, start)
+        return [entry for _, entries in answer for entry in entries]
+
+    async def _read_groups(
+        self, group: str, keys: Sequence[str], count: int, block: float | None, start: str
+    ) -> list[tuple[bytes, list[Entry]]]:
+        blocking = () if not block else ("BLOCK", max(1, int(min(block, BLOCK_SECONDS_MAX) * 1000)))
+        try:
+            answer: Any = await self._read.execute_command(
+                "XREADGROUP", "GROUP", group, self._consumer, "COUNT", count, *blocking, "STREAMS", *keys,
+                *[start] * len(keys),
+            )  # fmt: skip
+        except ResponseError as refused:
+            if str(refused).startswith(("NOGROUP", "UNBLOCKED")):
+                await self._forgotten()
+                return []
+            raise TransportRefused(str(refused)) from refused
+        except (Disconnected, TimedOut, OSError) as loss:
+            self._pending_first = True
+            raise TransportUnavailable(str(loss)) from loss
+        return [(key, [_pair(entry) for entry in entries]) for key, entries in answer or []]
+
+    async def _auto_claim(self, key: str, group: str, idle_ms: int, count: int) -> list[Entry]:
+        (answer,) = await self._many(
+            [("XAUTOCLAIM", key, group, self._consumer, idle_ms, "0-0", "COUNT", count)], forgiven="NOGROUP"
+        )
+        entries: list[Any] = answer[1] if answer else []
+        return [_pair(entry) for entry in entries if entry is not None]
+
+    async def _many(self, batch: Sequence[tuple[Any, ...]], forgiven: str | None = None) -> list[Any]:
+        """Commands in one round trip. An error that begins with `forgiven` counts as an empty answer."""
+        pipeline = self._write.pipeline(transaction=False)
+        for command in batch:
+            pipeline.execute_command(*command)
+        try:
+            answers: list[Any] = await pipeline.execute(raise_on_error=False)
+        except (Disconnected, TimedOut, OSError) as loss:
+            raise TransportUnavailable(str(loss)) from loss
+        errors = [answer for answer in answers if isinstance(answer, Exception)]
+        hard = [error for error in errors if forgiven is None or not str(error).startswith(forgiven)]
+        if hard and len(errors) == len(answers) and isinstance(hard[0], ResponseError):
+            raise TransportRefused(str(hard[0])) from hard[0]
+        if hard:
+            raise TransportUnavailable(f"{len(hard)} of {len(answers)} commands failed: {hard[0]}") from hard[0]
+        return [None if isinstance(answer, Exception) else answer for answer in answers]
+
+    def _keys(self, priorities: Sequence[Priority]) -> list[str]:
+        return [command_key(queue, priority) for priority in priorities for queue in self._queues]
+
+    def _some_keys(self, priority: Priority, free: int) -> list[str]:
+        """As many keys as there is room for, since COUNT counts for each stream (rule C4); another part each time."""
+        keys = self._keys([priority])
+        if free >= len(keys):
+            return keys
+        self._turn += 1
+        return [keys[(self._turn + place) % len(keys)] for place in range(max(free, 0))]
+
+
+def _pair(entry: Any) -> tuple[bytes, dict[bytes, bytes]]:
+    """An entry as (id, fields); one that was deleted while it was pending has none."""
+    name, flat = entry
+    fields: list[bytes] = flat or []
+    return name, dict(zip(fields[::2], fields[1::2], strict=True))
+
+
+def _by_key(entries: Sequence[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for entry in entries:
+        key, name = entry.split(" ")
+        found.setdefault(key, []).append(name)
+    return found
+
+
+def _client(url: str, socket_seconds: float) -> Any:
+    """A client that never tries a command again by itself."""
+    make: Any = redis.asyncio.Redis
+    client = make.from_url(
+        url,
+        socket_timeout=socket_seconds,
+        socket_connect_timeout=SOCKET_SECONDS,
+        retry=AsyncRetry(NoBackoff(), 0),
+        protocol=2,
+        decode_responses=False,
+    )
+    client.response_callbacks.clear()  # answers as they are: cheaper, and of one shape for all servers
+    return client

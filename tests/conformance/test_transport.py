@@ -1,0 +1,206 @@
+"""One contract, three transports: in memory, Valkey, and Redis 6.2."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import replace
+from typing import Protocol
+
+import pytest
+
+from consumers.inprocess import Broker, InProcessTransport
+from consumers.receiver import CommandReceiver
+from consumers.stream import RedisStreams
+from sagas.inputs import Outcome, Started
+from sagas.ports import Command, CommandSender, WaitRow
+
+COMMAND = Command(
+    saga_id="01900000-0000-7000-8000-000000000001",
+    opened_by=2,
+    definition="trip",
+    fingerprint="f",
+    step="hotel",
+    item=None,
+    role="step",
+    attempt=1,
+    queue="default",
+    priority="normal",
+    timeout=10.0,
+    arguments={"request": {"city": "Lima"}},
+)
+OUTCOME = Outcome(COMMAND.saga_id, 2, 1, "hotel", None, "step", "succeeded", result={"ok": True})
+STARTED = Started(COMMAND.saga_id, 2, 1, "hotel", None, 1.0, "w")
+
+
+class Transport(CommandSender, CommandReceiver, Protocol):
+    """Both sides."""
+
+
+Connect = Callable[[str], Transport]
+
+
+@pytest.fixture
+async def in_process() -> Connect:
+    broker = Broker()
+    return lambda consumer: InProcessTransport(broker, consumer)
+
+
+async def connections(url: str) -> AsyncGenerator[Connect]:
+    made: list[RedisStreams] = []
+
+    def connect(consumer: str) -> Transport:
+        made.append(RedisStreams(url, consumer))
+        return made[-1]
+
+    yield connect
+    for streams in made:
+        await streams.close()
+
+
+@pytest.fixture
+async def valkey(redis_url: str) -> AsyncGenerator[Connect]:
+    async for connect in connections(redis_url):
+        yield connect
+
+
+@pytest.fixture
+async def oldest(oldest_redis_url: str) -> AsyncGenerator[Connect]:
+    async for connect in connections(oldest_redis_url):
+        yield connect
+
+
+@pytest.fixture(params=["in_process", "valkey", "oldest"])
+def connect(request: pytest.FixtureRequest) -> Connect:
+    found: Connect = request.getfixturevalue(request.param)
+    return found
+
+
+async def test_a_command_goes_to_one_worker_and_its_outcome_comes_back(connect: Connect) -> None:
+    sender, one, two = connect("o"), connect("w1"), connect("w2")
+    for worker in (one, two):
+        await worker.open(["default"])
+    await sender.publish([COMMAND])
+    (delivery,) = await one.read(10, 2.0)
+    assert replace(delivery.command, incarnation="") == COMMAND
+    assert delivery.first_sent
+    assert delivery.current
+    assert delivery.age_seconds < 2
+    assert await two.read(10, 0.05) == []
+    await one.send([STARTED, OUTCOME])
+    assert await one.settle([delivery.entry]) == [True]
+    assert await one.settle([delivery.entry]) == [False]
+    words = await sender.outcomes(10, 2.0)
+    assert [entry.word for entry in words] == [STARTED, OUTCOME]
+    await sender.acknowledge([entry.entry for entry in words])
+    assert await sender.outcomes(10, 0.05) == []
+
+
+async def test_high_priority_goes_first_and_no_more_than_there_is_room_for(connect: Connect) -> None:
+    sender, worker = connect("o"), connect("w")
+    await worker.open(["default"])
+    low, high = replace(COMMAND, priority="low"), replace(COMMAND, priority="high")
+    await sender.publish([low, COMMAND, high, low])
+    first = await worker.read(2, 1.0)
+    assert [entry.command.priority for entry in first] == ["high", "normal"]
+    assert [entry.command.priority for entry in await worker.read(9, 1.0)] == ["low", "low"]
+
+
+async def test_other_queues_are_left_alone(connect: Connect) -> None:
+    sender, worker = connect("o"), connect("w")
+    await worker.open(["shipping"])
+    await sender.publish([COMMAND, replace(COMMAND, queue="shipping")])
+    assert [entry.command.queue for entry in await worker.read(9, 1.0)] == ["shipping"]
+
+
+async def test_a_command_sent_before_any_worker_came_is_not_lost(connect: Connect) -> None:
+    sender, worker = connect("o"), connect("w")
+    await sender.publish([COMMAND])
+    await worker.open(["default"])
+    assert len(await worker.read(9, 1.0)) == 1
+
+
+async def test_what_nobody_renews_is_taken_over_once(connect: Connect) -> None:
+    sender, dead, other = connect("o"), connect("dead"), connect("other")
+    for worker in (dead, other):
+        await worker.open(["default"])
+    await sender.publish([COMMAND])
+    (held,) = await dead.read(9, 1.0)
+    assert await other.idle(60.0, 9) == []
+    (taken,) = await other.idle(0.0, 9)
+    assert replace(taken.command, incarnation="") == COMMAND
+    assert not taken.first_sent
+    assert await other.settle([taken.entry]) == [True]
+    assert await dead.settle([held.entry]) == [False]
+
+
+async def test_own_pending_commands_and_outcomes_come_again_after_a_restart(connect: Connect) -> None:
+    sender, worker = connect("o"), connect("w")
+    await worker.open(["default"])
+    await sender.publish([COMMAND])
+    await worker.read(9, 1.0)
+    again = connect("w")
+    await again.open(["default"])
+    (pending,) = await again.own_pending()
+    assert not pending.first_sent
+    await worker.send([OUTCOME])
+    assert len(await sender.outcomes(9, 1.0)) == 1
+    assert [entry.word for entry in await connect("o").outcomes(9, 1.0)] == [OUTCOME]
+
+
+async def test_inspect_tells_queued_pending_and_gone(connect: Connect) -> None:
+    sender, worker = connect("o"), connect("w")
+    await worker.open(["default"])
+    (entry,) = await sender.publish([COMMAND])
+    row = WaitRow(COMMAND.saga_id, 2, "step", "hotel", None, 1, "default", "normal", 0.0, 0.0, 0.0, entry)
+    assert await sender.inspect([row]) == ["queued"]
+    (delivery,) = await worker.read(9, 1.0)
+    assert await sender.inspect([row]) == ["pending"]
+    await worker.settle([delivery.entry])
+    assert await sender.inspect([row, replace(row, queue="nobody")]) == ["gone", "gone"]
+
+
+async def test_a_wake_up_ends_a_blocking_read(connect: Connect) -> None:
+    sender, waker = connect("o"), connect("api")
+    reading = asyncio.create_task(sender.outcomes(9, 4.0))
+    await asyncio.wait([reading], timeout=0.1)
+    async with asyncio.timeout(3):
+        await waker.wake()
+        assert await reading == []
+
+
+async def test_a_foreign_entry_is_set_aside_and_does_not_come_again(redis_url: str) -> None:
+    import redis.asyncio
+
+    streams = RedisStreams(redis_url, "o")
+    client = redis.asyncio.Redis.from_url(redis_url)
+    await streams.open(["default"])
+    for body in (b"not json", b'{"kind":"x"}', b"[]"):
+        await client.xadd("amends:{o-0}:outcomes", {"b": body})
+        await client.xadd("amends:{q-default}:commands:normal", {"b": body})
+    assert await streams.outcomes(9, 0.05) == []
+    assert await streams.read(9, 0.05) == []
+    assert await streams.own_pending() == []
+    assert await client.xlen("amends:{set-aside}") == 6
+    await streams.close()
+    await client.aclose()
+
+
+async def test_groups_are_made_anew_after_a_flush_and_sent_commands_are_looked_for(redis_url: str) -> None:
+    import redis.asyncio
+
+    told: list[bool] = []
+
+    async def memory_lost() -> None:
+        told.append(True)
+
+    streams = RedisStreams(redis_url, "o", memory_lost=memory_lost)
+    client = redis.asyncio.Redis.from_url(redis_url)
+    await streams.open(["default"])
+    await streams.publish([COMMAND])
+    await client.flushall()
+    assert await streams.read(9, 0.05) == []
+    assert told
+    await streams.publish([COMMAND])
+    (delivery,) = await streams.read(9, 1.0)
+    assert delivery.current
+    await streams.close()
+    await client.aclose()
