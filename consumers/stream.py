@@ -284,14 +284,15 @@ class RedisStreams:
         except (Disconnected, TimedOut, OSError) as loss:
             self._pending_first = True
             raise TransportUnavailable(str(loss)) from loss
-        return [(key, [_pair(entry) for entry in entries]) for key, entries in answer or []]
+        read: list[tuple[bytes, list[Any]]] = answer or []
+        return [(key, [_pair(entry) for entry in entries]) for key, entries in read]
 
     async def _auto_claim(self, key: str, group: str, idle_ms: int, count: int) -> list[Entry]:
         (answer,) = await self._many(
             [("XAUTOCLAIM", key, group, self._consumer, idle_ms, "0-0", "COUNT", count)], forgiven="NOGROUP"
         )
         entries: list[Any] = answer[1] if answer else []
-        return [_pair(entry) for entry in entries if entry is not None]
+        return [_pair(entry) for entry in entries if entry and entry[0] is not None]
 
     async def _many(self, batch: Sequence[tuple[Any, ...]], forgiven: str | None = None) -> list[Any]:
         """Commands in one round trip. An error that begins with `forgiven` counts as an empty answer."""

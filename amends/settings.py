@@ -1,0 +1,144 @@
+"""The only module that reads the environment. Unknown and malformed values stop the start, with name and remedy."""
+
+import os
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from consumers.faults import Faults, parse_faults
+from sagas.delays import exponential
+from sagas.manifest import STEP_DELAYS_SECONDS
+from sagas.seal import Defaults
+
+PREFIX = "AMENDS_"
+SECRETS = frozenset({"DATABASE_URL", "REDIS_URL", "REDIS_PASSWORD", "AMENDS_API_KEY"})
+BACKOFF_CAP_SECONDS = 300.0
+BACKOFF_JITTER = 0.5
+
+
+class SettingsError(Exception):
+    """The settings do not hold together; each line names a variable and the remedy."""
+
+
+def _named(default: Any, variable: str, says: str, **bounds: Any) -> Any:
+    return Field(default=default, validation_alias=variable, description=says, **bounds)
+
+
+class Settings(BaseModel):
+    """Everything that can be set. The variable of each field is its alias; lengths are in seconds unless named."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    database_url: str | None = _named(None, "DATABASE_URL", "PostgreSQL; unset: an embedded one")
+    redis_url: str | None = _named(None, "REDIS_URL", "Redis or Valkey; unset: an embedded one")
+    redis_host: str | None = _named(None, "REDIS_HOST", "as an alternative to REDIS_URL, which wins")
+    redis_port: int = _named(6379, "REDIS_PORT", "with REDIS_HOST", ge=1, le=65535)
+    redis_password: str | None = _named(None, "REDIS_PASSWORD", "with REDIS_HOST")
+    redis_db: int = _named(0, "REDIS_DB", "with REDIS_HOST", ge=0)
+    concurrency: int = _named(10, "QUEUE_CONCURRENCY", "commands that a worker runs at once", ge=1, le=10_000)
+    max_retries: int = _named(3, "QUEUE_MAX_RETRIES", "retries of a step that says nothing", ge=0, le=1000)
+    max_attempts: int | None = _named(None, "QUEUE_MAX_ATTEMPTS", "executions, as QUEUE_MAX_RETRIES + 1", ge=1, le=1001)
+    backoff_delay_ms: int | None = _named(None, "QUEUE_BACKOFF_DELAY", "milliseconds; selects growing delays", ge=1)
+    sagas: tuple[str, ...] = _named(("marketplace",), "AMENDS_SAGAS", "applications, by comma")
+    data_dir: Path = _named(Path(".amends"), "AMENDS_DATA_DIR", "where the embedded servers keep their data")
+    host: str = _named("127.0.0.1", "AMENDS_HOST", "address that the API listens on")
+    port: int = _named(3000, "AMENDS_PORT", "port of the API; 0: a free one", ge=0, le=65535)
+    api_key: str | None = _named(None, "AMENDS_API_KEY", "key that callers of the API show", min_length=16)
+    step_timeout: float = _named(10.0, "AMENDS_STEP_TIMEOUT", "timeout of a step that says nothing", gt=0, le=86400)
+    drain_timeout: float = _named(30.0, "AMENDS_DRAIN_TIMEOUT", "how long a worker ends what it runs", ge=0, le=3600)
+    development: bool = _named(False, "AMENDS_DEVELOPMENT", "allows what production must not do")
+    faults: str = _named("", "AMENDS_FAULTS", "injected faults: saga.step=fail|maybe|hang|sleep:SECONDS")
+    log_level: str = _named(
+        "INFO", "AMENDS_LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR", pattern="DEBUG|INFO|WARNING|ERROR"
+    )
+    ready_fd: int | None = _named(None, "AMENDS_READY_FD", "set by `amends up`: where a process says that it is ready")
+
+    @field_validator("sagas", mode="before")
+    @classmethod
+    def _by_comma(cls, value: Any) -> Any:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("faults")
+    @classmethod
+    def _parsed(cls, value: str) -> str:
+        parse_faults(value)
+        return value
+
+    @model_validator(mode="after")
+    def _faults_are_for_development(self) -> "Settings":
+        if self.faults and not self.development:
+            raise ValueError("AMENDS_FAULTS is refused: it is for development; set AMENDS_DEVELOPMENT=1 or unset it")
+        return self
+
+    @property
+    def redis(self) -> str | None:
+        """Where Redis is: the URL, or one made of host, port, password and number."""
+        if self.redis_url is not None or self.redis_host is None:
+            return self.redis_url
+        secret = f":{quote(self.redis_password, safe='')}@" if self.redis_password else ""
+        return f"redis://{secret}{self.redis_host}:{self.redis_port}/{self.redis_db}"
+
+    @property
+    def injected(self) -> Faults:
+        """The faults as the worker takes them."""
+        return parse_faults(self.faults)
+
+    @property
+    def defaults(self) -> Defaults:
+        """What holds for steps that say nothing [req. X1, X2]."""
+        retries = self.max_retries if self.max_attempts is None else self.max_attempts - 1
+        if self.backoff_delay_ms is not None:
+            delays = exponential(self.backoff_delay_ms / 1000, 2.0, BACKOFF_CAP_SECONDS, retries)
+            return Defaults(self.step_timeout, delays, jitter=BACKOFF_JITTER)
+        listed = STEP_DELAYS_SECONDS + (STEP_DELAYS_SECONDS[-1],) * max(retries - len(STEP_DELAYS_SECONDS), 0)
+        return Defaults(self.step_timeout, listed[:retries])
+
+
+def load(environment: Mapping[str, str] | None = None) -> Settings:
+    """The settings of this process.
+
+    Raises:
+        SettingsError: a value is malformed, or a variable that begins with `AMENDS_` is unknown.
+    """
+    found = dict(os.environ if environment is None else environment)
+    known = {str(field.validation_alias) for field in Settings.model_fields.values()}
+    wrong: list[str] = []
+    for name in sorted(found):
+        if name.startswith(PREFIX) and name not in known and name != "AMENDS_URL":
+            close = get_close_matches(name, known, n=1)
+            wrong.append(f"{name} is unknown: " + (f"did you mean {close[0]}?" if close else "unset it"))
+    given = {name: value for name, value in found.items() if name in known and value != ""}
+    try:
+        settings = Settings.model_validate(given)
+    except ValidationError as unfit:
+        wrong += [f"{_variable(error['loc'])}{error['msg']}" for error in unfit.errors()]
+    else:
+        if not wrong:
+            return settings
+    raise SettingsError("\n".join(wrong))
+
+
+def _variable(place: tuple[int | str, ...]) -> str:
+    return f"{place[0]}: " if place else ""
+
+
+def rows(settings: Settings, environment: Mapping[str, str] | None = None) -> list[tuple[str, str, str, str]]:
+    """Each setting as (variable, value with secrets masked, source, what it is for)."""
+    found = os.environ if environment is None else environment
+    shown: list[tuple[str, str, str, str]] = []
+    for name, field in Settings.model_fields.items():
+        variable = str(field.validation_alias)
+        value = getattr(settings, name)
+        text = "" if value is None else ",".join(settings.sagas) if name == "sagas" else str(value)
+        masked = "***" if variable in SECRETS and text else text
+        shown.append((variable, masked, "environment" if found.get(variable) else "default", field.description or ""))
+    return shown
+
+
+def environment() -> dict[str, str]:
+    """A copy of the environment, for processes that are started from here."""
+    return dict(os.environ)
