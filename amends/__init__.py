@@ -7,9 +7,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from amends.api.bodies import read_json
     from amends.application import App, Route
-    from amends.backend import Backend, KeyConflict, UnknownDefinition
-    from amends.problems import Problem
+    from amends.backend import Backend, KeyConflict, NotSupported, UnknownDefinition
+    from amends.problems import Problem, field_problem
     from sagas.answers import CannotTell, DidNotHappen, Given, Happened
     from sagas.breaker import Breaker
     from sagas.context import Context, Transaction
@@ -31,6 +32,7 @@ _HOMES = {
     "Happened": "sagas.answers",
     "InputError": "sagas.errors",
     "KeyConflict": "amends.backend",
+    "NotSupported": "amends.backend",
     "Permanent": "sagas.errors",
     "Problem": "amends.problems",
     "Recoverable": "sagas.errors",
@@ -39,6 +41,8 @@ _HOMES = {
     "Saga": "sagas.definition",
     "Transaction": "sagas.context",
     "UnknownDefinition": "amends.backend",
+    "field_problem": "amends.problems",
+    "read_json": "amends.api.bodies",
     "days": "sagas.durations",
     "hours": "sagas.durations",
     "resource": "sagas.resources",
@@ -56,6 +60,7 @@ __all__ = [
     "Happened",
     "InputError",
     "KeyConflict",
+    "NotSupported",
     "Permanent",
     "Problem",
     "Recoverable",
@@ -65,7 +70,9 @@ __all__ = [
     "Transaction",
     "UnknownDefinition",
     "days",
+    "field_problem",
     "hours",
+    "read_json",
     "resource",
 ]
 

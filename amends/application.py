@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from sagas.definition import Saga
 from sagas.errors import DefinitionError
@@ -91,7 +91,8 @@ def _load(name: str) -> list[App]:
         if isinstance(named, App):
             return [named]
         if isinstance(named, Saga):
-            return [App(module_name, sagas=[named])]
+            saga: Any = cast("Any", named)
+            return [App(module_name, sagas=[saga])]
         raise DefinitionError(f"'{name}' is neither an App nor a Saga")
     return _whole(module)
 
@@ -101,9 +102,9 @@ def _whole(module: ModuleType) -> list[App]:
     apps = [value for value in values if isinstance(value, App)]
     if apps:
         return list(dict.fromkeys(apps))
-    sagas: list[Saga[Any, Any]] = [value for value in values if isinstance(value, Saga)]
+    sagas: dict[int, Any] = {id(value): cast("Any", value) for value in values if isinstance(value, Saga)}
     if not sagas:
         raise DefinitionError(
             f"module '{module.__name__}' holds no saga and no App\n  remedy: declare one at module level: x = Saga(...)"
         )
-    return [App(module.__name__, sagas=list(dict.fromkeys(sagas)))]
+    return [App(module.__name__, sagas=list(sagas.values()))]

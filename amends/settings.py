@@ -142,3 +142,8 @@ def rows(settings: Settings, environment: Mapping[str, str] | None = None) -> li
 def environment() -> dict[str, str]:
     """A copy of the environment, for processes that are started from here."""
     return dict(os.environ)
+
+
+def url() -> str | None:
+    """Where commands find the API: `AMENDS_URL`."""
+    return os.environ.get("AMENDS_URL") or None

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("amends.store")
 
-# The plan of an append is the same on empty and on large tables: from the arrays by the primary key (design section 12).
+# An append has one plan on empty and on large tables: from the arrays by the primary key (rule A6).
 APPEND_SETTINGS = {
     "enable_seqscan": "off",
     "enable_bitmapscan": "off",
@@ -107,8 +107,8 @@ class PostgresStore:
     async def by_key(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], State]:
         """The sagas that hold these keys."""
         rows = await self._fetch(
-            "SELECT saga.definition, saga.key, saga.state::text FROM unnest($1::text[], $2::text[]) AS asked(definition, key) "
-            "JOIN amends.sagas AS saga USING (definition, key)",
+            "SELECT definition, key, state::text FROM unnest($1::text[], $2::text[]) AS asked(definition, key) "
+            "JOIN amends.sagas USING (definition, key)",
             [definition for definition, _ in keys],
             [key for _, key in keys],
         )
@@ -135,7 +135,8 @@ class PostgresStore:
         """Keep large values, sorted by hash, in a statement of their own."""
         hashes = sorted(payloads)
         await self._execute(
-            "INSERT INTO amends.payloads (hash, body) SELECT * FROM unnest($1::text[], $2::bytea[]) ON CONFLICT DO NOTHING",
+            "INSERT INTO amends.payloads (hash, body) SELECT * FROM unnest($1::text[], $2::bytea[]) "
+            "ON CONFLICT DO NOTHING",
             hashes,
             [payloads[digest] for digest in hashes],
         )
@@ -278,20 +279,21 @@ class PostgresStore:
             log.info("a broken connection is dropped: %s", loss)
 
     async def _fetch(self, statement: str, *arguments: Any) -> "Rows":
-        async with _reachable():
+        async with reachable():
             return await self.pool.fetch(statement, *arguments)
 
     async def _value(self, statement: str, *arguments: Any) -> Any:
-        async with _reachable():
+        async with reachable():
             return await self.pool.fetchval(statement, *arguments)
 
     async def _execute(self, statement: str, *arguments: Any) -> str:
-        async with _reachable():
+        async with reachable():
             return await self.pool.execute(statement, *arguments)
 
 
 @asynccontextmanager
-async def _reachable() -> AsyncGenerator[None]:
+async def reachable() -> AsyncGenerator[None]:
+    """Turn the driver's ways of saying that the database is away into `StoreUnavailable`."""
     try:
         yield
     except (*AWAY, *AGAIN) as away:

@@ -1,0 +1,1 @@
+"""The HTTP API: the same verbs for programs as the command line has for people."""

@@ -1,0 +1,66 @@
+"""Request bodies: bounded, of the right type, and without what Postgres cannot store."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import orjson
+from aiohttp import web
+
+from amends.problems import Problem, field_problem
+
+BODY_BYTES_MAX = 1024 * 1024
+NUL, SURROGATES = "\x00", ("\ud800", "\udfff")
+
+
+async def read_json(request: web.Request, limit_bytes: int = BODY_BYTES_MAX) -> dict[str, Any]:
+    """The request's body as a JSON object.
+
+    Raises:
+        Problem: 413 too large, 415 not JSON by its type, 400 malformed, 422 text that cannot be stored.
+    """
+    if request.content_type not in ("application/json", "application/octet-stream", ""):
+        raise field_problem(
+            415, "Unsupported media type", "Content-Type", f"is {request.content_type}", "send application/json"
+        )
+    if (request.content_length or 0) > limit_bytes:
+        raise too_large(limit_bytes)
+    body = bytearray()
+    async for chunk in request.content.iter_chunked(65536):
+        body += chunk
+        if len(body) > limit_bytes:
+            raise too_large(limit_bytes)
+    try:
+        found: Any = orjson.loads(bytes(body))
+    except orjson.JSONDecodeError as malformed:
+        raise field_problem(400, "Malformed body", "body", f"is not JSON: {malformed}", "send a JSON object") from None
+    if not isinstance(found, dict):
+        raise field_problem(400, "Malformed body", "body", "is not a JSON object", "send a JSON object")
+    check_text(found, "body")
+    return found  # pyright: ignore[reportUnknownVariableType] # any object
+
+
+def too_large(limit_bytes: int) -> Problem:
+    """The answer to a body over the limit."""
+    return field_problem(
+        413, "Body too large", "body", f"is larger than {limit_bytes:,} bytes", f"send at most {limit_bytes:,} bytes"
+    )
+
+
+def check_text(value: Any, field: str) -> None:
+    """Whether Postgres can store all text in this value.
+
+    Raises:
+        Problem: 422, naming the field.
+    """
+    if isinstance(value, str):
+        if NUL in value or any(SURROGATES[0] <= letter <= SURROGATES[1] for letter in value):
+            raise field_problem(
+                422, "Unstorable text", field, "holds a NUL or half a surrogate pair", "remove these characters"
+            )
+    elif isinstance(value, dict):
+        for name, entry in cast("Mapping[Any, Any]", value).items():
+            check_text(name, f"{field} (a name in it)")
+            check_text(entry, f"{field}.{name}")
+    elif isinstance(value, list):
+        for place, entry in enumerate(cast("Sequence[Any]", value)):
+            check_text(entry, f"{field}[{place}]")

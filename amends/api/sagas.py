@@ -1,0 +1,131 @@
+"""`/api/sagas`: start, list, show and cancel sagas of any application."""
+
+from typing import Any, cast, get_args
+
+from aiohttp import web
+
+from amends import views
+from amends.api.bodies import read_json
+from amends.api.guard import answer
+from amends.backend import Backend, Handle
+from amends.identifiers import is_id
+from amends.problems import Problem, field_problem
+from sagas.ports import SagaFilter
+from sagas.state import SagaStatus, WaitKind
+
+KEY_CHARACTERS_MAX = 255
+PAGE_MAX = 200
+EVENTS_MAX = 1000
+
+
+async def start(request: web.Request, backend: Backend) -> web.Response:
+    """`POST /api/sagas`: 201 new, 200 known by its key, 409 the key has another input, 404, 422."""
+    body = await read_json(request)
+    definition, key = body.get("definition"), body.get("key")
+    if not isinstance(definition, str):
+        raise field_problem(422, "Invalid input", "definition", "is no text", "name the saga to start")
+    if key is not None and not (isinstance(key, str) and 0 < len(key) <= KEY_CHARACTERS_MAX):
+        raise field_problem(
+            422, "Invalid input", "key", "is no text of 1 to 255 characters", "shorten it, or leave it out"
+        )
+    if "input" not in body:
+        raise field_problem(422, "Invalid input", "input", "is missing", "give the saga's input")
+    handle: Handle[Any] = await backend.start(
+        definition, body["input"], key=key, actor="api", trace=request.get("request_id")
+    )
+    document = {
+        "sagaId": handle.id,
+        "definition": definition,
+        "status": handle.status,
+        "created": handle.created,
+    }
+    return answer(document, 201 if handle.created else 200, {"Location": f"/api/sagas/{handle.id}"})
+
+
+async def list_all(request: web.Request, backend: Backend) -> web.Response:
+    """`GET /api/sagas`: filters `definition`, `status`, `key`, `waiting`; pages by `cursor` and `limit`."""
+    asked = request.query
+    cursor = asked.get("cursor")
+    if cursor is not None and not is_id(cursor):
+        raise field_problem(400, "Malformed request", "cursor", "is none of ours", "take it from `next`")
+    wanted = SagaFilter(
+        definition=asked.get("definition"),
+        status=_one_of(asked.get("status"), "status", get_args(SagaStatus)),
+        key=asked.get("key"),
+        waiting=cast("WaitKind | None", _one_of(asked.get("waiting"), "waiting", get_args(WaitKind))),
+        after=cursor,
+        limit=limit_of(request, 50, PAGE_MAX),
+    )
+    items, following = await backend.list(wanted)
+    return answer({"items": items, "next": following})
+
+
+async def show(request: web.Request, backend: Backend) -> web.Response:
+    """`GET /api/sagas/{id}`."""
+    view = await backend.view(saga_id_of(request))
+    if view is None:
+        raise unknown(request)
+    return answer(view, headers={"ETag": f'"{view["version"]}"'})
+
+
+async def events(request: web.Request, backend: Backend) -> web.Response:
+    """`GET /api/sagas/{id}/events`: the history, in pages."""
+    saga_id = saga_id_of(request)
+    after = _number(request.query.get("cursor", "0"), "cursor", 0, 2**31 - 1)
+    limit = limit_of(request, 200, EVENTS_MAX)
+    history = await backend.store.history(saga_id, after, limit)
+    if not history and not await backend.store.heads([saga_id]):
+        raise unknown(request)
+    following = str(history[-1].sequence) if len(history) == limit else None
+    return answer({"items": [views.event(entry) for entry in history], "next": following})
+
+
+async def cancel(request: web.Request, backend: Backend) -> web.Response:
+    """`POST /api/sagas/{id}/cancel` with `{"reason": …}`: 200 with the saga, 409 when it makes no sense."""
+    saga_id = saga_id_of(request)
+    body = await read_json(request)
+    reason = body.get("reason")
+    if not isinstance(reason, str) or not reason.strip() or len(reason) > 1000:
+        raise field_problem(422, "Invalid input", "reason", "is no text of 1 to 1000 characters", "say why")
+    told = await backend.cancel(saga_id, reason=reason, actor="api")
+    if told.code == "not_found":
+        raise unknown(request)
+    if told.code == "refused":
+        raise Problem(409, "Refused", f"cancel is refused: {told.detail}")
+    return await show(request, backend)
+
+
+def saga_id_of(request: web.Request, name: str = "id") -> str:
+    """The saga's id in the path.
+
+    Raises:
+        Problem: 404, it is no id.
+    """
+    text = request.match_info[name].lower()
+    if not is_id(text):
+        raise unknown(request)
+    return text
+
+
+def unknown(request: web.Request) -> Problem:
+    """The answer for a saga that is not there."""
+    return Problem(404, "Not found", f"{request.path}: there is no such saga; GET /api/sagas lists them")
+
+
+def limit_of(request: web.Request, default: int, most: int) -> int:
+    """The size of a page."""
+    return _number(request.query.get("limit", str(default)), "limit", 1, most)
+
+
+def _number(text: str, field: str, least: int, most: int) -> int:
+    if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
+        raise field_problem(
+            400, "Malformed request", field, f"is {text[:40]!r}", f"give a number from {least} to {most}"
+        )
+    return int(text)
+
+
+def _one_of(text: str | None, field: str, allowed: tuple[Any, ...]) -> str | None:
+    if text is not None and text not in allowed:
+        raise field_problem(400, "Malformed request", field, f"is {text[:40]!r}", f"give one of {', '.join(allowed)}")
+    return text

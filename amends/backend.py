@@ -1,0 +1,159 @@
+"""What a route may do: use the database, start and cancel sagas, see how they stand. One for each API process."""
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from amends import views
+from amends.identifiers import new_id
+from orchestrator.engine import Engine
+from orchestrator.publisher import Background
+from sagas.definition import Saga
+from sagas.errors import InputError
+from sagas.events import Json
+from sagas.inputs import Answer, Cancel, Start
+from sagas.manifest import Manifest
+from sagas.ports import CommandSender, SagaFilter, Store, TransportRefused, TransportUnavailable
+from sagas.seal import Sealed, unsupported
+
+if TYPE_CHECKING:
+    import asyncpg
+
+I = TypeVar("I")  # noqa: E741 - the input
+O = TypeVar("O")  # noqa: E741 - the output
+
+
+class UnknownDefinition(LookupError):
+    """No saga has this name."""
+
+
+class NotSupported(ValueError):
+    """The saga uses what this version cannot run; the text names each."""
+
+
+class KeyConflict(ValueError):
+    """The key is taken by a saga with another input; `saga_id` is that saga."""
+
+    def __init__(self, message: str, saga_id: str) -> None:
+        super().__init__(message)
+        self.saga_id = saga_id
+
+
+@dataclass(frozen=True)
+class Handle(Generic[O]):
+    """A saga that was started, or that was known by its key (`created` is false)."""
+
+    id: str
+    created: bool
+    status: str
+
+
+class Backend:
+    """`database` is a pool of asyncpg connections to Amends' own database, `store` the port of the engine."""
+
+    def __init__(
+        self,
+        store: Store,
+        database: "asyncpg.Pool[asyncpg.Record]",
+        engine: Engine,
+        sender: CommandSender,
+        sagas: Mapping[str, Sealed],
+    ) -> None:
+        self.store = store
+        self.database = database
+        self.sagas = sagas
+        self._engine = engine
+        self._sender = sender
+        self._background = Background()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncGenerator[Any]:
+        """A transaction on a connection; sagas started in it exist exactly if it commits, and begin at once then."""
+        async with self.database.acquire() as connection, connection.transaction():
+            yield connection
+        self._background.spawn(self._wake())
+
+    async def start(
+        self,
+        saga: Saga[I, O] | str,
+        input: object,
+        *,
+        key: str | None = None,
+        connection: object | None = None,
+        saga_id: str | None = None,
+        actor: str | None = None,
+        trace: str | None = None,
+    ) -> Handle[O]:
+        """Start a saga. With `connection` it joins that transaction.
+
+        Raises:
+            UnknownDefinition: there is no such saga. NotSupported: it cannot run yet.
+            InputError: the input does not fit.
+            KeyConflict: the key is taken by a saga with another input.
+            StoreUnavailable: nothing was started, or nobody knows; the same key may be tried again.
+        """
+        sealed = self._sealed(saga)
+        if missing := unsupported(sealed.manifest):
+            raise NotSupported(f"saga '{sealed.manifest.name}' uses what this version cannot run: {', '.join(missing)}")
+        word = Start(saga_id or new_id(), sealed.manifest, sealed.normalise(input), key=key, actor=actor, trace=trace)
+        if connection is not None:
+            answer = await self._engine.start_within(word, connection)
+        else:
+            applied = await self._engine.append([word])
+            answer = applied.answers[0]
+            self._background.spawn(self._engine.publish(applied))
+        return self._handle(sealed.manifest.name, answer)
+
+    async def cancel(self, saga_id: str, *, reason: str, actor: str | None = None) -> Answer:
+        """Turn a saga back. The answer is `accepted`, `nothing` (it turns back already), `refused` or `not_found`."""
+        applied = await self._engine.append([Cancel(saga_id, reason, f"cancel/{new_id()}", actor)])
+        self._background.spawn(self._engine.publish(applied))
+        return applied.answers[0]
+
+    async def view(self, saga_id: str) -> dict[str, Json] | None:
+        """A saga with its steps, waits and values; None when there is none."""
+        head = (await self.store.heads([saga_id])).get(saga_id)
+        if head is None:
+            return None
+        manifests = await self._engine.manifests([head])
+        return await views.detail(self.store, manifests[head.fingerprint], head)
+
+    async def job(self, saga_id: str) -> dict[str, Json] | None:
+        """A saga as a job; None when there is none."""
+        view = await self.view(saga_id)
+        return None if view is None else {**views.job(view), "input": view["input"]}
+
+    async def list(self, wanted: SagaFilter) -> tuple[list[dict[str, Json]], str | None]:
+        """A page of sagas, newest first, and where the next page begins."""
+        rows = await self.store.sagas(wanted)
+        return [views.summary(row) for row in rows], rows[-1].cursor if len(rows) == wanted.limit else None
+
+    async def manifest(self, name: str) -> Manifest | None:
+        """The newest manifest of a definition."""
+        return next((found for found in (await self.store.manifests()).values() if found.name == name), None)
+
+    async def close(self) -> None:
+        """Let what runs in the background end."""
+        await self._background.finish()
+
+    def _sealed(self, saga: Saga[Any, Any] | str) -> Sealed:
+        name = saga if isinstance(saga, str) else saga.name
+        if name not in self.sagas:
+            known = ", ".join(sorted(self.sagas)) or "none"
+            raise UnknownDefinition(f"no saga is called '{name}'; there are: {known}")
+        return self.sagas[name]
+
+    def _handle(self, name: str, answer: Answer) -> Handle[Any]:
+        if answer.code == "conflict":
+            raise KeyConflict(answer.detail or "the key is taken", answer.saga_id)
+        if answer.code == "refused":
+            raise InputError(name, [("key", answer.detail or "refused")])
+        return Handle(answer.saga_id, answer.code == "created", answer.status)
+
+    async def _wake(self) -> None:
+        """An orchestrator may send at once what is marked; if nobody can be woken, the sweep finds it in a second."""
+        try:
+            await self._sender.wake()
+        except (TransportUnavailable, TransportRefused):
+            return

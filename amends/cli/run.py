@@ -1,0 +1,148 @@
+"""Commands that run something: everything at once, one process, the migration, the demo, checks."""
+
+import asyncio
+import json
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from amends.settings import Settings, load, rows
+
+Sagas = Annotated[list[str] | None, typer.Option("--sagas", help="module[:attribute] with sagas; repeatable")]
+AsJson = Annotated[bool, typer.Option("--json", help="for machines")]
+
+
+def settings_with(**changes: object) -> Settings:
+    """The settings, with what the command line says put over them."""
+    return load().model_copy(update={name: value for name, value in changes.items() if value is not None})
+
+
+def _named(sagas: list[str] | None) -> tuple[str, ...] | None:
+    return tuple(sagas) if sagas else None
+
+
+def up(
+    port: Annotated[int | None, typer.Option(help="port of the API; 0: a free one")] = None,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="worker processes")] = 1,
+    orchestrators: Annotated[int, typer.Option(min=1, max=16, help="orchestrator processes")] = 1,
+    data_dir: Annotated[Path | None, typer.Option(help="where servers keep their data")] = None,
+    sagas: Sagas = None,
+) -> None:
+    """Start everything: embedded servers unless DATABASE_URL and REDIS_URL name others, API, orchestrator, workers."""
+    from amends.up import Runtime, Up
+    from amends.wiring import configure_logging
+
+    settings = settings_with(port=port, data_dir=data_dir, sagas=_named(sagas))
+    configure_logging(settings)
+
+    def announce(runtime: Runtime) -> None:
+        typer.echo(f"Amends runs at {runtime.url}")
+        typer.echo(f"  API key, URLs and processes: {settings.data_dir / 'runtime.json'}")
+        typer.echo(f"  logs: {settings.data_dir / 'logs'}; Ctrl-C drains and ends it")
+
+    asyncio.run(Up(settings, workers, orchestrators).run(announce))
+
+
+def api(port: Annotated[int | None, typer.Option(help="port; 0: a free one")] = None, sagas: Sagas = None) -> None:
+    """Serve the HTTP API."""
+    from amends.wiring import run_api
+
+    settings = settings_with(port=port, sagas=_named(sagas))
+    _service(run_api(settings), settings)
+
+
+def orchestrator(sagas: Sagas = None) -> None:
+    """Run an orchestrator; any number of them may run."""
+    from amends.wiring import run_orchestrator
+
+    settings = settings_with(sagas=_named(sagas))
+    _service(run_orchestrator(settings), settings)
+
+
+def worker(
+    concurrency: Annotated[int | None, typer.Option(min=1, help="commands at once")] = None, sagas: Sagas = None
+) -> None:
+    """Run a worker; any number of them may run."""
+    from amends.wiring import run_worker
+
+    settings = settings_with(concurrency=concurrency, sagas=_named(sagas))
+    _service(run_worker(settings), settings)
+
+
+def migrate(sagas: Sagas = None) -> None:
+    """Bring the database up to date: Amends' own tables, then those of each application."""
+    from amends.application import load_applications
+    from amends.settings import SettingsError
+    from eventstore.migrate import migrate as bring_up_to_date
+
+    settings = settings_with(sagas=_named(sagas))
+    if settings.database_url is None:
+        raise SettingsError("DATABASE_URL is needed: set it to the database that is to be migrated")
+    folders = {app.name: app.migrations for app in load_applications(settings.sagas) if app.migrations is not None}
+    for name in asyncio.run(bring_up_to_date(settings.database_url, folders)) or ["nothing to do"]:
+        typer.echo(name)
+
+
+def check(
+    modules: Annotated[list[str], typer.Argument(help="module[:attribute] with sagas")],
+) -> None:
+    """Check sagas without running anything: names, types, graph. Belongs in CI; needs no database."""
+    from amends.application import load_applications
+    from sagas.describe import warnings
+    from sagas.seal import unsupported
+
+    for application in load_applications(modules):
+        for saga in application.sagas:
+            manifest = saga.seal().manifest
+            typer.echo(f"{saga.name}: {len(manifest.nodes)} steps, fingerprint {manifest.fingerprint[:6]}: good")
+            for line in warnings(manifest):
+                typer.echo(f"  warning: {line}")
+            for line in unsupported(manifest):
+                typer.echo(f"  this version does not run it yet: {line}")
+
+
+def doctor(
+    invariants: Annotated[bool, typer.Option("--invariants", help="check every saga's history and head")] = False,
+    data_dir: Annotated[Path | None, typer.Option(help="of a running `amends up`")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the settings and whether the servers answer; with --invariants, whether every promise is kept."""
+    from amends.cli.remote import runtime_of
+    from amends.inspection import inspect
+
+    settings = settings_with(data_dir=data_dir)
+    found = runtime_of(settings) or {}
+    database_url = settings.database_url or found.get("database_url")
+    redis_url = settings.redis or found.get("redis_url")
+    report = asyncio.run(inspect(database_url, redis_url, invariants=invariants))
+    if as_json:
+        settings_shown = [dict(zip(("variable", "value", "source"), row[:3], strict=True)) for row in rows(settings)]
+        typer.echo(json.dumps({"settings": settings_shown, **report.document()}, indent=2))
+    else:
+        for variable, value, source, _ in rows(settings):
+            typer.echo(f"{variable:<22} {value:<28} {source}")
+        for line in report.lines():
+            typer.echo(line)
+    raise typer.Exit(0 if report.good else report.exit_code)
+
+
+def demo(
+    as_json: AsJson = False,
+    keep: Annotated[bool, typer.Option("--keep", help="leave it running afterwards and print its address")] = False,
+) -> None:
+    """The whole story: upload, plan, approval, a killed worker, a failure that is undone in order."""
+    from amends.demo import run_demo
+
+    raise typer.Exit(run_demo(as_json=as_json, keep=keep))
+
+
+def _service(work: Coroutine[Any, Any, None], settings: Settings) -> None:
+    from amends.supervisor import end_with_parent
+    from amends.wiring import configure_logging
+
+    configure_logging(settings)
+    if settings.ready_fd is not None:
+        end_with_parent()
+    asyncio.run(work)

@@ -1,0 +1,127 @@
+"""`amends saga …` and `amends explain`: the API's verbs for people."""
+
+import json
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from amends.cli.remote import call
+from amends.cli.run import AsJson, Sagas, settings_with
+
+app = typer.Typer(no_args_is_help=True)
+SagaId = Annotated[str, typer.Argument(help="the saga's id")]
+DataDir = Annotated[Path | None, typer.Option("--data-dir", help="of a running `amends up`")]
+
+
+@app.command("list")
+def list_all(
+    definition: Annotated[str | None, typer.Option(help="only sagas of this definition")] = None,
+    status: Annotated[str | None, typer.Option(help="active, compensating, completed, compensated or failed")] = None,
+    waiting: Annotated[str | None, typer.Option(help="only with an open wait of this kind, such as operator")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=200)] = 50,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """List sagas, newest first."""
+    from urllib.parse import urlencode
+
+    asked = {"definition": definition, "status": status, "waiting": waiting, "limit": limit}
+    query = urlencode({name: value for name, value in asked.items() if value is not None})
+    found = call(settings_with(data_dir=data_dir), "GET", f"/api/sagas?{query}")
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+        return
+    typer.echo(f"{'ID':<36}  {'DEFINITION':<16}  {'KEY':<24}  {'STATUS':<13}  WAITS FOR")
+    for row in found["items"]:
+        line = f"{row['sagaId']}  {row['definition']:<16}  {(row['key'] or ''):<24}  {row['status']:<13}  "
+        typer.echo((line + (row["waitsFor"] or "")).rstrip())
+
+
+@app.command()
+def show(saga_id: SagaId, data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Show a saga: its steps, its waits, its history."""
+    settings = settings_with(data_dir=data_dir)
+    found = call(settings, "GET", f"/api/sagas/{saga_id}")
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+        return
+    typer.echo(f"{found['definition']} {found['sagaId']}  {found['status']}  version {found['version']}")
+    for step in found["steps"]:
+        typer.echo(f"  {_name(step):<24} {step['status']:<12} attempt {step['attempt']}")
+    for entry in call(settings, "GET", f"/api/sagas/{saga_id}/events?limit=1000")["items"]:
+        typer.echo(f"  {entry['createdAt']}  {entry['sequenceNumber']:>4}  {entry['sentence']}")
+
+
+@app.command()
+def describe(
+    name: Annotated[str, typer.Argument(help="the saga's name")],
+    sagas: Sagas = None,
+    as_json: AsJson = False,
+    mermaid: Annotated[bool, typer.Option("--mermaid", help="the graph, for Mermaid")] = False,
+) -> None:
+    """Describe a definition: who comes after whom, where the way back ends, what happens when something fails."""
+    from amends.application import load_applications
+    from sagas import describe as shown
+
+    settings = settings_with(sagas=tuple(sagas) if sagas else None)
+    found = {saga.name: saga for application in load_applications(settings.sagas) for saga in application.sagas}
+    if name not in found:
+        typer.echo(f"no saga is called '{name}'; there are: {', '.join(sorted(found))}", err=True)
+        raise typer.Exit(1)
+    sealed = found[name].seal(settings.defaults)
+    if as_json:
+        typer.echo(sealed.manifest.to_json().decode())
+    elif mermaid:
+        typer.echo(shown.mermaid(sealed.manifest))
+    else:
+        typer.echo(shown.describe(sealed))
+
+
+@app.command()
+def start(
+    definition: Annotated[str, typer.Argument(help="the saga's name")],
+    input: Annotated[str, typer.Argument(help="its input, as JSON")],
+    key: Annotated[str | None, typer.Option(help="unique for this definition; the same key is the same saga")] = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Start a saga."""
+    try:
+        value: Any = json.loads(input)
+    except ValueError as malformed:
+        raise typer.BadParameter(f"the input is not JSON: {malformed}") from None
+    body = {"definition": definition, "input": value, **({"key": key} if key is not None else {})}
+    found = call(settings_with(data_dir=data_dir), "POST", "/api/sagas", body)
+    if as_json:
+        typer.echo(json.dumps(found))
+    else:
+        typer.echo(f"{found['sagaId']} {'started' if found['created'] else 'was known by its key'}, {found['status']}")
+
+
+@app.command()
+def cancel(
+    saga_id: SagaId,
+    reason: Annotated[str, typer.Option(help="why; it is kept")],
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Turn a saga back: what it did is undone."""
+    found = call(settings_with(data_dir=data_dir), "POST", f"/api/sagas/{saga_id}/cancel", {"reason": reason})
+    typer.echo(json.dumps(found) if as_json else f"{found['sagaId']} is {found['status']}")
+
+
+def explain(saga_id: SagaId, data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Say why a saga is where it is: what it waits for, since when, and what ends the wait."""
+    from amends import views
+
+    found = call(settings_with(data_dir=data_dir), "GET", f"/api/sagas/{saga_id}")
+    began = datetime.fromisoformat(found["createdAt"]).timestamp()
+    lines = views.explain(found, time.time(), began)
+    typer.echo(json.dumps({"sagaId": saga_id, "lines": lines}) if as_json else "\n".join(lines))
+
+
+def _name(step: dict[str, Any]) -> str:
+    return str(step["step"]) if step["item"] is None else f"{step['step']}[{step['item']}]"

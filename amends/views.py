@@ -1,0 +1,225 @@
+"""A saga as the API, the command line and the job view show it (design section 10, req. X6)."""
+
+from collections.abc import Mapping, Sequence
+from math import isinf
+from typing import Any
+
+from amends.timeline import instant, sentence
+from sagas import events as e
+from sagas.codec import encode
+from sagas.durations import readable
+from sagas.events import Json, Recorded
+from sagas.forward import items_of
+from sagas.manifest import Manifest
+from sagas.ports import SagaRow, Store, WaitRow
+from sagas.state import COMMAND_KINDS, State, Value
+
+HISTORY_MAX = 10_000
+DONE = ("succeeded", "skipped", "undone")
+OPERATOR_CAUSES = {
+    "step_failed": "step {step} failed, and behind the pivot nothing is undone",
+    "outcome_unknown": "nobody knows whether step {step} happened",
+    "pivot_unknown": "nobody knows whether step {step} (pivot) happened",
+    "undo_failed": "the undo of step {step} gave up: what {step} did is still there",
+    "late_effect": "step {step} had an effect after it was given up",
+}
+
+
+def summary(row: SagaRow) -> dict[str, Json]:
+    """A saga as lists show it."""
+    state = row.state
+    waits = [operator_line(wait.cause, wait.step) for wait in state.waits.values() if wait.kind == "operator"]
+    return {
+        "sagaId": state.saga_id,
+        "definition": state.definition,
+        "status": state.status,
+        "key": state.key,
+        "version": state.version,
+        "held": state.held,
+        "waitsFor": waits[0] if waits else None,
+        "createdAt": instant(row.created_at),
+        "updatedAt": instant(row.updated_at),
+    }
+
+
+async def detail(store: Store, manifest: Manifest, state: State) -> dict[str, Json]:
+    """A saga with its steps, waits and values: at most five queries, whatever its size."""
+    history = await store.history(state.saga_id, limit=HISTORY_MAX)
+    waits = await store.waits(state.saga_id)
+    keys = [(node.name, item) for node in manifest.nodes for item in items_of(manifest, state, node)]
+    keys = [key for key in keys if key[1] is not None or manifest.by_name[key[0]].each is None]
+    references = [state.step(*key).result for key in keys]
+    wanted = [state.input, *(value for value in references if value is not None)]
+    loaded = await store.values([(state.saga_id, value) for value in wanted])
+    results = iter(loaded[1:])
+    steps = [_step(state, key, value, results, history) for key, value in zip(keys, references, strict=True)]
+    return {
+        "sagaId": state.saga_id,
+        "definition": state.definition,
+        "status": state.status,
+        "held": state.held,
+        "version": state.version,
+        "key": state.key,
+        "input": loaded[0],
+        "result": _result(manifest, state, steps),
+        "error": state.error,
+        "steps": steps,
+        "waits": [_wait(state, row) for row in waits],
+        "createdAt": instant(state.started_at),
+        "completedAt": instant(state.ended_at) if state.ended_at is not None else None,
+    }
+
+
+def job(view: Mapping[str, Any]) -> dict[str, Json]:
+    """The job view of a saga: pending, active, completed or failed, and how far it is (req. X6)."""
+    steps: list[dict[str, Any]] = view["steps"]
+    done = sum(step["status"] in DONE for step in steps)
+    ended = view["status"] in ("completed", "compensated", "failed")
+    started = [step["startedAt"] for step in steps if step["startedAt"]]
+    return {
+        "jobId": view["sagaId"],
+        "sagaId": view["sagaId"],
+        "status": _job_status(view["status"], steps, waits=view["waits"]),
+        "progress": 100 if ended else int(100 * done / max(len(steps), 1)),
+        "result": view["result"],
+        "error": _job_error(view),
+        "attempts": max((step["attempt"] for step in steps), default=0),
+        "fallback": any(step["fallback"] for step in steps),
+        "createdAt": view["createdAt"],
+        "startedAt": min(started, default=None),
+        "completedAt": view["completedAt"],
+    }
+
+
+def event(entry: Recorded) -> dict[str, Json]:
+    """An event as the API shows it."""
+    return {
+        "sequenceNumber": entry.sequence,
+        "type": type(entry.event).__name__,
+        "data": encode(entry.event),
+        "createdAt": instant(entry.at),
+        "causationId": entry.causation,
+        "actor": entry.actor,
+        "sentence": " ".join(sentence(entry.event).split()),
+    }
+
+
+def explain(view: Mapping[str, Any], now: float, started_at: float) -> list[str]:
+    """Why a saga is where it is: what it waits for, since when, and what ends the wait."""
+    key = f" ({view['key']})" if view["key"] else ""
+    age = readable(round(max(now - started_at, 0.0)))
+    lines = [f"{view['definition']} {view['sagaId']}{key}, {view['status']}, {age} old"]
+    if view["error"]:
+        lines.append(f"  error: {view['error']['type']}: {view['error']['message']}")
+    for wait in view["waits"]:
+        due = f", looked at {wait['dueAt']}" if wait["dueAt"] else ""
+        lines.append(f"  waits for {wait['what']}, since {wait['since']}{due}")
+        lines.append(f"    what ends it: {wait['endsWhen']}")
+    for step in view["steps"]:
+        if step["error"] and step["status"] in ("failed", "unknown", "undo_failed", "retrying"):
+            error = step["error"]
+            lines.append(f"  {step_name(step)} is {step['status']}: attempt {error['attempt']}: {error['message']}")
+    if not view["waits"]:
+        lines.append("  waits for nothing: it has ended" if view["completedAt"] else "  waits for nothing")
+    return lines
+
+
+def step_name(step: Mapping[str, Any]) -> str:
+    """A step as people name it: `tasks`, `findings[2]`."""
+    return str(step["step"]) if step["item"] is None else f"{step['step']}[{step['item']}]"
+
+
+def operator_line(cause: str | None, step: str | None) -> str:
+    """What an operator is asked."""
+    return "operator: " + OPERATOR_CAUSES.get(cause or "", "step {step} needs a decision").format(step=step)
+
+
+def _step(
+    state: State, key: tuple[str, int | None], value: Value | None, results: Any, history: Sequence[Recorded]
+) -> dict[str, Json]:
+    step = state.step(*key)
+    started, ended = _times(history, key)
+    return {
+        "step": key[0],
+        "item": key[1],
+        "status": step.status,
+        "attempt": step.attempt,
+        "result": next(results) if value is not None else None,
+        "error": step.error,
+        "fallback": step.fallback,
+        "startedAt": instant(started) if started is not None else None,
+        "endedAt": instant(ended) if ended is not None else None,
+    }
+
+
+def _times(history: Sequence[Recorded], key: tuple[str, int | None]) -> tuple[float | None, float | None]:
+    """When the first attempt of a step began, and when its last ended, as far as events tell."""
+    started: float | None = None
+    ended: float | None = None
+    for entry in history:
+        if (entry.event.step, entry.event.item) != key:
+            continue
+        ago = getattr(entry.event, "started_ago", None) or getattr(entry.event, "ago", None)
+        if started is None and (ago is not None or isinstance(entry.event, e.StepSucceeded | e.StepFailed)):
+            started = entry.at - (ago or 0.0)
+        if isinstance(
+            entry.event, e.StepSucceeded | e.StepFailed | e.StepOutcomeUnknown | e.FallbackUsed | e.StepUndone
+        ):
+            ended = entry.at
+    return started, ended
+
+
+def _result(manifest: Manifest, state: State, steps: Sequence[Mapping[str, Any]]) -> Json:
+    if state.status != "completed" or manifest.result_from is None:
+        return None
+    found = [step["result"] for step in steps if step["step"] == manifest.result_from]
+    return found if manifest.by_name[manifest.result_from].each is not None else next(iter(found), None)
+
+
+def _wait(state: State, row: WaitRow) -> dict[str, Json]:
+    wait = state.waits.get(row.opened_by)
+    cause = wait.cause if wait is not None else None
+    where = row.step if row.item is None else f"{row.step}[{row.item}]"
+    match row.kind:
+        case "operator":
+            what, ends = operator_line(cause, where), "somebody decides"
+        case "retry":
+            what, ends = f"{where} to be tried again", "its time comes"
+        case "deadline":
+            what, ends = "the saga's deadline", "the saga ends, or its time comes"
+        case kind if kind in COMMAND_KINDS:
+            sent = "not sent yet" if row.unsent else f"queue {row.queue}"
+            what, ends = f"{row.kind} {where}, attempt {row.attempt} ({sent})", "a worker tells what became of it"
+        case _:
+            what, ends = f"{row.kind} {where or ''}".strip(), "it is over"
+    return {
+        "kind": row.kind,
+        "step": row.step,
+        "item": row.item,
+        "cause": cause,
+        "what": what,
+        "since": instant(row.since),
+        "dueAt": None if isinf(row.due_at) else instant(row.due_at),
+        "endsWhen": ends,
+    }
+
+
+def _job_status(status: str, steps: Sequence[Mapping[str, Any]], *, waits: Sequence[Mapping[str, Any]]) -> str:
+    if status == "completed":
+        return "completed"
+    if status in ("compensated", "failed"):
+        return "failed"
+    if status == "compensating" or any(wait["kind"] == "operator" for wait in waits):
+        return "active"
+    states = {step["status"] for step in steps}
+    if "running" in states:
+        return "active"
+    begun = any(step["startedAt"] for step in steps)
+    return "active" if begun and "retrying" not in states else "pending"
+
+
+def _job_error(view: Mapping[str, Any]) -> Json:
+    if view["status"] not in ("compensated", "failed"):
+        return None
+    error = dict(view["error"] or {"type": "Cancelled", "code": "cancelled", "message": "the saga was turned back"})
+    return {**error, "outcome": view["status"]}

@@ -1,0 +1,208 @@
+"""Settings in, running services out: the one place where ports meet their adapters."""
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from uuid import uuid4
+
+from aiohttp import web
+
+from amends.api.app import make_app
+from amends.application import App, load_applications
+from amends.backend import Backend
+from amends.clock import LoopClock
+from amends.settings import Settings, SettingsError
+from consumers.effects import PostgresTransactions
+from consumers.execution import Surroundings
+from consumers.stream import RedisStreams
+from consumers.worker import Worker, WorkerNumbers
+from eventstore.postgres import PostgresStore
+from eventstore.workers import Registry
+from orchestrator.engine import Engine
+from orchestrator.publisher import Publisher
+from orchestrator.service import Orchestrator
+from sagas.numbers import DEFAULT_NUMBERS
+from sagas.ports import StoreUnavailable
+from sagas.resources import factories
+from sagas.seal import Sealed
+
+log = logging.getLogger("amends")
+
+CONNECT_SECONDS = 30.0
+HEARTBEAT_SECONDS = 30.0
+FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
+
+
+@dataclass(frozen=True)
+class Core:
+    """What every process needs: the store, a way to the streams, and the engine."""
+
+    name: str
+    store: PostgresStore
+    streams: RedisStreams
+    engine: Engine
+    publisher: Publisher
+    sagas: Mapping[str, Sealed]
+    applications: Sequence[App]
+
+
+def configure_logging(settings: Settings) -> None:
+    """Log to standard error, one line each."""
+    logging.basicConfig(level=settings.log_level, format=FORMAT, stream=sys.stderr, force=True)
+
+
+def seal_all(settings: Settings) -> tuple[list[App], dict[str, Sealed]]:
+    """The applications that the settings name, and their sagas sealed, by name.
+
+    Raises:
+        DefinitionError: one does not hold together.
+    """
+    applications = load_applications(settings.sagas)
+    return applications, {
+        saga.name: saga.seal(settings.defaults) for application in applications for saga in application.sagas
+    }
+
+
+@asynccontextmanager
+async def core(settings: Settings, role: str) -> AsyncGenerator[Core]:
+    """Connect to both servers, which may come up while we wait."""
+    if settings.database_url is None or settings.redis is None:
+        raise SettingsError(
+            "DATABASE_URL and REDIS_URL (or REDIS_HOST) are needed: set them, or use `amends up`, which has its own"
+        )
+    applications, sealed = seal_all(settings)
+    name = f"{role}@{socket.gethostname()}/{uuid4().hex[:8]}"
+    store = await _patiently(partial(PostgresStore.open, settings.database_url, pool_size=settings.concurrency + 4))
+    streams = RedisStreams(settings.redis, name, memory_lost=store.recheck_published)
+    try:
+        for found in sealed.values():
+            await store.put_manifest(found.manifest)
+        clock = LoopClock()
+        publisher = Publisher(store, streams, clock, DEFAULT_NUMBERS.lease_seconds)
+        yield Core(name, store, streams, Engine(store, clock, publisher), publisher, sealed, applications)
+    finally:
+        await streams.close()
+        await store.close()
+
+
+async def run_orchestrator(settings: Settings) -> None:
+    """Run an orchestrator until SIGTERM."""
+    async with core(settings, "orchestrator") as made:
+        orchestrator = Orchestrator(made.store, made.streams, LoopClock(), made.engine, made.publisher)
+        _on_stop(orchestrator.stop)
+        _ready(settings)
+        await orchestrator.run()
+
+
+async def run_worker(settings: Settings) -> None:
+    """Run a worker until SIGTERM; what runs then is ended within the drain's limit."""
+    async with core(settings, "worker") as made, AsyncExitStack() as stack:
+        resources = await _open_resources(made.sagas, stack)
+        threads = stack.enter_context(ThreadPoolExecutor(settings.concurrency, "amends-handler"))
+
+        async def run_in_thread(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+            return await asyncio.get_running_loop().run_in_executor(threads, partial(function, **arguments))
+
+        here = Surroundings(
+            resources, PostgresTransactions(made.store.pool), run_in_thread, settings.injected, worker=made.name
+        )
+        numbers = WorkerNumbers(settings.concurrency, drain_seconds=settings.drain_timeout)
+        worker = Worker(made.streams, made.store, made.sagas, here, made.engine, numbers)
+        registry = Registry(made.store.pool, made.name, worker.queues, _handlers(made.sagas))
+        beating = asyncio.create_task(_beat(registry))
+        _on_stop(worker.drain)
+        _ready(settings)
+        try:
+            await worker.run()
+        finally:
+            beating.cancel()
+            await asyncio.wait([beating])
+            await registry.leave()
+
+
+async def run_api(settings: Settings, announce: Callable[[str], None] | None = None) -> None:
+    """Serve the API until SIGTERM. `announce` is told the URL."""
+    if settings.api_key is None:
+        raise SettingsError("AMENDS_API_KEY is needed: set it to 16 characters or more that only callers know")
+    async with core(settings, "api") as made:
+        backend = Backend(made.store, made.store.pool, made.engine, made.streams, made.sagas)
+        confirming = asyncio.create_task(made.publisher.run())
+        runner = web.AppRunner(
+            make_app(backend, made.applications, settings.api_key), access_log=None, shutdown_timeout=10.0
+        )
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, settings.host, settings.port, backlog=1024, reuse_address=True)
+            await site.start()
+            url = f"http://{settings.host}:{runner.addresses[0][1]}"
+            log.info("the API listens on %s", url)
+            stopping = asyncio.Event()
+            _on_stop(stopping.set)
+            _ready(settings, url)
+            if announce is not None:
+                announce(url)
+            await stopping.wait()
+        finally:
+            await runner.cleanup()
+            await backend.close()
+            confirming.cancel()
+            await asyncio.wait([confirming])
+
+
+async def _patiently(connect: Callable[[], Awaitable[PostgresStore]]) -> PostgresStore:
+    deadline = asyncio.get_running_loop().time() + CONNECT_SECONDS
+    while True:
+        try:
+            return await connect()
+        except StoreUnavailable as away:
+            if asyncio.get_running_loop().time() > deadline:
+                raise
+            log.warning("waiting for the database: %s", away)
+            await asyncio.sleep(0.25)
+
+
+async def _open_resources(sagas: Mapping[str, Sealed], stack: AsyncExitStack) -> dict[type, object]:
+    """Make what handlers take. A type without a factory is named; steps that need it are refused (def_R5)."""
+    wanted = {
+        kind for sealed in sagas.values() for bound in sealed.handlers.values() for kind in bound.resources.values()
+    }
+    known = factories()
+    for kind in sorted(wanted - known.keys(), key=lambda kind: kind.__qualname__):
+        log.warning(
+            "no factory for %s: steps that take it are not run here; call amends.resource(...)", kind.__qualname__
+        )
+    return {kind: await stack.enter_async_context(known[kind]()) for kind in wanted if kind in known}
+
+
+def _handlers(sagas: Mapping[str, Sealed]) -> list[str]:
+    return sorted(f"{name}.{step}:{role}" for name, sealed in sagas.items() for step, role in sealed.handlers)
+
+
+async def _beat(registry: Registry) -> None:
+    while True:
+        try:
+            await registry.beat()
+        except StoreUnavailable as away:
+            log.warning("cannot say that this worker lives: %s", away)
+        await asyncio.sleep(HEARTBEAT_SECONDS)
+
+
+def _on_stop(stop: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+    for which in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(which, stop)
+
+
+def _ready(settings: Settings, word: str = "ready") -> None:
+    """Tell the supervisor, if there is one."""
+    if settings.ready_fd is not None:
+        with open(settings.ready_fd, "w", encoding="utf-8") as pipe:  # noqa: PTH123 - a file descriptor
+            pipe.write(f"{word}\n")

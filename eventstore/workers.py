@@ -1,0 +1,45 @@
+"""Which workers live, and what they can run (rule C7): one row each, one update in half a minute."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from eventstore.postgres import reachable
+
+if TYPE_CHECKING:
+    import asyncpg
+
+
+class Registry:
+    """The row of one worker."""
+
+    def __init__(
+        self, pool: "asyncpg.Pool[asyncpg.Record]", name: str, queues: Sequence[str], handlers: Sequence[str]
+    ) -> None:
+        self._pool = pool
+        self._name = name
+        self._queues = list(queues)
+        self._handlers = list(handlers)
+
+    async def beat(self) -> None:
+        """Say that the worker lives.
+
+        Raises:
+            StoreUnavailable: the database is away.
+        """
+        async with reachable():
+            await self._pool.execute(
+                "INSERT INTO amends.workers (worker_id, queues, handlers) VALUES ($1, $2, $3) "
+                "ON CONFLICT (worker_id) DO UPDATE SET seen_at = clock_timestamp()",
+                self._name,
+                self._queues,
+                self._handlers,
+            )
+
+    async def leave(self) -> None:
+        """Take the row away.
+
+        Raises:
+            StoreUnavailable: the database is away.
+        """
+        async with reachable():
+            await self._pool.execute("DELETE FROM amends.workers WHERE worker_id = $1", self._name)
