@@ -1,4 +1,15 @@
-"""The shipped application: marketplace analyses that are approved and become tasks.
+"""The shipped application: documents become plans, approved plans become tasks. Written as a user would."""
 
-Written as any user would: it imports nothing but `amends`.
-"""
+from pathlib import Path
+
+from amends import App
+from marketplace.routes import ROUTES
+from marketplace.sagas.analysis import analysis
+from marketplace.sagas.approval import approval
+
+application = App(
+    "marketplace",
+    sagas=[analysis, approval],
+    routes=ROUTES,
+    migrations=Path(__file__).parent / "migrations",
+)

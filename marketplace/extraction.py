@@ -1,0 +1,108 @@
+"""Text out of uploaded documents: PDF, XLSX, CSV and plain text, read in a subprocess with limits.
+
+A document is foreign input: it may be huge when unpacked, hang its reader, or be something else than its name says.
+"""
+
+import asyncio
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Literal
+
+from amends import Problem, field_problem
+
+Kind = Literal["pdf", "xlsx", "csv", "text"]
+
+READER = Path(__file__).with_name("reader.py")
+BYTES_MAX = 20 * 1024 * 1024
+SECONDS_MAX = 10.0
+SUFFIXES: dict[str, Kind] = {".pdf": "pdf", ".xlsx": "xlsx", ".csv": "csv", ".txt": "text", ".md": "text"}
+STATUSES = {"encrypted": 422, "bomb": 422, "empty": 422, "broken": 422, "type": 415}
+REMEDIES = {
+    "encrypted": "remove the password and upload it again",
+    "bomb": "upload the document itself, not one that unpacks to so much",
+    "empty": "upload a document with text in it; scanned pages need text recognition first",
+    "broken": "open it, save it again, and upload that",
+    "type": "upload a PDF, XLSX, CSV or text file",
+}
+
+
+@dataclass(frozen=True)
+class Document:
+    """What was read."""
+
+    kind: Kind
+    text: str
+
+
+def kind_of(filename: str, content: bytes) -> Kind:
+    """What a file is: its content and its name must agree.
+
+    Raises:
+        Problem: 422 empty, 413 too large, 415 of another type.
+    """
+    if not content:
+        raise field_problem(422, "Empty file", "file", "is empty", "upload a document with text in it")
+    if len(content) > BYTES_MAX:
+        raise too_large()
+    kind = SUFFIXES.get(PurePath(filename).suffix.lower())
+    if kind is None:
+        raise _problem("type", f"{filename[:100]!r} is of no known type")
+    looks: Kind | None = (
+        "pdf" if content.startswith(b"%PDF-") else "xlsx" if content.startswith(b"PK\x03\x04") else None
+    )
+    if looks is None and kind in ("csv", "text") and b"\x00" not in content[:65536]:
+        looks = kind
+    if looks is None and kind in ("csv", "text") and content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        looks = kind
+    if looks != kind:
+        raise _problem("type", f"its content is no {kind}, as its name {filename[:100]!r} says")
+    return kind
+
+
+def too_large() -> Problem:
+    """The answer to a file over the limit."""
+    mebibytes = BYTES_MAX // 1024 // 1024
+    return field_problem(
+        413, "File too large", "file", f"is larger than {mebibytes} MiB", f"upload at most {mebibytes} MiB"
+    )
+
+
+async def extract(filename: str, content: bytes) -> Document:
+    """The text of a document.
+
+    Raises:
+        Problem: it is none that can be read; the field `file` is named, with the remedy.
+    """
+    kind = kind_of(filename, content)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-I",
+        str(READER),
+        kind,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        env={},
+    )
+    try:
+        async with asyncio.timeout(SECONDS_MAX):
+            output, _ = await process.communicate(content)
+    except TimeoutError:
+        raise _problem("broken", f"reading it takes longer than {SECONDS_MAX:g} s") from None
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode != 0:
+        raise _problem("bomb", "reading it takes more memory or time than a document may")
+    answer = json.loads(output)
+    if "problem" in answer:
+        raise _problem(answer["problem"], answer["message"])
+    return Document(kind, answer["text"])
+
+
+def _problem(code: str, message: str) -> Problem:
+    title = "Unsupported file type" if code == "type" else "Unreadable file"
+    return field_problem(STATUSES[code], title, "file", message, REMEDIES[code])
