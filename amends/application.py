@@ -102,9 +102,13 @@ def _whole(module: ModuleType) -> list[App]:
     apps = [value for value in values if isinstance(value, App)]
     if apps:
         return list(dict.fromkeys(apps))
-    sagas: dict[int, Any] = {id(value): cast("Any", value) for value in values if isinstance(value, Saga)}
+    sagas: dict[int, Any] = {id(value): value for value in values if _is_saga(value)}
     if not sagas:
         raise DefinitionError(
             f"module '{module.__name__}' holds no saga and no App\n  remedy: declare one at module level: x = Saga(...)"
         )
     return [App(module.__name__, sagas=list(sagas.values()))]
+
+
+def _is_saga(value: object) -> bool:
+    return isinstance(value, Saga)

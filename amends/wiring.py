@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 import sys
@@ -79,7 +80,7 @@ async def core(settings: Settings, role: str) -> AsyncGenerator[Core]:
             "DATABASE_URL and REDIS_URL (or REDIS_HOST) are needed: set them, or use `amends up`, which has its own"
         )
     applications, sealed = seal_all(settings)
-    name = f"{role}@{socket.gethostname()}/{uuid4().hex[:8]}"
+    name = f"{role}@{socket.gethostname()}/{os.getpid()}-{uuid4().hex[:6]}"
     store = await _patiently(partial(PostgresStore.open, settings.database_url, pool_size=settings.concurrency + 4))
     streams = RedisStreams(settings.redis, name, memory_lost=store.recheck_published)
     try:

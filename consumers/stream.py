@@ -351,3 +351,20 @@ def _client(url: str, socket_seconds: float) -> Any:
     )
     client.response_callbacks.clear()  # answers as they are: cheaper, and of one shape for all servers
     return client
+
+
+async def ping(url: str) -> float:
+    """Seconds that the server takes to answer.
+
+    Raises:
+        TransportUnavailable: it does not.
+    """
+    client = _client(url, SOCKET_SECONDS)
+    began = time.monotonic()
+    try:
+        await client.ping()
+        return time.monotonic() - began
+    except (Disconnected, TimedOut, OSError) as loss:
+        raise TransportUnavailable(str(loss)) from loss
+    finally:
+        await client.aclose()

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from marketplace.plans import Priority
 
+KNOWN = ("mercado livre", "amazon", "shopee", "magalu", "ebay", "americanas", "casas bahia", "walmart", "etsy")
 QUOTE_CHARACTERS_MAX = 160
 FOUND_MAX = 12
 
@@ -44,7 +45,7 @@ RULES = (
           "Reduzir devoluções", "corrigir descrição, medidas e embalagem dos itens mais devolvidos"),
     _rule(r"atras(o|ada|ado)|late shipment|late deliver", "alta",
           "Cumprir o prazo de envio", "ajustar o prazo de manuseio e a coleta"),
-    _rule(r"sem foto|poucas fotos|foto|missing (photo|image)s?|only \d+ (photo|image)s?|low[- ]resolution", "alta",
+    _rule(r"sem fotos?|poucas fotos|diferente da foto|missing (photo|image)s?|only \d+ (photo|image)s?|low[- ]resolution", "alta",
           "Melhorar as fotos", "publicar ao menos seis fotos em alta resolução por anúncio"),
     _rule(r"t[ií]tulo (curto|incompleto|sem)|short title|title (is )?(too short|missing|lacks)", "média",
           "Completar os títulos", "incluir marca, modelo e medida no título"),
@@ -52,7 +53,7 @@ RULES = (
           "Aumentar a conversão", "rever preço, frete e perguntas frequentes do anúncio"),
     _rule(r"concorren|competitor|pre[cç]o acima|priced? above", "média",
           "Rever o preço", "comparar com concorrentes e ajustar a margem"),
-    _rule(r"avalia[cç](ão|ões)|nota m[eé]dia|review|rating", "média",
+    _rule(r"avalia[cç](ão|ões)|nota m[eé]dia|\breviews\b|rating", "média",
           "Cuidar das avaliações", "responder às avaliações e tratar a causa das negativas"),
     _rule(r"campanha|an[uú]ncio patrocinado|\bacos\b|sponsored|ad spend|\bads\b", "média",
           "Ajustar as campanhas", "pausar termos sem venda e reforçar os que vendem"),
@@ -71,11 +72,8 @@ class RulesAgent:
 
 
 def _find(channel: str, text: str) -> Iterator[dict[str, str]]:
-    lines = [" ".join(line.split()) for line in text.splitlines()]
-    lines = [line for line in lines if line]
-    mine = [line for line in lines if channel.lower() in line.lower()]
     seen: set[str] = set()
-    for line in mine + [line for line in lines if line not in mine]:
+    for line in _lines_about(channel, text):
         for rule in RULES:
             if rule.title not in seen and rule.pattern.search(line):
                 seen.add(rule.title)
@@ -88,3 +86,11 @@ def _find(channel: str, text: str) -> Iterator[dict[str, str]]:
                 }
         if len(seen) >= FOUND_MAX:
             return
+
+
+def _lines_about(channel: str, text: str) -> list[str]:
+    """Lines that name the channel, then those that name none. A line without a number is a heading."""
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    lines = [line for line in lines if any(letter.isdigit() for letter in line)]
+    mine = [line for line in lines if channel.lower() in line.lower()]
+    return mine + [line for line in lines if line not in mine and not any(name in line.lower() for name in KNOWN)]

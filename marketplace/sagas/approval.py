@@ -18,7 +18,8 @@ async def approve_plan(request: Approve, transaction: Transaction) -> Plan:
     """Mark the plan approved; only a plan that awaits approval can be."""
     row = await transaction.fetchrow(
         "UPDATE marketplace_plans SET status = 'approved', approved_by = $2, error = NULL, "
-        "updated_at = clock_timestamp() WHERE id = $1::text::uuid AND status IN ('pending', 'approved') RETURNING plan_data::text",
+        "updated_at = clock_timestamp() WHERE id = $1::text::uuid AND status IN ('pending', 'approved') "
+        "RETURNING plan_data::text",
         request.plan_id,
         request.approved_by,
     )

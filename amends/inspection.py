@@ -1,0 +1,79 @@
+"""What `amends doctor` looks at: both servers, the migrations, and every promise."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from consumers.stream import ping
+from eventstore.invariants import Report, check
+from eventstore.postgres import PostgresStore
+from sagas.ports import StoreUnavailable, TransportUnavailable
+
+
+@dataclass
+class Inspection:
+    """What was found: a line for each thing, and what the invariants say if they were asked."""
+
+    database: str = "not set"
+    redis: str = "not set"
+    invariants: Report | None = None
+    problems: list[str] = field(default_factory=list[str])
+
+    @property
+    def good(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems and (self.invariants is None or not self.invariants.violations)
+
+    @property
+    def exit_code(self) -> int:
+        """3 when a server is away, 1 when a promise is broken."""
+        return 3 if self.problems else 1
+
+    def lines(self) -> list[str]:
+        """For people."""
+        found = [f"database: {self.database}", f"redis: {self.redis}"]
+        if self.invariants is not None:
+            report = self.invariants
+            found.append(
+                f"invariants: {report.checked} checked on {report.sagas} sagas, {len(report.violations)} violated"
+            )
+            found += [f"  {entry.saga_id}: {entry.rule}: {entry.detail}" for entry in report.violations]
+        return found
+
+    def document(self) -> dict[str, Any]:
+        """For machines."""
+        found: dict[str, Any] = {"database": self.database, "redis": self.redis}
+        if self.invariants is not None:
+            violations = [
+                {"rule": entry.rule, "sagaId": entry.saga_id, "detail": entry.detail}
+                for entry in self.invariants.violations
+            ]
+            found["invariants"] = {
+                "checked": self.invariants.checked, "sagas": self.invariants.sagas, "violations": violations
+            }  # fmt: skip
+        return found
+
+
+async def inspect(database_url: str | None, redis_url: str | None, *, invariants: bool) -> Inspection:
+    """Look at everything that is set."""
+    found = Inspection()
+    if database_url is not None:
+        try:
+            store = await PostgresStore.open(database_url, pool_size=2)
+        except StoreUnavailable as away:
+            found.database = f"away: {away}"
+            found.problems.append(found.database)
+        else:
+            found.database = "connected"
+            if invariants:
+                found.invariants = await check(store.pool)
+            await store.close()
+    elif invariants:
+        found.problems.append("no database to check")
+        found.database = "not set: run `amends up` here, or set DATABASE_URL"
+    if redis_url is not None:
+        try:
+            found.redis = f"connected, {await ping(redis_url) * 1000:.1f} ms"
+        except TransportUnavailable as away:
+            found.redis = f"away: {away}"
+            found.problems.append(found.redis)
+    return found
