@@ -15,7 +15,7 @@ from sagas.errors import ArgumentError, Permanent
 from sagas.events import Json
 from sagas.inputs import Outcome
 from sagas.manifest import Role
-from sagas.ports import Command
+from sagas.ports import Command, CommitUnknown
 
 RESULT_BYTES_MAX = 1024 * 1024
 RunInThread = Callable[[Callable[..., Any], Mapping[str, Any]], Awaitable[Any]]
@@ -89,7 +89,8 @@ async def _run(command: Command, bound: BoundHandler | None, here: Surroundings,
     transactions = here.transactions
     if bound is None:
         return _of_effect(command, await _needed(transactions, command).close_key(command))
-    arguments = bound.arguments(command.arguments, command.given)
+    undoes = command.role == "undo" and transactional  # whether it happened, and its result, the key will say
+    arguments = bound.arguments(command.arguments, command.given, without_result=undoes)
     arguments |= {name: here.resources[kind] for name, kind in bound.resources.items()}
     for parameter in bound.parameters:
         if parameter.source == "context":
@@ -100,28 +101,29 @@ async def _run(command: Command, bound: BoundHandler | None, here: Surroundings,
         for parameter in bound.parameters:
             if parameter.source == "transaction":
                 arguments[parameter.name] = transaction
-            elif parameter.source == "result" and transaction is not None and transactional:
+            elif parameter.source == "result" and undoes:
                 arguments.update(bound.arguments({**command.arguments, parameter.name: result}, command.given))
         await _harm(fault, before=True)
         value = await _invoke(bound, arguments, here)
-        await _harm(fault, before=False)
-        if bound.role == "probe":
-            return value
-        return _checked(command, bound.dump(value))
+        if not bound.transactional:
+            await _harm(fault, before=False)
+        return value if bound.role == "probe" else _checked(command, bound.dump(value))
 
     if bound.role == "probe":
         return _of_probe(command, bound, await call())
-    if command.role == "undo" and transactional and bound.transactional:
-        return _of_effect(command, await _needed(transactions, command).undo(command, call))
-    if command.role in ("undo", "fallback") and transactional:
+    if transactional and command.role in ("undo", "fallback") and not (undoes and bound.transactional):
         effect = await _needed(transactions, command).close_key(command)
-        if effect.happened and command.role == "fallback":
-            return _of_effect(command, effect)
-        if effect.closed and command.role == "undo":
-            return _of_effect(command, effect)
-    if bound.transactional:
-        return _of_effect(command, await _needed(transactions, command).run(command, call))
-    return _succeeded(command, await call())
+        if effect.happened != undoes:
+            return _of_effect(command, effect)  # nothing to undo, or nothing to fall back from
+        if undoes:
+            return _succeeded(command, await call(None, effect.result))
+    if not bound.transactional:
+        return _succeeded(command, await call())
+    run = _needed(transactions, command).undo if undoes else _needed(transactions, command).run
+    effect = await run(command, call)
+    if fault is not None and fault.kind == "maybe":
+        raise CommitUnknown("injected fault: the answer of the commit was lost")
+    return _of_effect(command, effect)
 
 
 async def _invoke(bound: BoundHandler, arguments: Mapping[str, Any], here: Surroundings) -> Any:
@@ -216,7 +218,7 @@ def _of_probe(command: Command, bound: BoundHandler, answer: object) -> Outcome:
 def _failed(command: Command, error: Exception, *, rolled_back: bool = False) -> Outcome:
     verdict = classify(error)
     code = "payload_too_large" if isinstance(error, _TooLargeError) else verdict.code
-    lost = type(error).__name__ == "CommitUnknown"
+    lost = isinstance(error, CommitUnknown)
     nothing = verdict.nothing_happened or (rolled_back and not lost)
     judged = Verdict(nothing, verdict.retryable, code, verdict.retry_after)
     return replace(

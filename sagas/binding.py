@@ -41,14 +41,20 @@ class BoundHandler:
         returns: Form = node.gives if role == "probe" else handler.signature.returns
         self._result: TypeAdapter[Any] = TypeAdapter(NOTHING if returns is None else returns)
 
-    def arguments(self, values: Mapping[str, Json], given: Mapping[str, Json]) -> dict[str, Any]:
+    def arguments(
+        self, values: Mapping[str, Json], given: Mapping[str, Json], *, without_result: bool = False
+    ) -> dict[str, Any]:
         """The arguments that come with a command, each validated against its annotation.
+
+        `without_result` leaves the step's own result out, where it is not known yet (rule T2).
 
         Raises:
             ArgumentError: one does not fit; it names the step, the parameter and the field. Nothing has run.
         """
         found: dict[str, Any] = {}
         for name, adapter in self._adapters.items():
+            if without_result and name == "result":
+                continue
             try:
                 value = adapter.validate_python(values.get(name))
             except ValidationError as unfit:
