@@ -12,9 +12,12 @@ import time
 from collections.abc import AsyncGenerator, Generator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
+import redis
+import redis.asyncio
 
 from amends.embedded import EmbeddedPostgres, EmbeddedValkey, ServerProcess
 from eventstore.migrate import migrate
@@ -108,11 +111,16 @@ def oldest_server(server_folder: Path) -> Generator[str]:
     yield from run(EmbeddedValkey(server_folder / "o", durable=False, program=program))
 
 
+def raw_redis(url: str) -> Any:
+    """An asynchronous client that knows nothing of Amends."""
+    make: Any = redis.asyncio.Redis
+    return make.from_url(url)
+
+
 def flush(url: str) -> str:
     """Empty a server."""
-    import redis
-
-    client = redis.Redis.from_url(url)
+    make: Any = redis.Redis
+    client = make.from_url(url)
     client.flushall()
     client.close()
     return url

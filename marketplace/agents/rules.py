@@ -45,7 +45,7 @@ RULES = (
           "Reduzir devoluções", "corrigir descrição, medidas e embalagem dos itens mais devolvidos"),
     _rule(r"atras(o|ada|ado)|late shipment|late deliver", "alta",
           "Cumprir o prazo de envio", "ajustar o prazo de manuseio e a coleta"),
-    _rule(r"sem fotos?|poucas fotos|diferente da foto|missing (photo|image)s?|only \d+ (photo|image)s?|low[- ]resolution", "alta",
+    _rule(r"sem fotos?|poucas fotos|diferente da foto|missing (photo|image)|only \d+ (photo|image)|low[- ]res", "alta",
           "Melhorar as fotos", "publicar ao menos seis fotos em alta resolução por anúncio"),
     _rule(r"t[ií]tulo (curto|incompleto|sem)|short title|title (is )?(too short|missing|lacks)", "média",
           "Completar os títulos", "incluir marca, modelo e medida no título"),

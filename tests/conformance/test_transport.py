@@ -12,6 +12,7 @@ from consumers.receiver import CommandReceiver
 from consumers.stream import RedisStreams
 from sagas.inputs import Outcome, Started
 from sagas.ports import Command, CommandSender, WaitRow
+from tests.servers import raw_redis
 
 COMMAND = Command(
     saga_id="01900000-0000-7000-8000-000000000001",
@@ -168,10 +169,8 @@ async def test_a_wake_up_ends_a_blocking_read(connect: Connect) -> None:
 
 
 async def test_a_foreign_entry_is_set_aside_and_does_not_come_again(redis_url: str) -> None:
-    import redis.asyncio
-
     streams = RedisStreams(redis_url, "o")
-    client = redis.asyncio.Redis.from_url(redis_url)
+    client = raw_redis(redis_url)
     await streams.open(["default"])
     for body in (b"not json", b'{"kind":"x"}', b"[]"):
         await client.xadd("amends:{o-0}:outcomes", {"b": body})
@@ -185,15 +184,13 @@ async def test_a_foreign_entry_is_set_aside_and_does_not_come_again(redis_url: s
 
 
 async def test_groups_are_made_anew_after_a_flush_and_sent_commands_are_looked_for(redis_url: str) -> None:
-    import redis.asyncio
-
     told: list[bool] = []
 
     async def memory_lost() -> None:
         told.append(True)
 
     streams = RedisStreams(redis_url, "o", memory_lost=memory_lost)
-    client = redis.asyncio.Redis.from_url(redis_url)
+    client = raw_redis(redis_url)
     await streams.open(["default"])
     await streams.publish([COMMAND])
     await client.flushall()

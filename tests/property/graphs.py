@@ -57,14 +57,14 @@ class World:
 
     rng: random.Random
     manifest: Manifest
-    state: State = State(saga_id="00000000-0000-7000-8000-000000000001")
-    history: list[Recorded] = field(default_factory=list)
+    state: State = field(default_factory=lambda: State(saga_id="00000000-0000-7000-8000-000000000001"))
+    history: list[Recorded] = field(default_factory=list[Recorded])
     now: float = 1000.0
-    done: set[tuple[str, int | None]] = field(default_factory=set)
-    undone: list[tuple[str, int | None]] = field(default_factory=list)
-    executed: set[tuple[str, int | None, int]] = field(default_factory=set)
-    closed: set[tuple[str, int | None]] = field(default_factory=set)
-    late: list[Outcome] = field(default_factory=list)
+    done: set[tuple[str, int | None]] = field(default_factory=set[tuple[str, int | None]])
+    undone: list[tuple[str, int | None]] = field(default_factory=list[tuple[str, int | None]])
+    executed: set[tuple[str, int | None, int]] = field(default_factory=set[tuple[str, int | None, int]])
+    closed: set[tuple[str, int | None]] = field(default_factory=set[tuple[str, int | None]])
+    late: list[Outcome] = field(default_factory=list[Outcome])
     trouble: float = 0.3
 
     def start(self) -> None:
