@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+from pydantic_core import to_jsonable_python
+
 from consumers.execution import Call, Effect
 from sagas.binding import BoundHandler
 from sagas.definition import Saga
@@ -20,10 +22,14 @@ Place = tuple[str, Role]
 
 
 class Unknown:
-    """An answer: the step times out and nobody knows; `happened` is what is true all the same."""
+    """An answer: nobody knows whether the step happened. `happened` is what is true all the same.
 
-    def __init__(self, *, happened: bool = False) -> None:
+    A plain step times out. A transaction step loses the answer of its commit; where that happened, `result` stands.
+    """
+
+    def __init__(self, *, happened: bool = False, result: object = None) -> None:
         self.happened = happened
+        self.result = result
 
 
 class Answers:
@@ -78,7 +84,7 @@ class Answers:
             return await asyncio.get_running_loop().create_future()
         if isinstance(answer, BaseException):
             raise answer
-        if inspect.isfunction(answer):
+        if inspect.isroutine(answer):
             names = inspect.signature(answer).parameters
             given = answer(**{name: value for name, value in arguments.items() if name in names})
             given = await given if inspect.isawaitable(given) else given
@@ -105,7 +111,7 @@ def list_or_nothing(answer: Any) -> list[Any]:
 
 def _one_an_attempt(answers: Sequence[Any]) -> bool:
     """A list is one answer for each attempt as soon as one of them is no value."""
-    return any(isinstance(one, Unknown | BaseException) or inspect.isfunction(one) for one in answers)
+    return any(isinstance(one, Unknown | BaseException) or inspect.isroutine(one) for one in answers)
 
 
 def place_of(saga: Saga[Any, Any], key: Any) -> Place:
@@ -178,7 +184,7 @@ class MemoryTransactions:
         if unknown is not None:
             self._answers.used.add((command.step, command.role))
             if unknown.happened:
-                self._kept[key] = None
+                self._kept[key] = to_jsonable_python(unknown.result)
             raise CommitUnknown("the answer of the commit was lost")
         self._kept[key] = await call(None)
         return Effect(self._kept[key])
