@@ -117,7 +117,10 @@ def undo_not_done(draft: Draft, node: Node, word: Outcome) -> None:
 
 
 def after_failure(draft: Draft, node: Node, item: int | None, role: Role) -> None:
-    """A step's attempts are used up, or it failed for good (rules R11, R16, R18, B2)."""
+    """A step's attempts are used up, or it failed for good (rules R11, R16, R18, B2).
+
+    A step that leaves nothing behind may fall back over an unknown outcome too (docs/decisions/0005).
+    """
     if draft.state.status != "active":
         return  # turning back goes on by itself
     step = draft.step(node, item)
@@ -136,7 +139,7 @@ def after_failure(draft: Draft, node: Node, item: int | None, role: Role) -> Non
             _fall_back(draft, node, item)
         else:
             ask_operator(draft, node, item, "step_failed" if proven else "outcome_unknown")
-    elif proven and has_fallback and back is None:
+    elif has_fallback and back is None and (proven or node.step_class == "no_undo"):
         _fall_back(draft, node, item)
     elif proven and item is not None and node.item_failure == "leave_out" and back is None:
         draft.emit(e.StepSkipped(step=node.name, item=item, attempt=step.attempt, why="left_out"))
