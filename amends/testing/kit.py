@@ -1,6 +1,7 @@
 """`run` a saga in a plain test: no server, no waiting, every retry and timeout on virtual time (api.md section 4)."""
 
 import asyncio
+import itertools
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ O = TypeVar("O")  # noqa: E741 - the output
 LONGEST = timedelta(days=30)
 EPOCH = 1_767_225_600.0
 LOOK_SECONDS = 0.05
-SAGA_ID = "01900000-0000-7000-8000-000000000001"
+_runs = itertools.count(1)
 
 
 @dataclass(frozen=True)
@@ -105,16 +106,17 @@ async def _drive(
     clock, broker = LoopClock(), Broker()
     sender = InProcessTransport(broker, "orchestrator")
     lease_seconds = 4.0
+    saga_id = f"01900000-0000-7000-8000-{next(_runs):012d}"
     publisher = Publisher(store, sender, clock, lease_seconds)
     engine = Engine(store, clock, publisher)
     await store.put_manifest(sealed.manifest)
     worker = Worker(InProcessTransport(broker, "worker"), store, {sealed.manifest.name: bound}, here, engine)
     orchestrator = Orchestrator(store, sender, clock, engine, publisher)
     tasks = [asyncio.create_task(worker.run()), asyncio.create_task(orchestrator.run())]
-    await engine.apply([Start(SAGA_ID, sealed.manifest, value)])
+    await engine.apply([Start(saga_id, sealed.manifest, value)])
     try:
         while not lacking and loop.time() < until.total_seconds():
-            head = (await store.heads([SAGA_ID]))[SAGA_ID]
+            head = (await store.heads([saga_id]))[saga_id]
             if head.terminal or all(wait.kind in ("operator", "deadline") for wait in head.waits.values()):
                 break
             for task in tasks:
@@ -125,17 +127,17 @@ async def _drive(
         worker.drain()
         orchestrator.stop()
         await asyncio.wait(tasks)
-    return await _report(sealed, store)
+    return await _report(sealed, store, saga_id)
 
 
-async def _report(sealed: Sealed, store: MemoryStore) -> Run[Any]:
-    head = (await store.heads([SAGA_ID]))[SAGA_ID]
-    history = await store.history(SAGA_ID, limit=1_000_000)
+async def _report(sealed: Sealed, store: MemoryStore, saga_id: str) -> Run[Any]:
+    head = (await store.heads([saga_id]))[saga_id]
+    history = await store.history(saga_id, limit=1_000_000)
     happened = [entry.event for entry in history]
     result: Any = None
     if head.status == "completed" and sealed.manifest.result_from is not None:
         reference = head.step(sealed.manifest.result_from).result
-        result = sealed.load_result((await store.values([(SAGA_ID, reference)]))[0]) if reference else None
+        result = sealed.load_result((await store.values([(saga_id, reference)]))[0]) if reference else None
     return Run(
         status=head.status,
         result=result,
@@ -143,7 +145,7 @@ async def _report(sealed: Sealed, store: MemoryStore) -> Run[Any]:
         undone=_names(happened, e.StepUndone),
         skipped=_names(happened, e.StepSkipped),
         fallbacks=_names(happened, e.FallbackUsed),
-        waits=await store.waits(SAGA_ID),
+        waits=await store.waits(saga_id),
         took=timedelta(seconds=history[-1].at - history[0].at),
         events=happened,
         history=history,

@@ -13,6 +13,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import pytest_asyncio
 
 from tests.acceptance.running import Running, running, until
 
@@ -21,7 +22,7 @@ UPLOAD = "/api/marketplace/analysis/upload"
 NOBODY = "00000000-0000-7000-8000-000000000000"
 
 
-@pytest.fixture(scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def made() -> AsyncGenerator[Running]:
     async with running() as started:
         yield started
@@ -32,7 +33,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 def form(content: bytes, filename: str, channels: tuple[str, ...] = ("Amazon",)) -> aiohttp.FormData:
     data = aiohttp.FormData()
-    data.add_field("file", content, filename=filename)
+    data.add_field("file", io.BytesIO(content), filename=filename)
     for channel in channels:
         data.add_field("channels", channel)
     return data
@@ -183,7 +184,7 @@ REQUESTS: list[tuple[str, str, dict[str, Any], int]] = [
     ("POST", "/api/sagas", {"json": {"definition": "approval", "input": {"plan_id": 1, "approved_by": []}}}, 422),
     ("POST", "/api/sagas", {"json": {"definition": 3}}, 422),
     ("POST", "/api/sagas", {"json": {"definition": "approval", "input": "\u0000"}}, 422),
-    ("POST", "/api/sagas", {"data": b" " * 2_000_000}, 413),
+    ("POST", "/api/sagas", {"data": io.BytesIO(b" " * 2_000_000)}, 413),
     ("POST", "/api/sagas", {"data": b"a=b", "headers": {"Content-Type": "text/html"}}, 415),
     ("GET", "/api/sagas?limit=0", {}, 400),
     ("GET", "/api/sagas?limit=x", {}, 400),
