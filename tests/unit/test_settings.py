@@ -1,0 +1,112 @@
+"""Settings: what is read, what is refused, and what is shown."""
+
+import pytest
+
+from amends.settings import Settings, SettingsError, load, rows
+
+
+def refusal(**environment: str) -> str:
+    with pytest.raises(SettingsError) as refused:
+        load(environment)
+    return str(refused.value)
+
+
+def test_an_empty_environment_gives_the_defaults_of_section_q() -> None:
+    settings = load({})
+    assert (settings.concurrency, settings.port, settings.sagas) == (10, 3000, ("marketplace",))
+    assert settings.database_url is None
+    assert settings.redis is None
+
+
+def test_an_empty_value_is_no_value() -> None:
+    assert load({"QUEUE_CONCURRENCY": "", "AMENDS_SAGAS": ""}) == load({})
+
+
+def test_variables_of_others_are_left_alone() -> None:
+    assert load({"PATH": "/bin", "QUEUE_SERVICE_HOST": "10.0.0.1"}) == load({})
+
+
+@pytest.mark.parametrize("name", ["AMENDS_PORTT", "AMENDS_SAGA", "AMENDS_LOGLEVEL"])
+def test_an_unknown_name_is_refused_with_the_nearest_known_one(name: str) -> None:
+    text = refusal(**{name: "1"})
+    assert f"{name} is unknown: did you mean AMENDS_" in text
+
+
+def test_an_unknown_name_that_resembles_nothing_is_to_be_unset() -> None:
+    assert refusal(AMENDS_XQZWJ="1") == "AMENDS_XQZWJ is unknown: unset it"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("QUEUE_CONCURRENCY", "ten"),
+        ("QUEUE_CONCURRENCY", "0"),
+        ("QUEUE_BACKOFF_DELAY", "2s"),
+        ("AMENDS_PORT", "70000"),
+        ("AMENDS_LOG_LEVEL", "XINFO"),
+        ("AMENDS_DEVELOPMENT", "perhaps"),
+        ("AMENDS_API_KEY", "short"),
+        ("AMENDS_SAGAS", " , "),
+        ("AMENDS_STEP_TIMEOUT", "0"),
+        ("DATABASE_URL", "mysql://somewhere"),
+        ("REDIS_URL", "localhost:6379"),
+    ],
+)
+def test_a_malformed_value_is_refused_by_name_with_the_remedy(name: str, value: str) -> None:
+    text = refusal(**{name: value})
+    assert text.startswith(name)
+    assert "remedy: correct it, or unset it" in text
+
+
+def test_everything_that_is_wrong_is_said_at_once() -> None:
+    text = refusal(QUEUE_CONCURRENCY="ten", AMENDS_PORT="x", AMENDS_SAGA="m")
+    assert {"QUEUE_CONCURRENCY", "AMENDS_PORT", "AMENDS_SAGA"} <= set(text.replace(":", " ").split())
+
+
+def test_a_refusal_never_shows_a_secret() -> None:
+    assert "hunter2" not in refusal(DATABASE_URL="mysql://me:hunter2@there", AMENDS_API_KEY="hunter2")
+
+
+def test_req_X44_the_redis_url_wins_over_host_and_port() -> None:
+    assert load({"REDIS_URL": "redis://a", "REDIS_HOST": "b"}).redis == "redis://a"
+    made = load({"REDIS_HOST": "b", "REDIS_PORT": "7000", "REDIS_PASSWORD": "p@ss/word", "REDIS_DB": "2"})
+    assert made.redis == "redis://:p%40ss%2Fword@b:7000/2"
+
+
+def test_req_X2_three_retries_with_the_listed_delays_unless_said_otherwise() -> None:
+    assert load({}).defaults.delays == (1.0, 5.0, 30.0)
+    assert load({"QUEUE_MAX_RETRIES": "5"}).defaults.delays == (1.0, 5.0, 30.0, 30.0, 30.0)
+    assert load({"QUEUE_MAX_RETRIES": "0"}).defaults.delays == ()
+
+
+def test_req_X2_attempts_count_executions_and_win_when_set_alone() -> None:
+    assert load({"QUEUE_MAX_ATTEMPTS": "3"}).defaults.delays == (1.0, 5.0)
+    assert load({"QUEUE_MAX_ATTEMPTS": "3", "QUEUE_MAX_RETRIES": "2"}).defaults.delays == (1.0, 5.0)
+
+
+def test_req_X2_retries_and_attempts_that_contradict_are_refused() -> None:
+    assert "contradict" in refusal(QUEUE_MAX_ATTEMPTS="3", QUEUE_MAX_RETRIES="3")
+
+
+def test_req_X1_a_backoff_delay_selects_growing_delays() -> None:
+    assert load({"QUEUE_BACKOFF_DELAY": "2000"}).defaults.delays == (2.0, 4.0, 8.0)
+
+
+def test_faults_are_refused_outside_development() -> None:
+    assert "AMENDS_DEVELOPMENT=1" in refusal(AMENDS_FAULTS="approval.tasks=fail")
+    allowed = load({"AMENDS_FAULTS": "approval.tasks=fail", "AMENDS_DEVELOPMENT": "1"})
+    assert allowed.injected[("approval", "tasks", "step")].kind == "fail"
+
+
+def test_a_malformed_fault_is_refused_with_the_form_to_write() -> None:
+    assert "write saga.step=fail" in refusal(AMENDS_FAULTS="approval", AMENDS_DEVELOPMENT="1")
+
+
+def test_rows_show_each_setting_with_its_source_and_hide_secrets() -> None:
+    given = {"DATABASE_URL": "postgresql://me:hunter2@there/db", "QUEUE_CONCURRENCY": "4"}
+    shown = {name: (value, source) for name, value, source, _ in rows(load(given), given)}
+    assert shown["DATABASE_URL"] == ("***", "environment")
+    assert shown["QUEUE_CONCURRENCY"] == ("4", "environment")
+    assert shown["AMENDS_PORT"] == ("3000", "default")
+    assert set(shown) == {str(field.validation_alias) for field in Settings.model_fields.values()}
+    assert all(says for _, _, _, says in rows(load({}), {}))
