@@ -4,10 +4,10 @@ import os
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from consumers.faults import Faults, parse_faults
 from sagas.delays import exponential
@@ -18,6 +18,10 @@ PREFIX = "AMENDS_"
 SECRETS = frozenset({"DATABASE_URL", "REDIS_URL", "REDIS_PASSWORD", "AMENDS_API_KEY"})
 BACKOFF_CAP_SECONDS = 300.0
 BACKOFF_JITTER = 0.5
+URL_KINDS = {
+    "database_url": ("postgresql://", "postgres://"),
+    "redis_url": ("redis://", "rediss://", "unix://"),
+}
 
 
 class SettingsError(Exception):
@@ -53,7 +57,7 @@ class Settings(BaseModel):
     development: bool = _named(False, "AMENDS_DEVELOPMENT", "allows what production must not do")
     faults: str = _named("", "AMENDS_FAULTS", "injected faults: saga.step=fail|maybe|hang|sleep:SECONDS")
     log_level: str = _named(
-        "INFO", "AMENDS_LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR", pattern="DEBUG|INFO|WARNING|ERROR"
+        "INFO", "AMENDS_LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR", pattern="^(DEBUG|INFO|WARNING|ERROR)$"
     )
     ready_fd: int | None = _named(None, "AMENDS_READY_FD", "set by `amends up`: where a process says that it is ready")
 
@@ -61,6 +65,21 @@ class Settings(BaseModel):
     @classmethod
     def _by_comma(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("sagas")
+    @classmethod
+    def _at_least_one(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value:
+            raise ValueError("names no application")
+        return value
+
+    @field_validator("database_url", "redis_url")
+    @classmethod
+    def _of_a_known_kind(cls, value: str | None, which: ValidationInfo) -> str | None:
+        kinds = URL_KINDS[which.field_name or ""]
+        if value is not None and not value.startswith(kinds):
+            raise ValueError(f"begins with none of {', '.join(kinds)}")
+        return value
 
     @field_validator("faults")
     @classmethod
@@ -72,6 +91,16 @@ class Settings(BaseModel):
     def _faults_are_for_development(self) -> "Settings":
         if self.faults and not self.development:
             raise ValueError("AMENDS_FAULTS is refused: it is for development; set AMENDS_DEVELOPMENT=1 or unset it")
+        return self
+
+    @model_validator(mode="after")
+    def _retries_and_attempts_agree(self) -> "Settings":
+        said = {"max_retries", "max_attempts"} <= self.model_fields_set and self.max_attempts is not None
+        if said and self.max_attempts != self.max_retries + 1:
+            raise ValueError(
+                f"QUEUE_MAX_RETRIES={self.max_retries} and QUEUE_MAX_ATTEMPTS={self.max_attempts} contradict: "
+                "attempts are retries + 1; unset one of them"
+            )
         return self
 
     @property
@@ -109,21 +138,33 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     wrong: list[str] = []
     for name in sorted(found):
         if name.startswith(PREFIX) and name not in known and name != "AMENDS_URL":
-            close = get_close_matches(name, known, n=1)
-            wrong.append(f"{name} is unknown: " + (f"did you mean {close[0]}?" if close else "unset it"))
+            ours = [other.removeprefix(PREFIX) for other in known if other.startswith(PREFIX)]
+            close = get_close_matches(name.removeprefix(PREFIX), ours, n=1)
+            wrong.append(f"{name} is unknown: " + (f"did you mean {PREFIX}{close[0]}?" if close else "unset it"))
     given = {name: value for name, value in found.items() if name in known and value != ""}
     try:
         settings = Settings.model_validate(given)
     except ValidationError as unfit:
-        wrong += [f"{_variable(error['loc'])}{error['msg']}" for error in unfit.errors()]
+        wrong += [_said(error["loc"], error["msg"].removeprefix("Value error, ")) for error in unfit.errors()]
     else:
         if not wrong:
             return settings
     raise SettingsError("\n".join(wrong))
 
 
-def _variable(place: tuple[int | str, ...]) -> str:
-    return f"{place[0]}: " if place else ""
+def _said(place: tuple[int | str, ...], problem: str) -> str:
+    """The problem, with what the variable is for and its default; never the value, which may be a secret."""
+    if not place:
+        return problem
+    field = next(field for field in Settings.model_fields.values() if field.validation_alias == place[0])
+    default = f", which gives {_text(field.default)}" if _text(field.default) else ""
+    return f"{place[0]} ({field.description}): {problem}\n  remedy: correct it, or unset it{default}"
+
+
+def _text(value: object) -> str:
+    if isinstance(value, tuple):
+        return ",".join(cast("tuple[str, ...]", value))
+    return "" if value is None else str(value)
 
 
 def rows(settings: Settings, environment: Mapping[str, str] | None = None) -> list[tuple[str, str, str, str]]:
@@ -132,8 +173,7 @@ def rows(settings: Settings, environment: Mapping[str, str] | None = None) -> li
     shown: list[tuple[str, str, str, str]] = []
     for name, field in Settings.model_fields.items():
         variable = str(field.validation_alias)
-        value = getattr(settings, name)
-        text = "" if value is None else ",".join(settings.sagas) if name == "sagas" else str(value)
+        text = _text(getattr(settings, name))
         masked = "***" if variable in SECRETS and text else text
         shown.append((variable, masked, "environment" if found.get(variable) else "default", field.description or ""))
     return shown

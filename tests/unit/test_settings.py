@@ -67,28 +67,28 @@ def test_a_refusal_never_shows_a_secret() -> None:
     assert "hunter2" not in refusal(DATABASE_URL="mysql://me:hunter2@there", AMENDS_API_KEY="hunter2")
 
 
-def test_req_X44_the_redis_url_wins_over_host_and_port() -> None:
+def test_req_x44_the_redis_url_wins_over_host_and_port() -> None:
     assert load({"REDIS_URL": "redis://a", "REDIS_HOST": "b"}).redis == "redis://a"
     made = load({"REDIS_HOST": "b", "REDIS_PORT": "7000", "REDIS_PASSWORD": "p@ss/word", "REDIS_DB": "2"})
     assert made.redis == "redis://:p%40ss%2Fword@b:7000/2"
 
 
-def test_req_X2_three_retries_with_the_listed_delays_unless_said_otherwise() -> None:
+def test_req_x2_three_retries_with_the_listed_delays_unless_said_otherwise() -> None:
     assert load({}).defaults.delays == (1.0, 5.0, 30.0)
     assert load({"QUEUE_MAX_RETRIES": "5"}).defaults.delays == (1.0, 5.0, 30.0, 30.0, 30.0)
     assert load({"QUEUE_MAX_RETRIES": "0"}).defaults.delays == ()
 
 
-def test_req_X2_attempts_count_executions_and_win_when_set_alone() -> None:
+def test_req_x2_attempts_count_executions_and_win_when_set_alone() -> None:
     assert load({"QUEUE_MAX_ATTEMPTS": "3"}).defaults.delays == (1.0, 5.0)
     assert load({"QUEUE_MAX_ATTEMPTS": "3", "QUEUE_MAX_RETRIES": "2"}).defaults.delays == (1.0, 5.0)
 
 
-def test_req_X2_retries_and_attempts_that_contradict_are_refused() -> None:
+def test_req_x2_retries_and_attempts_that_contradict_are_refused() -> None:
     assert "contradict" in refusal(QUEUE_MAX_ATTEMPTS="3", QUEUE_MAX_RETRIES="3")
 
 
-def test_req_X1_a_backoff_delay_selects_growing_delays() -> None:
+def test_req_x1_a_backoff_delay_selects_growing_delays() -> None:
     assert load({"QUEUE_BACKOFF_DELAY": "2000"}).defaults.delays == (2.0, 4.0, 8.0)
 
 
