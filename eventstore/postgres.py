@@ -58,11 +58,13 @@ Waiting = tuple[str, int]
 
 
 class PostgresStore:
-    """Open one with `PostgresStore.open`. `pool` is for queries, and for the transactions of handlers and routes."""
+    """Open one with `PostgresStore.open`. `pool` is for queries, and for the transactions of handlers and
+    routes; `appending` for appends alone.
+    """
 
     def __init__(self, pool: "Pool", appending: "Pool") -> None:
         self.pool = pool
-        self._appending = appending
+        self.appending = appending
 
     @classmethod
     async def open(cls, url: str, *, pool_size: int = 8, name: str = "amends") -> Self:
@@ -90,7 +92,7 @@ class PostgresStore:
 
     async def close(self) -> None:
         """End all connections."""
-        await asyncio.gather(self.pool.close(), self._appending.close())
+        await asyncio.gather(self.pool.close(), self.appending.close())
 
     async def now(self) -> float:
         """The database's clock."""
@@ -259,7 +261,7 @@ class PostgresStore:
     async def _commit(self, statement: str, arguments: Sequence[Any]) -> Committed:
         for _ in range(DEADLOCK_TRIES):
             try:
-                connection = await self._appending.acquire(timeout=COMMAND_SECONDS)
+                connection = await self.appending.acquire(timeout=COMMAND_SECONDS)
             except AWAY as away:
                 raise StoreUnavailable(str(away) or type(away).__name__) from away
             try:
@@ -274,7 +276,7 @@ class PostgresStore:
 
     async def _release(self, connection: Any) -> None:
         try:
-            await self._appending.release(connection)
+            await self.appending.release(connection)
         except AWAY as loss:
             log.info("a broken connection is dropped: %s", loss)
 

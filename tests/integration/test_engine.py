@@ -1,0 +1,190 @@
+"""The engine on real PostgreSQL: joined starts, lost commit answers, duplicates, large values, plans of statements."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from amends.clock import LoopClock
+from amends.identifiers import new_id
+from eventstore import queries
+from eventstore.arrays import arguments_of
+from eventstore.postgres import PostgresStore
+from eventstore.queries import query
+from orchestrator.engine import Engine
+from orchestrator.waits import move_of
+from sagas.decide import decide
+from sagas.inputs import Cancel, Outcome, Start
+from sagas.ports import Store, StoreUnavailable
+from sagas.state import State
+from tests.conformance.test_store import MANIFEST, succeeded
+
+
+@pytest.fixture
+async def store(database_url: str) -> AsyncGenerator[PostgresStore]:
+    opened = await PostgresStore.open(database_url)
+    await opened.put_manifest(MANIFEST)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def engine(store: PostgresStore) -> Engine:
+    return Engine(store, LoopClock())
+
+
+def start(value: Any = None, key: str | None = None) -> Start:
+    return Start(new_id(), MANIFEST, value, key=key)
+
+
+async def head(store: Store, word: Start) -> State:
+    return (await store.heads([word.saga_id]))[word.saga_id]
+
+
+class LosingStore(PostgresStore):
+    """Really commits, and then the answer is lost on the way."""
+
+    lose = 0
+
+    async def _commit(self, statement: str, arguments: Any) -> Any:
+        committed = await super()._commit(statement, arguments)
+        if self.lose:
+            self.lose -= 1
+            from sagas.ports import CommitUnknown
+
+            raise CommitUnknown("the connection broke")
+        return committed
+
+
+async def test_a_commit_whose_answer_is_lost_happens_once_and_is_answered(database_url: str) -> None:
+    store = await LosingStore.open(database_url)
+    await store.put_manifest(MANIFEST)
+    engine = Engine(store, LoopClock())
+    word = start(key="k")
+    store.lose = 1
+    (answer,) = await engine.apply([word])
+    assert (answer.code, answer.saga_id) == ("created", word.saga_id)
+    state = await head(store, word)
+    store.lose = 1
+    (answer,) = await engine.apply([succeeded(state)])
+    assert (await head(store, word)).step("first").status == "succeeded"
+    assert len(await store.history(word.saga_id)) == (await head(store, word)).version == 4
+    await store.close()
+
+
+async def test_the_same_word_twice_appends_once(store: PostgresStore, engine: Engine) -> None:
+    word = start()
+    await engine.apply([word])
+    outcome = succeeded(await head(store, word))
+    first, second = await engine.apply([outcome, outcome])
+    (third,) = await engine.apply([outcome])
+    assert [first.code, second.code, third.code] == ["accepted", "nothing", "nothing"]
+    assert (await head(store, word)).version == 4
+
+
+async def test_two_engines_at_once_decide_as_one(store: PostgresStore) -> None:
+    words = [start() for _ in range(20)]
+    engines = [Engine(store, LoopClock()) for _ in range(4)]
+    await engines[0].apply(words)
+    heads = await store.heads([word.saga_id for word in words])
+    outcomes = [succeeded(state) for state in heads.values()]
+    await asyncio.gather(*(engine.apply(outcomes) for engine in engines))
+    for word in words:
+        assert (await head(store, word)).version == 4
+
+
+async def test_a_key_is_known_in_conflict_or_free_again(store: PostgresStore, engine: Engine) -> None:
+    word = start({"n": 1}, key="k")
+    again, other = start({"n": 1}, key="k"), start({"n": 2}, key="k")
+    answers = await engine.apply([word, again, other])
+    assert [answer.code for answer in answers] == ["created", "known", "conflict"]
+    assert {answer.saga_id for answer in answers} == {word.saga_id}
+    await engine.apply([Cancel(word.saga_id, "no", "c1")])
+    state = await head(store, word)
+    await engine.apply([Outcome(word.saga_id, 2, 1, "first", None, "step", "refused", cause="drained")])
+    state = await head(store, word)
+    assert state.status == "compensated"
+    (answer,) = await engine.apply([start({"n": 2}, key="k")])
+    assert answer.code == "created"
+
+
+@pytest.mark.parametrize("commits", [True, False])
+async def test_a_start_in_a_callers_transaction_exists_exactly_if_it_commits(
+    store: PostgresStore, engine: Engine, commits: bool
+) -> None:
+    word = start(key="joined")
+    with contextlib.suppress(ZeroDivisionError):
+        async with store.pool.acquire() as connection, connection.transaction():
+            answer = await engine.start_within(word, connection)
+            assert answer.code == "created"
+            assert await store.heads([word.saga_id]) == {}
+            if not commits:
+                raise ZeroDivisionError
+    assert bool(await store.heads([word.saga_id])) is commits
+    taken = await store.take_unsent(10)
+    assert [row.saga_id for row in taken] == ([word.saga_id] if commits else [])
+
+
+async def test_a_large_value_stands_once_under_its_hash(store: PostgresStore, engine: Engine) -> None:
+    words = [start({"text": "x" * 10_000}) for _ in range(3)]
+    await engine.apply(words)
+    assert await store.pool.fetchval("SELECT count(*) FROM amends.payloads") == 1
+    assert max(len(row["d"]) for row in await store.pool.fetch(
+        "SELECT event_data::text AS d FROM amends.workflow_events")) < 1000  # fmt: skip
+    state = await head(store, words[0])
+    assert (await store.values([(words[0].saga_id, state.input)]))[0] == {"text": "x" * 10_000}
+
+
+async def test_a_result_over_the_limit_is_unknown_for_good(store: PostgresStore, engine: Engine) -> None:
+    word = start()
+    await engine.apply([word])
+    await engine.apply([succeeded(await head(store, word), "x" * 2_000_000)])
+    state = await head(store, word)
+    assert state.status == "compensating"
+    assert state.error is not None
+    assert state.error["code"] == "payload_too_large"
+
+
+async def test_without_a_database_nothing_is_promised() -> None:
+    with pytest.raises(StoreUnavailable):
+        await PostgresStore.open("postgresql://amends@/amends?host=/nowhere")
+
+
+def indexes_of(plan: Any) -> set[str]:
+    """Which indexes a plan uses on `sagas`, and `seq` where it reads the whole table."""
+    found: set[str] = set()
+    if isinstance(plan, dict):
+        if plan.get("Relation Name") == "sagas" and "Scan" in plan["Node Type"]:
+            found.add(plan.get("Index Name", "seq"))
+        for part in plan.values():
+            found |= indexes_of(part)
+    elif isinstance(plan, list):
+        for part in plan:
+            found |= indexes_of(part)
+    return found
+
+
+@pytest.mark.parametrize("rows", [0, 50_000])
+async def test_an_append_goes_by_the_primary_key_on_empty_and_on_large_tables(store: PostgresStore, rows: int) -> None:
+    """rule_A6."""
+    await store.pool.execute(
+        "INSERT INTO amends.sagas (saga_id, definition, fingerprint, status, version, state) "
+        "SELECT gen_random_uuid(), 'pair', 'f', 'active', 1, '{}' FROM generate_series(1, $1)",
+        rows,
+    )
+    word = start()
+    decision = decide(MANIFEST, State(word.saga_id), word, 0.0)
+    move = move_of(MANIFEST, State(word.saga_id), decision.state, decision.recorded, 4.0)
+    async with store.appending.acquire() as connection:
+        plan = await connection.fetchval("EXPLAIN (FORMAT JSON) " + query("append"), *arguments_of([move]))
+    assert indexes_of(json.loads(plan)) == {"sagas_pkey"}
+
+
+def test_queries_are_named_for_what_they_do() -> None:
+    folder = Path(queries.__file__).parent
+    for path in folder.glob("*.sql"):
+        assert path.read_text("utf-8").startswith("--"), f"{path.name} says what it is for"

@@ -1,0 +1,95 @@
+"""Migrations: forward only, safe twice and from two machines at once; events never change."""
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from eventstore.migrate import MigrationError, migrate, pending, read_migrations
+
+EVENT = (
+    "INSERT INTO amends.workflow_events (workflow_id, sequence_number, event_type, event_data, created_at, causation_id) "
+    "VALUES (gen_random_uuid(), 1, 'SagaStarted', '{}', now(), 'c')"
+)
+
+
+@pytest.fixture
+async def empty_url(postgres_url: str) -> AsyncGenerator[str]:
+    """A database without anything."""
+    name = f"empty_{os.getpid()}_{id(object())}"
+    admin = await asyncpg.connect(postgres_url.replace("/amends?", "/postgres?"))
+    await admin.execute(f'CREATE DATABASE "{name}"')
+    yield postgres_url.replace("/amends?", f"/{name}?")
+    await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    await admin.close()
+
+
+async def test_a_second_run_has_nothing_to_do(empty_url: str) -> None:
+    assert await pending(empty_url) == await migrate(empty_url)
+    assert await migrate(empty_url) == []
+    assert await pending(empty_url) == []
+
+
+async def test_two_at_once_apply_everything_once(empty_url: str) -> None:
+    results = await asyncio.gather(*(migrate(empty_url) for _ in range(4)))
+    assert sorted(name for result in results for name in result) == await migrate_names()
+
+
+async def migrate_names() -> list[str]:
+    from eventstore.migrate import OWN
+
+    return [f"amends/{migration.name}" for migration in read_migrations(OWN)]
+
+
+async def test_a_changed_file_is_refused(empty_url: str, tmp_path: Path) -> None:
+    file = tmp_path / "0001_things.sql"
+    file.write_text("CREATE TABLE things (id int);")
+    assert await migrate(empty_url, {"shop": tmp_path}) == [*(await migrate_names()), "shop/0001_things.sql"]
+    file.write_text("CREATE TABLE things (id bigint);")
+    with pytest.raises(MigrationError, match=r"shop/0001_things\.sql was applied with another text"):
+        await migrate(empty_url, {"shop": tmp_path})
+
+
+async def test_a_file_that_fails_leaves_nothing_behind(empty_url: str, tmp_path: Path) -> None:
+    (tmp_path / "0001_bad.sql").write_text("CREATE TABLE half (id int); SELECT 1 / 0;")
+    with pytest.raises(asyncpg.DivisionByZeroError):
+        await migrate(empty_url, {"shop": tmp_path})
+    connection = await asyncpg.connect(empty_url)
+    assert await connection.fetchval("SELECT to_regclass('half')") is None
+    await connection.close()
+
+
+async def test_a_file_without_a_number_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "things.sql").write_text("")
+    with pytest.raises(MigrationError, match="NNNN_what_it_does"):
+        read_migrations(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["UPDATE amends.workflow_events SET actor = 'x'", "DELETE FROM amends.workflow_events",
+     "TRUNCATE amends.workflow_events"],
+)  # fmt: skip
+async def test_not_even_the_owner_changes_events(database_url: str, statement: str) -> None:
+    connection = await asyncpg.connect(database_url)
+    await connection.execute(EVENT)
+    with pytest.raises(asyncpg.IntegrityConstraintViolationError, match="events never change"):
+        await connection.execute(statement)
+    await connection.execute("SET ROLE amends_app")
+    await connection.execute(EVENT)
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await connection.execute(statement)
+    await connection.close()
+
+
+async def test_the_application_cannot_touch_the_books_of_migrations(database_url: str) -> None:
+    connection = await asyncpg.connect(database_url)
+    await connection.execute("SET ROLE amends_app")
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await connection.execute("DELETE FROM amends.schema_migrations")
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await connection.execute("DROP TABLE amends.waits")
+    await connection.close()
