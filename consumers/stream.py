@@ -180,6 +180,7 @@ class RedisStreams:
         client: Any = make.from_url(
             self._url, socket_timeout=1.0, socket_connect_timeout=1.0, retry=Retry(NoBackoff(), 0), protocol=2
         )
+        client.response_callbacks.clear()
 
         def renew(entries: Sequence[str]) -> list[str]:
             kept: list[str] = []

@@ -11,7 +11,8 @@ import pytest
 from eventstore.migrate import MigrationError, migrate, pending, read_migrations
 
 EVENT = (
-    "INSERT INTO amends.workflow_events (workflow_id, sequence_number, event_type, event_data, created_at, causation_id) "
+    "INSERT INTO amends.workflow_events "
+    "(workflow_id, sequence_number, event_type, event_data, created_at, causation_id) "
     "VALUES (gen_random_uuid(), 1, 'SagaStarted', '{}', now(), 'c')"
 )
 

@@ -1,0 +1,135 @@
+"""Transaction steps run exactly once, and giving up closes their key (rule_T1, rule_T2)."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from dataclasses import replace
+from typing import Any
+
+import asyncpg
+import pytest
+
+from consumers.effects import ClosedError, PostgresTransactions
+from eventstore.postgres import PostgresStore
+from sagas.ports import Command
+from tests.conformance.test_transport import COMMAND
+
+STEP = replace(COMMAND, saga_id="01900000-0000-7000-8000-00000000000a")
+UNDO = replace(STEP, role="undo", attempt=2)
+FALLBACK = replace(STEP, role="fallback", attempt=2)
+
+
+@pytest.fixture
+async def store(database_url: str) -> AsyncGenerator[PostgresStore]:
+    owner = await asyncpg.connect(database_url)
+    await owner.execute("CREATE TABLE public.ledger (line text)")
+    await owner.close()
+    opened = await PostgresStore.open(database_url)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def transactions(store: PostgresStore) -> PostgresTransactions:
+    return PostgresTransactions(store.pool)
+
+
+async def lines(store: PostgresStore) -> list[str]:
+    return [row["line"] for row in await store.pool.fetch("SELECT line FROM ledger ORDER BY line")]
+
+
+def writing(line: str, result: Any = None) -> Any:
+    async def call(transaction: Any, found: Any = None) -> Any:
+        await transaction.execute("INSERT INTO ledger VALUES ($1)", f"{line}{'' if found is None else found}")
+        return result
+
+    return call
+
+
+async def test_a_second_execution_gives_the_first_ones_result(
+    store: PostgresStore, transactions: PostgresTransactions
+) -> None:
+    first = await transactions.run(STEP, writing("a", 1))
+    second = await transactions.run(replace(STEP, attempt=2), writing("b", 2))
+    assert (first.result, second.result) == (1, 1)
+    assert await lines(store) == ["a"]
+
+
+async def test_two_executions_at_once_write_once(store: PostgresStore, transactions: PostgresTransactions) -> None:
+    found = await asyncio.gather(*(transactions.run(STEP, writing("a", n)) for n in range(5)))
+    assert len({effect.result for effect in found}) == 1
+    assert await lines(store) == ["a"]
+
+
+async def test_a_handler_that_raises_leaves_nothing(store: PostgresStore, transactions: PostgresTransactions) -> None:
+    async def call(transaction: Any, found: Any = None) -> Any:
+        await transaction.execute("INSERT INTO ledger VALUES ('x')")
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        await transactions.run(STEP, call)
+    assert await lines(store) == []
+    assert (await transactions.run(STEP, writing("a", 1))).result == 1
+
+
+async def test_a_timeout_leaves_nothing(store: PostgresStore, transactions: PostgresTransactions) -> None:
+    async def call(transaction: Any, found: Any = None) -> Any:
+        await transaction.execute("INSERT INTO ledger VALUES ('x')")
+        await transaction.fetchval("SELECT pg_sleep(30)")
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.3):
+            await transactions.run(STEP, call)
+    assert await lines(store) == []
+    assert await store.pool.fetchval("SELECT count(*) FROM amends.effects") == 0
+
+
+async def test_a_closed_key_can_never_commit_any_more(store: PostgresStore, transactions: PostgresTransactions) -> None:
+    assert (await transactions.undo(UNDO, writing("undo"))).closed
+    assert await lines(store) == [], "nothing had happened, so nothing is undone"
+    with pytest.raises(ClosedError):
+        await transactions.run(STEP, writing("late"))
+    with pytest.raises(ClosedError):
+        await transactions.run(FALLBACK, writing("late"))
+    assert await lines(store) == []
+
+
+async def test_an_undo_takes_the_result_that_the_key_holds_and_runs_once(
+    store: PostgresStore, transactions: PostgresTransactions
+) -> None:
+    await transactions.run(STEP, writing("a", 7))
+    assert not (await transactions.undo(UNDO, writing("undo "))).closed
+    await transactions.undo(replace(UNDO, attempt=3), writing("again "))
+    assert await lines(store) == ["a", "undo 7"]
+
+
+async def test_an_undo_waits_for_an_execution_that_is_under_way(
+    store: PostgresStore, transactions: PostgresTransactions
+) -> None:
+    """rule_T2: not finding a row proves nothing."""
+    entered, go = asyncio.Event(), asyncio.Event()
+
+    async def slow(transaction: Any, found: Any = None) -> Any:
+        await transaction.execute("INSERT INTO ledger VALUES ('a')")
+        entered.set()
+        await go.wait()
+        return 7
+
+    running = asyncio.create_task(transactions.run(STEP, slow))
+    await entered.wait()
+    undoing = asyncio.create_task(transactions.undo(UNDO, writing("undo ")))
+    await asyncio.wait([undoing], timeout=0.2)
+    assert not undoing.done()
+    go.set()
+    await running
+    assert not (await undoing).closed
+    assert await lines(store) == ["a", "undo 7"]
+
+
+async def test_a_fallback_closes_the_step_or_finds_its_result(
+    store: PostgresStore, transactions: PostgresTransactions
+) -> None:
+    assert (await transactions.close_key(FALLBACK)).closed
+    other: Command = replace(STEP, saga_id="01900000-0000-7000-8000-00000000000b")
+    await transactions.run(other, writing("a", 5))
+    found = await transactions.close_key(replace(other, role="fallback"))
+    assert (found.happened, found.result) == (True, 5)
