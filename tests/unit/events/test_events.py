@@ -12,7 +12,46 @@ from sagas.events import EVENT_TYPES
 from sagas.state import StepStatus, WaitKind
 from tests.unit.events.samples import GOLDEN, document, sample
 
-CLOSED_EVENTS = ["SagaStarted", "SagaCompleted", "SagaTurnedBack", "SagaCompensated", "SagaFailed", "SagaReopened", "StepScheduled", "StepStarted", "StepProgressed", "StepSucceeded", "StepFailed", "StepRefused", "StepOutcomeUnknown", "StepSkipped", "FallbackScheduled", "FallbackUsed", "ProbeScheduled", "ProbeAnswered", "UndoScheduled", "StepUndone", "UndoFailed", "WaitOpened", "SignalReceived", "TimerFired", "ChildStarted", "ChildEnded", "LateOutcomeSeen", "SagaHeld", "SagaReleased", "CancelRequested", "RetryRequested", "ValueCorrected", "StepResolved", "SagaMigrated", "RepairApplied", "BreakerOpened", "BreakerHalfOpened", "BreakerClosed"]
+CLOSED_EVENTS = [
+    "SagaStarted",
+    "SagaCompleted",
+    "SagaTurnedBack",
+    "SagaCompensated",
+    "SagaFailed",
+    "SagaReopened",
+    "StepScheduled",
+    "StepStarted",
+    "StepProgressed",
+    "StepSucceeded",
+    "StepFailed",
+    "StepRefused",
+    "StepOutcomeUnknown",
+    "StepSkipped",
+    "FallbackScheduled",
+    "FallbackUsed",
+    "ProbeScheduled",
+    "ProbeAnswered",
+    "UndoScheduled",
+    "StepUndone",
+    "UndoFailed",
+    "WaitOpened",
+    "SignalReceived",
+    "TimerFired",
+    "ChildStarted",
+    "ChildEnded",
+    "LateOutcomeSeen",
+    "SagaHeld",
+    "SagaReleased",
+    "CancelRequested",
+    "RetryRequested",
+    "ValueCorrected",
+    "StepResolved",
+    "SagaMigrated",
+    "RepairApplied",
+    "BreakerOpened",
+    "BreakerHalfOpened",
+    "BreakerClosed",
+]
 
 
 def test_the_set_of_events_is_closed() -> None:
