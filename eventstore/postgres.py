@@ -58,8 +58,9 @@ Waiting = tuple[str, int]
 
 
 class PostgresStore:
-    """Open one with `PostgresStore.open`. `pool` is for queries, and for the transactions of handlers and
-    routes; `appending` for appends alone.
+    """Open one with `PostgresStore.open`.
+
+    `pool` is for queries, and for the transactions of handlers and routes; `appending` for appends alone.
     """
 
     def __init__(self, pool: "Pool", appending: "Pool") -> None:
