@@ -40,7 +40,7 @@ VALUES: dict[str, Any] = {
 def sample(kind: type[Event]) -> Event:
     """An event with every field that matters set."""
     names = {entry.name: entry for entry in fields(kind)}
-    given = {name: VALUES[name] for name, entry in names.items() if name in VALUES}
+    given = {name: VALUES[name] for name in names if name in VALUES}
     missing = [name for name, entry in names.items() if entry.default is MISSING and entry.default_factory is MISSING]
     assert set(missing) <= given.keys(), f"{kind.__name__}: {missing}"
     return kind(**given)
