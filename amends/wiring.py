@@ -82,12 +82,13 @@ async def core(settings: Settings, role: str) -> AsyncGenerator[Core]:
     applications, sealed = seal_all(settings)
     name = f"{role}@{socket.gethostname()}/{os.getpid()}-{uuid4().hex[:6]}"
     store = await _patiently(partial(PostgresStore.open, settings.database_url, pool_size=settings.concurrency + 4))
-    streams = RedisStreams(settings.redis, name, memory_lost=store.recheck_published)
+    streams = RedisStreams(settings.redis, name)
     try:
         for found in sealed.values():
             await store.put_manifest(found.manifest)
         clock = LoopClock()
         publisher = Publisher(store, streams, clock, DEFAULT_NUMBERS.lease_seconds)
+        streams.memory_lost = publisher.memory_lost
         yield Core(name, store, streams, Engine(store, clock, publisher), publisher, sealed, applications)
     finally:
         await streams.close()

@@ -54,12 +54,10 @@ class RedisStreams:
     `memory_lost` is awaited when the server is found to have forgotten the groups (rule L7).
     """
 
-    def __init__(
-        self, url: str, consumer: str, *, memory_lost: MemoryLost | None = None, lease_seconds: float = 4.0
-    ) -> None:
+    def __init__(self, url: str, consumer: str, *, lease_seconds: float = 4.0) -> None:
         self._url = url
         self._consumer = consumer
-        self._memory_lost = memory_lost
+        self.memory_lost: MemoryLost | None = None
         self._lease_ms = int(lease_seconds * 1000)
         self._write = _client(url, SOCKET_SECONDS)
         self._read = _client(url, BLOCK_SECONDS_MAX + SOCKET_SECONDS)
@@ -259,8 +257,8 @@ class RedisStreams:
         for key in self._keys(PRIORITIES):
             await self._make_group(key, WORKERS)
         await self._make_group(OUTCOMES, ORCHESTRATORS)
-        if self._memory_lost is not None:
-            await self._memory_lost()
+        if self.memory_lost is not None:
+            await self.memory_lost()
 
     async def _read_group(
         self, group: str, keys: Sequence[str], count: int, *, block: float | None = None, start: str = ">"

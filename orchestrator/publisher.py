@@ -44,6 +44,7 @@ class Publisher:
         self._clock = clock
         self._lease_seconds = lease_seconds
         self._unconfirmed: dict[Waiting, _Sent] = {}
+        self._recheck_at: float | None = None
 
     def forget(self, over: Iterable[Waiting]) -> None:
         """These waits are over: there is nothing to confirm any more."""
@@ -75,9 +76,24 @@ class Publisher:
             sent = Published(command.saga_id, command.opened_by, entry, due_in)
             self._unconfirmed[command.saga_id, command.opened_by] = _Sent(now, sent)
 
+    async def memory_lost(self) -> None:
+        """The transport has forgotten what it held: have everything that was sent looked for (rule L7).
+
+        Once more two seconds later, when others have confirmed what they sent just before.
+        """
+        sent = [entry.published for entry in self._unconfirmed.values()]
+        if sent:
+            await self._store.confirm(sent)
+            self._unconfirmed.clear()
+        await self._store.recheck_published()
+        self._recheck_at = self._clock.monotonic() + 2 * CONFIRM_SECONDS
+
     async def confirm(self) -> float:
         """Confirm what was sent a second ago and is not known to be over; seconds until there may be more."""
         now = self._clock.monotonic()
+        if self._recheck_at is not None and now >= self._recheck_at:
+            self._recheck_at = None
+            await self._store.recheck_published()
         ripe = [entry for entry in self._unconfirmed.values() if now - entry.at >= CONFIRM_SECONDS]
         if ripe:
             await self._store.confirm([entry.published for entry in ripe])

@@ -189,7 +189,8 @@ async def test_groups_are_made_anew_after_a_flush_and_sent_commands_are_looked_f
     async def memory_lost() -> None:
         told.append(True)
 
-    streams = RedisStreams(redis_url, "o", memory_lost=memory_lost)
+    streams = RedisStreams(redis_url, "o")
+    streams.memory_lost = memory_lost
     client = raw_redis(redis_url)
     await streams.open(["default"])
     await streams.publish([COMMAND])

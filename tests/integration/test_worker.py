@@ -28,7 +28,7 @@ from sagas.state import State
 from tests.acceptance.running import until
 from tests.servers import raw_redis
 
-LEASE = 1.5
+LEASE = 3.0
 NUMBERS = WorkerNumbers(lease_seconds=LEASE, look_for_idle_seconds=0.1, started_after_seconds=0.2, block_seconds=0.2)
 
 
@@ -47,7 +47,7 @@ class Bench:
 
     @asynccontextmanager
     async def worker(self, sealed: Sealed, **changes: Any) -> AsyncGenerator[Worker]:
-        receiver = RedisStreams(self.redis_url, f"w-{new_id()}", memory_lost=self.store.recheck_published)
+        receiver = RedisStreams(self.redis_url, f"w-{new_id()}")
 
         async def in_thread(function: Callable[..., Any], arguments: Any) -> Any:
             return await asyncio.to_thread(lambda: function(**arguments))
@@ -66,7 +66,7 @@ class Bench:
         await self.engine.apply([word])
         return word.saga_id
 
-    async def ended(self, saga_id: str, seconds: float = 15) -> State:
+    async def ended(self, saga_id: str, seconds: float = 40) -> State:
         async def done() -> State | None:
             head = (await self.store.heads([saga_id]))[saga_id]
             return head if head.status != "active" else None
@@ -80,9 +80,10 @@ class Bench:
 @pytest.fixture
 async def made(database_url: str, redis_url: str) -> AsyncGenerator[Bench]:
     store = await PostgresStore.open(database_url)
-    streams = RedisStreams(redis_url, "o", memory_lost=store.recheck_published)
+    streams = RedisStreams(redis_url, "o")
     clock = LoopClock()
     publisher = Publisher(store, streams, clock, LEASE)
+    streams.memory_lost = publisher.memory_lost
     engine = Engine(store, clock, publisher, Numbers(lease_seconds=LEASE))
     orchestrator = Orchestrator(store, streams, clock, engine, publisher)
     running = asyncio.create_task(orchestrator.run())
@@ -289,5 +290,5 @@ async def test_a_flushed_server_loses_nothing(made: Bench) -> None:
     await client.flushall()
     async with made.worker(sealed):
         for saga_id in sagas:
-            assert (await made.ended(saga_id, 30)).status == "completed"
+            assert (await made.ended(saga_id, 60)).status == "completed"
     await client.aclose()
