@@ -11,7 +11,7 @@ from consumers.classify import Verdict, classify, failure, make_failure
 from consumers.faults import Fault, Faults
 from sagas.binding import BoundHandler
 from sagas.context import Context, Reporter
-from sagas.errors import ArgumentError, Permanent
+from sagas.errors import ArgumentError, Permanent, ResultError
 from sagas.events import Json
 from sagas.inputs import Outcome
 from sagas.manifest import Role
@@ -20,6 +20,7 @@ from sagas.ports import Command, CommitUnknown
 RESULT_BYTES_MAX = 1024 * 1024
 RunInThread = Callable[[Callable[..., Any], Mapping[str, Any]], Awaitable[Any]]
 Call = Callable[..., Awaitable[Json]]
+LeftRunning = Callable[[Command, BoundHandler, "asyncio.Future[Any]"], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,8 @@ class Surroundings:
     faults: Faults = field(default_factory=dict[tuple[str, str, Role], Fault])
     worker: str | None = None
     reporter: Reporter | None = None
+    left_running: LeftRunning | None = None
+    """Told of a thread that goes on after its call was given up: its real outcome is sent all the same (rule L3)."""
 
 
 async def execute(command: Command, bound: BoundHandler | None, here: Surroundings, transactional: bool) -> Outcome:
@@ -104,7 +107,7 @@ async def _run(command: Command, bound: BoundHandler | None, here: Surroundings,
             elif parameter.source == "result" and undoes:
                 arguments.update(bound.arguments({**command.arguments, parameter.name: result}, command.given))
         await _harm(fault, before=True)
-        value = await _invoke(bound, arguments, here)
+        value = await _invoke(command, bound, arguments, here)
         if not bound.transactional:
             await _harm(fault, before=False)
         return value if bound.role == "probe" else _checked(command, bound.dump(value))
@@ -126,12 +129,31 @@ async def _run(command: Command, bound: BoundHandler | None, here: Surroundings,
     return _of_effect(command, effect)
 
 
-async def _invoke(bound: BoundHandler, arguments: Mapping[str, Any], here: Surroundings) -> Any:
+async def _invoke(command: Command, bound: BoundHandler, arguments: Mapping[str, Any], here: Surroundings) -> Any:
     if bound.is_async:
         return await bound.function(**arguments)
     if here.run_in_thread is None:
         return bound.function(**arguments)
-    return await here.run_in_thread(bound.function, arguments)
+    thread = asyncio.ensure_future(here.run_in_thread(bound.function, arguments))
+    try:
+        return await asyncio.shield(thread)
+    except asyncio.CancelledError:
+        if here.left_running is not None:
+            here.left_running(command, bound, thread)
+        raise
+
+
+def late_outcome(command: Command, bound: BoundHandler, thread: "asyncio.Future[Any]", worker: str | None) -> Outcome:
+    """What a thread said that ended after its call was given up."""
+    error = thread.exception()
+    if isinstance(error, Exception):
+        outcome = _failed(command, error)
+    else:
+        try:
+            outcome = _succeeded(command, bound.dump(thread.result()))
+        except ResultError as unfit:
+            outcome = _failed(command, unfit)
+    return replace(outcome, worker=worker)
 
 
 async def _harm(fault: Fault | None, *, before: bool) -> None:

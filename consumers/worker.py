@@ -6,7 +6,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from consumers.execution import Surroundings, execute, outcome_of
+from consumers.execution import Surroundings, execute, late_outcome, outcome_of
 from consumers.receiver import CommandDelivery, CommandReceiver, LeaseKeeper
 from sagas.binding import BoundHandler
 from sagas.events import Json
@@ -50,7 +50,7 @@ class Worker:
         self._receiver = receiver
         self._store = store
         self._sagas = sagas
-        self._here = here
+        self._here = replace(here, left_running=self._left_running)
         self._apply = apply
         self._numbers = numbers or WorkerNumbers()
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -222,6 +222,15 @@ class Worker:
             return replace(
                 command, arguments={**command.arguments, **dict(zip(names, found, strict=True))}, payloads={}
             )
+
+    def _left_running(self, command: Command, bound: BoundHandler, thread: "asyncio.Future[Any]") -> None:
+        """A thread goes on though its call was given up: what it says in the end is sent as evidence (rule L3)."""
+
+        def ended(thread: "asyncio.Future[Any]") -> None:
+            if not thread.cancelled() and bound.role != "probe" and not bound.transactional:
+                self._finished.put_nowait(("", [late_outcome(command, bound, thread, self._here.worker)]))
+
+        thread.add_done_callback(ended)
 
     def _started(self, command: Command, began: float) -> None:
         ago = asyncio.get_running_loop().time() - began

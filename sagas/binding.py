@@ -12,6 +12,7 @@ from sagas.declared import Declared, DeclaredHandler
 from sagas.errors import ArgumentError, ResultError
 from sagas.events import Json
 from sagas.manifest import Parameter, Role
+from sagas.storable import unstorable
 
 ProbeAnswer = tuple[Literal["happened", "did_not_happen", "cannot_tell"], Json, str | None]
 FROM_COMMAND = frozenset({"item", "result", "node", "input"})
@@ -71,12 +72,15 @@ class BoundHandler:
         """
         try:
             checked = self._result.validate_python(result)
-            return self._result.dump_python(checked, mode="json")
+            document: Json = self._result.dump_python(checked, mode="json")
         except ValidationError as unfit:
             field, message = first_error(unfit.errors(include_url=False, include_input=False))
             raise ResultError(self.step, self.function.__name__, field, message) from None
         except PydanticSerializationError as unfit:
             raise ResultError(self.step, self.function.__name__, "", str(unfit)) from None
+        if (place := unstorable(document)) is not None:
+            raise ResultError(self.step, self.function.__name__, place, "holds a NUL or half a surrogate pair")
+        return document
 
     def dump_probe(self, answer: object) -> ProbeAnswer:
         """A probe's answer, its result as JSON, and why it cannot tell.

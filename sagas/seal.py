@@ -24,6 +24,7 @@ from sagas.manifest import (
     StepClass,
 )
 from sagas.returns import decides, schema_of
+from sagas.storable import unstorable
 
 if TYPE_CHECKING:
     from sagas.definition import Saga
@@ -59,7 +60,10 @@ class Sealed:
         except ValidationError as unfit:
             errors = [(".".join(map(str, one["loc"])), one["msg"]) for one in unfit.errors(include_url=False)]
             raise InputError(self.manifest.name, errors) from None
-        return adapter.dump_python(found, mode="json", by_alias=False)
+        document: Json = adapter.dump_python(found, mode="json", by_alias=False)
+        if (place := unstorable(document)) is not None:
+            raise InputError(self.manifest.name, [(place, "holds a NUL or half a surrogate pair")])
+        return document
 
     def load_result(self, value: Json) -> Any:
         """The saga's result as the type that it promises."""

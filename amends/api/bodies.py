@@ -1,15 +1,14 @@
 """Request bodies: bounded, of the right type, and without what Postgres cannot store."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 import orjson
 from aiohttp import web
 
 from amends.problems import Problem, field_problem
+from sagas.storable import unstorable
 
 BODY_BYTES_MAX = 1024 * 1024
-NUL, SURROGATES = "\x00", ("\ud800", "\udfff")
 
 
 async def read_json(request: web.Request, limit_bytes: int = BODY_BYTES_MAX) -> dict[str, Any]:
@@ -52,15 +51,11 @@ def check_text(value: Any, field: str) -> None:
     Raises:
         Problem: 422, naming the field.
     """
-    if isinstance(value, str):
-        if NUL in value or any(SURROGATES[0] <= letter <= SURROGATES[1] for letter in value):
-            raise field_problem(
-                422, "Unstorable text", field, "holds a NUL or half a surrogate pair", "remove these characters"
-            )
-    elif isinstance(value, dict):
-        for name, entry in cast("Mapping[Any, Any]", value).items():
-            check_text(name, f"{field} (a name in it)")
-            check_text(entry, f"{field}.{name}")
-    elif isinstance(value, list):
-        for place, entry in enumerate(cast("Sequence[Any]", value)):
-            check_text(entry, f"{field}[{place}]")
+    if (place := unstorable(value)) is not None:
+        raise field_problem(
+            422,
+            "Unstorable text",
+            f"{field}.{place}",
+            "holds a NUL or half a surrogate pair",
+            "remove these characters",
+        )

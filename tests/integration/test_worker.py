@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from amends import Context, Permanent, Saga
+from amends import Context, Permanent, Retry, Saga
 from amends.clock import LoopClock
 from amends.identifiers import new_id
 from consumers.execution import Surroundings, outcome_of
@@ -235,6 +235,48 @@ async def test_a_plain_function_runs_in_a_thread_beside_others(made: Bench) -> N
     async with made.worker(sealed):
         saga_id = await made.start(sealed, wait=0.1)
         assert (await made.ended(saga_id)).status == "completed"
+
+
+async def test_a_thread_that_outlives_its_timeout_says_so_and_is_undone(made: Bench) -> None:
+    """rule_L3, rule_O4, def_R20."""
+    saga = Saga("outliving", input=Job)
+    undone: list[int] = []
+
+    @saga.step("work", timeout=0.3, retry=Retry(delays=[]))
+    def work(request: Job) -> int:
+        time.sleep(request.wait)
+        return 7
+
+    @work.undo
+    async def take_back(result: int | None, context: Context) -> None:
+        undone.append(context.attempt)
+
+    sealed = saga.seal()
+    async with made.worker(sealed):
+        saga_id = await made.start(sealed, wait=1.2)
+        assert (await made.ended(saga_id)).status == "compensating"
+        (late,) = await until(lambda: made.events(saga_id, e.LateOutcomeSeen), 10)
+
+        async def compensated() -> bool:
+            return (await made.store.heads([saga_id]))[saga_id].status == "compensated"
+
+        await until(compensated, 20)
+    assert (late.outcome, late.result, late.reopens) == ("succeeded", 7, True)
+    assert undone
+
+
+async def test_a_result_that_cannot_be_stored_is_unknown_for_good(made: Bench) -> None:
+    saga = Saga("nul", input=Job)
+
+    @saga.step("work")
+    async def work(request: Job) -> list[str]:
+        return ["fine", "a\x00b"]
+
+    sealed = saga.seal()
+    async with made.worker(sealed):
+        state = await made.ended(await made.start(sealed))
+    assert state.error is not None
+    assert "field '[1]': holds a NUL" in state.error["message"]
 
 
 async def test_a_bad_argument_is_permanent_and_names_step_and_field(made: Bench) -> None:
