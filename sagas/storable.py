@@ -28,9 +28,9 @@ def _find(value: object, place: str) -> str | None:
 
 def _parts(value: Any) -> list[tuple[str, object]]:
     """What a value holds, with how a path goes on to it; names count as parts too."""
-    kind: Any = type(value)
-    if kind is dict:
+    kind = type(value).__name__
+    if kind == "dict":
         return [(f".{name}", part) for name in value for part in (name, value[name])]
-    if kind is list:
+    if kind == "list":
         return [(f"[{place}]", value[place]) for place in range(len(value))]
     return []
