@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from amends.api.bodies import read_json
     from amends.application import App, Route
-    from amends.backend import Backend, KeyConflict, NotSupported, UnknownDefinition
+    from amends.backend import Backend, UnknownDefinition
+    from amends.client import Client, ClientError, Handle, NotCompletedError
+    from amends.joining import KeyConflict, NotSupported, start
     from amends.problems import Problem, field_problem
     from sagas.answers import CannotTell, DidNotHappen, Given, Happened
     from sagas.breaker import Breaker
@@ -25,14 +27,19 @@ _HOMES = {
     "Backend": "amends.backend",
     "Breaker": "sagas.breaker",
     "CannotTell": "sagas.answers",
+    "Client": "amends.client",
+    "ClientError": "amends.client",
+    "Handle": "amends.client",
+    "NotCompletedError": "amends.client",
+    "start": "amends.joining",
     "Context": "sagas.context",
     "DefinitionError": "sagas.errors",
     "DidNotHappen": "sagas.answers",
     "Given": "sagas.answers",
     "Happened": "sagas.answers",
     "InputError": "sagas.errors",
-    "KeyConflict": "amends.backend",
-    "NotSupported": "amends.backend",
+    "KeyConflict": "amends.joining",
+    "NotSupported": "amends.joining",
     "Permanent": "sagas.errors",
     "Problem": "amends.problems",
     "Recoverable": "sagas.errors",
@@ -53,13 +60,17 @@ __all__ = [
     "Backend",
     "Breaker",
     "CannotTell",
+    "Client",
+    "ClientError",
     "Context",
     "DefinitionError",
     "DidNotHappen",
     "Given",
+    "Handle",
     "Happened",
     "InputError",
     "KeyConflict",
+    "NotCompletedError",
     "NotSupported",
     "Permanent",
     "Problem",
@@ -74,6 +85,7 @@ __all__ = [
     "hours",
     "read_json",
     "resource",
+    "start",
 ]
 
 

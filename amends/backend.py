@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from amends import views
 from amends.identifiers import new_id
+from amends.joining import KeyConflict, NotSupported
 from orchestrator.engine import Engine
 from orchestrator.publisher import Background
 from sagas.definition import Saga
@@ -26,18 +27,6 @@ O = TypeVar("O")  # noqa: E741 - the output
 
 class UnknownDefinition(LookupError):
     """No saga has this name."""
-
-
-class NotSupported(ValueError):
-    """The saga uses what this version cannot run; the text names each."""
-
-
-class KeyConflict(ValueError):
-    """The key is taken by a saga with another input; `saga_id` is that saga."""
-
-    def __init__(self, message: str, saga_id: str) -> None:
-        super().__init__(message)
-        self.saga_id = saga_id
 
 
 @dataclass(frozen=True)

@@ -187,3 +187,8 @@ def environment() -> dict[str, str]:
 def url() -> str | None:
     """Where commands find the API: `AMENDS_URL`."""
     return os.environ.get("AMENDS_URL") or None
+
+
+def api_key() -> str | None:
+    """The key that clients show: `AMENDS_API_KEY`."""
+    return os.environ.get("AMENDS_API_KEY") or None

@@ -183,6 +183,9 @@ def _wait(state: State, row: WaitRow) -> dict[str, Json]:
     match row.kind:
         case "operator":
             what, ends = operator_line(cause, where), "somebody decides"
+        case "retry" if cause in ("no_handler", "no_resource"):
+            what = f"a worker that can run {where}: no capable worker since {instant(row.since)}"
+            ends = "a worker with its handler and resources is started"
         case "retry":
             what, ends = f"{where} to be tried again", "its time comes"
         case "deadline":

@@ -302,7 +302,7 @@ def _refused(state: State, event: e.StepRefused, recorded: Recorded, step: StepS
         return _with(state, event, replace(step, status=status)), None
     if event.role == "step" or event.role == "fallback":
         step = replace(step, status="retrying")
-    return _with(state, event, step), _open(event, recorded, "retry", event.role, event.again_in)
+    return _with(state, event, step), _open(event, recorded, "retry", event.role, event.again_in, event.reason)
 
 
 def _undo_over(state: State, event: e.StepUndone | e.UndoFailed | e.LateOutcomeSeen, recorded: Recorded) -> Change:

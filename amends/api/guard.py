@@ -10,7 +10,8 @@ import orjson
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from amends.backend import KeyConflict, NotSupported, UnknownDefinition
+from amends.backend import UnknownDefinition
+from amends.joining import KeyConflict, NotSupported
 from amends.problems import Problem
 from sagas.errors import InputError
 from sagas.ports import StoreUnavailable

@@ -1,0 +1,145 @@
+"""A client of the HTTP API, for services that start sagas and ask how they stand."""
+
+import asyncio
+from typing import Any, Generic, Literal, Self, TypeVar, cast
+
+import aiohttp
+import orjson
+from pydantic import TypeAdapter
+
+from amends.settings import api_key
+from amends.settings import url as api_url
+from sagas.definition import Saga
+from sagas.durations import Seconds, in_seconds
+
+I = TypeVar("I")  # noqa: E741 - the input
+O = TypeVar("O")  # noqa: E741 - the output
+
+Status = Literal["active", "compensating", "completed", "compensated", "failed"]
+POLL_SECONDS = 0.1
+POLL_SECONDS_MAX = 2.0
+TRIES = 5
+SLOWER = 2.0
+CALL_SECONDS = 30.0
+
+
+class ClientError(Exception):
+    """The API refused; `status` is the HTTP status, `problem` the problem document."""
+
+    def __init__(self, status: int, problem: dict[str, Any]) -> None:
+        super().__init__(f"{status} {problem.get('title')}: {problem.get('detail')}")
+        self.status = status
+        self.problem = problem
+
+
+class NotCompletedError(Exception):
+    """The saga has no result: it was compensated, or rests failed. `error` says why."""
+
+    def __init__(self, saga_id: str, status: str, error: dict[str, Any] | None) -> None:
+        super().__init__(f"saga {saga_id} is {status}: {error['message'] if error else 'turned back'}")
+        self.status = status
+        self.error = error
+
+
+class Handle(Generic[O]):
+    """A saga that was started. `created` is false when its key was known."""
+
+    def __init__(self, client: "Client", saga: Saga[Any, O], id: str, created: bool = False) -> None:
+        self.id = id
+        self.created = created
+        self._client = client
+        self._saga = saga
+
+    async def status(self) -> Status:
+        """How the saga stands."""
+        found = await self._client.call("GET", f"/api/sagas/{self.id}")
+        return cast("Status", found["status"])
+
+    async def result(self, *, timeout: Seconds | None = None) -> O:
+        """The saga's result, once it is completed.
+
+        Raises:
+            NotCompletedError: it was compensated, or rests failed. TimeoutError: it has not ended in time.
+        """
+        async with asyncio.timeout(None if timeout is None else in_seconds(timeout)):
+            pause = POLL_SECONDS
+            while True:
+                found = await self._client.call("GET", f"/api/sagas/{self.id}")
+                if found["status"] == "completed":
+                    form: Any = self._saga.result if self._saga.result is not None else type(None)
+                    result: O = TypeAdapter[Any](form).validate_python(found["result"])
+                    return result
+                if found["status"] in ("compensated", "failed"):
+                    raise NotCompletedError(self.id, found["status"], found["error"])
+                await asyncio.sleep(pause)
+                pause = min(pause * SLOWER, POLL_SECONDS_MAX)
+
+
+class Client:
+    """Use it as an asynchronous context manager. Without arguments it takes `AMENDS_URL` and `AMENDS_API_KEY`.
+
+    What may be repeated is tried again while the API is away: reading, cancelling, and starts with a key.
+    """
+
+    def __init__(self, url: str | None = None, *, key: str | None = None) -> None:
+        self._url = (url or api_url() or "http://127.0.0.1:3000").rstrip("/")
+        self._headers = {"Authorization": f"Bearer {key or api_key() or ''}", "Content-Type": "application/json"}
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        timeout = aiohttp.ClientTimeout(total=CALL_SECONDS)
+        self._session = aiohttp.ClientSession(headers=self._headers, timeout=timeout)
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def start(self, saga: Saga[I, O], input: I, *, key: str | None = None) -> Handle[O]:
+        """Start a saga; the same key and input give the same saga.
+
+        Raises:
+            InputError: the input does not fit. ClientError: the API refused (409: the key has another input).
+        """
+        body: dict[str, Any] = {"definition": saga.name, "input": saga.seal().normalise(input)}
+        if key is not None:
+            body["key"] = key
+        found = await self.call("POST", "/api/sagas", body, repeatable=key is not None)
+        return Handle(self, saga, found["sagaId"], found["created"])
+
+    def handle(self, saga: Saga[Any, O], id: str) -> Handle[O]:
+        """A saga that was started before."""
+        return Handle(self, saga, id)
+
+    async def cancel(self, id: str, *, reason: str) -> None:
+        """Turn a saga back.
+
+        Raises:
+            ClientError: the API refused (409: there is no way back).
+        """
+        await self.call("POST", f"/api/sagas/{id}/cancel", {"reason": reason})
+
+    async def call(self, method: str, path: str, body: object = None, *, repeatable: bool = True) -> dict[str, Any]:
+        """Ask the API.
+
+        Raises:
+            ClientError: it refused. aiohttp.ClientError: it cannot be reached.
+        """
+        if self._session is None:
+            raise RuntimeError("open the client first: async with Client() as client")
+        pause = POLL_SECONDS
+        for left in range(TRIES - 1, -1, -1):
+            try:
+                data = None if body is None else orjson.dumps(body)
+                async with self._session.request(method, f"{self._url}{path}", data=data) as response:
+                    found: dict[str, Any] = orjson.loads(await response.read())
+                    if response.status < 400:
+                        return found
+                    if response.status != 503 or not left:
+                        raise ClientError(response.status, found)
+            except (aiohttp.ClientConnectionError, TimeoutError):
+                if not repeatable or not left:
+                    raise
+            await asyncio.sleep(pause)
+            pause *= SLOWER
+        raise AssertionError("unreachable")
