@@ -1,5 +1,6 @@
 """Messages in streams: commands and words as JSON, checked when they come in, since Redis is input (rules C2, C8)."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar, get_args
@@ -14,6 +15,8 @@ from sagas.ports import Command
 M = TypeVar("M", Command, Outcome, Started)
 ROLES = frozenset(get_args(Role))
 KINDS = frozenset(get_args(OutcomeKind))
+NUMBER_MAX = 2**31 - 1
+SAGA_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _DEFAULTS: dict[type, dict[str, Any]] = {
     kind: {field.name: field.default for field in fields(kind)} for kind in (Command, Outcome, Started)
 }
@@ -76,6 +79,10 @@ def _load(kind: type[M], document: bytes) -> M | Foreign:
     for name, value in found.items():
         if name in _CHECKS and not isinstance(value, _CHECKS[name]):
             return Foreign(f"field {name} is {type(value).__name__}")
+        if name in _CHECKS and isinstance(value, int) and not 0 <= value <= NUMBER_MAX:
+            return Foreign(f"field {name} is {value}")
+    if not SAGA_ID.fullmatch(str(found.get("saga_id"))):
+        return Foreign("saga_id is no id")
     if found.get("role", "step") not in ROLES:
         return Foreign(f"role {found['role']!r} is unknown")
     try:

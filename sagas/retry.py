@@ -76,17 +76,3 @@ def _growing(base: float, multiplier: float, cap: float, max_attempts: int) -> t
         delays.append(delay)
         delay = min(delay * multiplier, cap)
     return tuple(delays)
-
-
-def delay_seconds(policy: RetryPolicy, retries_done: int, taken_off: float = 0.0) -> float | None:
-    """The delay before the next retry, or None when the budget is used up.
-
-    `taken_off` (0 to 1) says how much of the jitter is used; the caller chooses it, since nothing here is random.
-    """
-    if retries_done < len(policy.delays):
-        delay = policy.delays[retries_done]
-    elif policy.forever and policy.delays:
-        delay = policy.delays[-1]
-    else:
-        return None
-    return delay * (1 - policy.jitter * taken_off)

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import pytest
 
+from consumers.envelopes import dump
 from consumers.inprocess import Broker, InProcessTransport
 from consumers.receiver import CommandReceiver
 from consumers.stream import RedisStreams
@@ -172,13 +173,21 @@ async def test_a_foreign_entry_is_set_aside_and_does_not_come_again(redis_url: s
     streams = RedisStreams(redis_url, "o")
     client = raw_redis(redis_url)
     await streams.open(["default"])
-    for body in (b"not json", b'{"kind":"x"}', b"[]"):
+    torn = dump(OUTCOME)
+    for body in (
+        b"not json",
+        b'{"kind":"x"}',
+        b"[]",
+        torn[:-5],
+        torn.replace(b'"opened_by":2', b'"opened_by":99999999999'),
+        torn.replace(OUTCOME.saga_id.encode(), b"' OR true"),
+    ):
         await client.xadd("amends:{o-0}:outcomes", {"b": body})
         await client.xadd("amends:{q-default}:commands:normal", {"b": body})
     assert await streams.outcomes(9, 0.05) == []
     assert await streams.read(9, 0.05) == []
     assert await streams.own_pending() == []
-    assert await client.xlen("amends:{set-aside}") == 6
+    assert await client.xlen("amends:{set-aside}") == 12
     await streams.close()
     await client.aclose()
 
