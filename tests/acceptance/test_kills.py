@@ -76,3 +76,20 @@ async def test_all_approvals_end_though_any_process_is_killed() -> None:
         statuses = await made.database.fetch("SELECT DISTINCT status FROM marketplace_plans")
         assert [row["status"] for row in statuses] == ["ready"]
         made.check_invariants()
+
+
+@pytest.mark.timeout(180)
+async def test_both_servers_are_killed_and_nothing_is_lost() -> None:
+    async with running(workers=2, environment=SLOW) as made:
+        plans = [await made.pending_plan() for _ in range(30)]
+        sagas = [await made.approve(plan_id) for plan_id in plans[:15]]
+        os.kill(made.pids("valkey")[0], signal.SIGKILL)
+        sagas += [await made.approve(plan_id) for plan_id in plans[15:20]]
+        os.kill(made.pids("postgres")[0], signal.SIGKILL)
+        await made.database.close()
+        sagas += [await approve_stubbornly(made, plan_id) for plan_id in plans[20:]]
+        for saga_id in sagas:
+            assert (await made.ended(saga_id, 60))["status"] == "completed"
+        for plan_id in plans:
+            assert len((await made.plan(plan_id))["tasks"]) == TASKS
+        made.check_invariants()
