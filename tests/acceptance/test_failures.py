@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.acceptance.running import PLAN, Running, running
+from tests.acceptance.running import PLAN, Running, running, until
 
 TASKS = len(PLAN["opportunities"])
 
@@ -71,4 +71,25 @@ async def test_behind_the_pivot_a_failure_waits_for_an_operator_and_explain_says
         refused = made.amends("saga", "cancel", saga["sagaId"], "--reason", "too late")
         assert refused.returncode == 1
         assert "the pivot 'published' has passed" in refused.stderr
+        made.check_invariants()
+
+
+async def test_a_cancelled_approval_lets_the_step_in_flight_end_and_is_undone() -> None:
+    async with running(environment=faults("approval.assignment=sleep:0.8")) as made:
+        plan_id = await made.pending_plan()
+        saga_id = await made.approve(plan_id)
+
+        async def assigning() -> bool:
+            steps = (await made.saga(saga_id))["steps"]
+            return any(step["step"] == "assignment" and step["status"] != "pending" for step in steps)
+
+        await until(assigning, 20)
+        told = made.amends("saga", "cancel", saga_id, "--reason", "changed our mind", "--json")
+        assert told.returncode == 0, told.stderr
+        saga = await made.ended(saga_id)
+        assert saga["status"] == "compensated"
+        plan = await made.plan(plan_id)
+        assert (plan["status"], plan["tasks"]) == ("pending", [])
+        _, found = await made.call("GET", f"/api/sagas/{saga_id}/events")
+        assert [entry["type"] for entry in found["items"]].count("CancelRequested") == 1
         made.check_invariants()
