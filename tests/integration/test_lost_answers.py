@@ -113,6 +113,7 @@ async def test_the_engine_looks_for_it_and_answers_created(proxied: tuple[ArmedS
     store, proxy = proxied
     engine = Engine(store, LoopClock())
     word = Start(new_id(), MANIFEST, {"n": 1}, key="lost")
+    await engine.now()
     proxy.arm()
     (answer,) = await engine.apply([word])
     assert (proxy.cut, answer.code, answer.saga_id) == (1, "created", word.saga_id)
