@@ -13,6 +13,7 @@ from aiohttp.typedefs import Handler, Middleware
 from amends.backend import UnknownDefinition
 from amends.joining import KeyConflict, NotSupported
 from amends.problems import Problem
+from eventstore.postgres import AWAY
 from sagas.errors import InputError
 from sagas.ports import StoreUnavailable
 
@@ -94,7 +95,7 @@ def problem_of(error: Exception, request: web.Request) -> Problem:
             return Problem(422, "Not supported", str(error))
         case KeyConflict():
             return Problem(409, "Key conflict", f"{error}; use another key, or send the same input")
-        case StoreUnavailable():
+        case away if isinstance(away, (StoreUnavailable, *AWAY)):
             log.warning("the database is away: %s", error)
             return Problem(503, "Unavailable", "the database is away: try again",
                            headers={"Retry-After": RETRY_AFTER_SECONDS})  # fmt: skip
