@@ -18,6 +18,7 @@ from sagas.state import Value
 log = logging.getLogger("amends.worker")
 
 Word = Outcome | Started
+CANCEL_SECONDS = 5.0
 LOST = (TransportUnavailable, TransportRefused, StoreUnavailable)
 
 
@@ -80,12 +81,10 @@ class Worker:
                 for task in (looking, sending):
                     if task.done():
                         task.result()
-            await self._end()
+            await self._end(sending)
         finally:
             self._keeper.close()
-            for task in (looking, sending):
-                task.cancel()
-            await asyncio.wait([looking, sending])
+            await _cancelled(looking, sending)
             await self._receiver.close()
 
     async def _patiently(self, work: Coroutine[Any, Any, None]) -> None:
@@ -305,13 +304,26 @@ class Worker:
             log.warning("attempt %d of %s lost its worker", delivery.command.attempt, delivery.command.step_key)
             self._tell(delivery, self._unknown(delivery.command, "worker_lost"))
 
-    async def _end(self) -> None:
+    async def _end(self, sending: asyncio.Task[None]) -> None:
         """Let what runs end within the limit; cancel the rest; send everything."""
         tasks = list(self._running.values())
         if tasks:
             _, slow = await asyncio.wait(tasks, timeout=self._numbers.drain_seconds)
             for task in slow:
                 task.cancel()
-            if slow:
-                await asyncio.wait(slow)
-        await self._finished.join()
+            if slow:  # who ignores even that loses its lease with this process
+                await asyncio.wait(slow, timeout=CANCEL_SECONDS)
+        told = asyncio.create_task(self._finished.join())
+        await asyncio.wait([told, sending], return_when=asyncio.FIRST_COMPLETED)
+        told.cancel()
+        if sending.done():
+            sending.result()
+
+
+async def _cancelled(*tasks: asyncio.Task[None]) -> None:
+    """Cancel tasks until they have ended: a cancellation may be swallowed by a timeout that runs out with it."""
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=1.0)

@@ -56,9 +56,11 @@ class Bench:
         numbers = replace(NUMBERS, **changes)
         worker = Worker(receiver, self.store, {sealed.manifest.name: sealed}, here, self.engine, numbers)
         running = asyncio.create_task(worker.run())
-        yield worker
-        worker.drain()
-        await running
+        try:
+            yield worker
+        finally:
+            worker.drain()
+            await running
 
     async def start(self, sealed: Sealed, **value: Any) -> str:
         await self.store.put_manifest(sealed.manifest)
