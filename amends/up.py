@@ -114,7 +114,6 @@ class Up:
             described.arguments,
             described.environment,
             self._folder / "logs" / f"{described.name}.log",
-            user=described.user,
             prepare=server.prepare,
             ready=server.ready,
             stop_signal=described.stop_signal,

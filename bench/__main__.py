@@ -106,7 +106,7 @@ def main() -> None:
     server = EmbeddedPostgres(folder)
     server.prepare()
     described = server.process()
-    process = subprocess.Popen(described.arguments, env=dict(described.environment), cwd="/", user=described.user,
+    process = subprocess.Popen(described.arguments, env=dict(described.environment), cwd="/",
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
     try:
         while not server.ready():

@@ -4,7 +4,6 @@ import asyncio
 import importlib.util
 import itertools
 import os
-import pwd
 import shutil
 import subprocess
 import tempfile
@@ -19,7 +18,8 @@ import pytest
 import redis
 import redis.asyncio
 
-from amends.embedded import EmbeddedPostgres, EmbeddedValkey, ServerProcess
+from amends.embedded import EmbeddedPostgres, EmbeddedValkey
+from amends.embedded_processes import ServerProcess
 from eventstore.migrate import migrate
 
 READY_SECONDS = 30
@@ -28,14 +28,10 @@ _numbers = itertools.count(1)
 
 def start(server: ServerProcess) -> "subprocess.Popen[bytes]":
     """Start a server in the background."""
-    user = server.user
     return subprocess.Popen(
         server.arguments,
         env=dict(server.environment),
         cwd="/",
-        user=user,
-        group=pwd.getpwnam(user).pw_gid if user is not None else None,
-        extra_groups=[] if user is not None else None,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
