@@ -188,6 +188,8 @@ def _wait(state: State, row: WaitRow) -> dict[str, Json]:
             ends = "a worker with its handler and resources is started"
         case "retry":
             what, ends = f"{where} to be tried again", "its time comes"
+        case "timer" if cause == "may_run":
+            what, ends = f"an attempt of {where} that may still run", "its timeout and a lease have passed"
         case "deadline":
             what, ends = "the saga's deadline", "the saga ends, or its time comes"
         case kind if kind in COMMAND_KINDS:

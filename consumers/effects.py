@@ -10,7 +10,6 @@ import orjson
 from consumers.execution import Call, Effect
 from sagas.errors import Permanent
 from sagas.events import Json
-from sagas.manifest import Role
 from sagas.ports import Command, CommitUnknown
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ class PostgresTransactions:
         Raises:
             CommitUnknown: the answer of the commit is lost. Anything else: it was rolled back.
         """
-        key = key_of(command.step_key, command.role)
+        key = key_of(command)
         async with self._pool.acquire() as connection:
             transaction = await _begin(connection, command)
             try:
@@ -60,7 +59,7 @@ class PostgresTransactions:
             return Effect(result)
 
     async def close_key(self, command: Command) -> Effect:
-        """Make sure that the step and its fallback never commit any more, or find the result (rule T2)."""
+        """Make sure that the step never commits any more (after an undo: nor its fallback), or find its result."""
         async with self._pool.acquire() as connection, connection.transaction():
             return await _close(connection, command)
 
@@ -125,9 +124,18 @@ class PostgresTransaction:
         )
 
 
-def key_of(step_key: str, role: Role) -> str:
-    """The key of an execution: a transactional fallback has one of its own."""
-    return f"{step_key}/fallback" if role == "fallback" else step_key
+def key_of(command: Command) -> str:
+    """The key of an execution: a transactional fallback has one of its own.
+
+    So has the transactional undo of a step that is none: one for each sign of an effect, so what comes late is undone.
+    """
+    match command.role:
+        case "fallback":
+            return f"{command.step_key}/fallback"
+        case "undo":
+            return f"{command.step_key}/undo/{command.evidence}"
+        case "step" | "probe":
+            return command.step_key
 
 
 async def _begin(connection: Any, command: Command) -> Any:
@@ -142,9 +150,13 @@ async def _begin(connection: Any, command: Command) -> Any:
 
 
 async def _close(connection: Any, command: Command) -> Effect:
-    """Rule T2: if the row goes in, no execution can commit any more; if not, it holds the result."""
+    """Rule T2: if the row goes in, no execution can commit any more; if not, it holds the result.
+
+    Only an undo closes the fallback's key too: a fallback that closed its own could never commit.
+    """
     happened: Effect | None = None
-    for key in (command.step_key, f"{command.step_key}/fallback"):
+    keys = (command.step_key, f"{command.step_key}/fallback") if command.role == "undo" else (command.step_key,)
+    for key in keys:
         if await connection.fetchval(INSERT, key, "closed"):
             continue
         row = await connection.fetchrow(FIND, key)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from consumers.receiver import CommandDelivery
 from sagas.inputs import Outcome, Started
 from sagas.manifest import Priority
-from sagas.ports import Command, EntryState, OutcomeDelivery, WaitRow
+from sagas.ports import GONE, Command, EntryState, OutcomeDelivery, WaitRow
 
 PRIORITIES: tuple[Priority, ...] = ("high", "normal", "low")
 
@@ -18,6 +18,7 @@ class _Entry:
     command: Command
     sent_at: float
     consumer: str | None = None
+    claimed: bool = False
     renewed_at: float = 0.0
     delivered: int = 0
 
@@ -63,9 +64,9 @@ class InProcessTransport:
         self._consumer = consumer
         self._queues: tuple[str, ...] = ()
 
-    async def publish(self, commands: Sequence[Command]) -> list[str]:
+    async def publish(self, commands: Sequence[Command]) -> list[str | None]:
         """Put commands into their queues."""
-        names: list[str] = []
+        names: list[str | None] = []
         for command in commands:
             name = self._broker.name()
             self._broker.entries[name] = _Entry(name, command, _now())
@@ -124,6 +125,8 @@ class InProcessTransport:
         """Take over what nobody renews."""
         oldest = _now() - idle_seconds
         found = [entry for entry in self._broker.entries.values() if entry.consumer and entry.renewed_at <= oldest]
+        for entry in found[:count]:
+            entry.claimed = True
         return [self._hand_out(entry) for entry in found[:count]]
 
     async def send(self, words: Sequence[Outcome | Started]) -> None:
@@ -145,12 +148,13 @@ class InProcessTransport:
     def _hand_out(self, entry: _Entry) -> CommandDelivery:
         entry.consumer, entry.renewed_at = self._consumer, _now()
         entry.delivered += 1
-        return CommandDelivery(entry.name, entry.command, entry.delivered == 1, _now() - entry.sent_at)
+        age = _now() - entry.sent_at
+        return CommandDelivery(entry.name, entry.command, entry.delivered == 1, age, claimed=entry.claimed)
 
     def _state(self, entry: _Entry | None) -> EntryState:
         if entry is None:
-            return "gone"
-        return "queued" if entry.consumer is None else "pending"
+            return GONE
+        return EntryState("queued" if entry.consumer is None else "pending", entry.command.timeout)
 
     async def _wait(self, ready: Callable[[], bool], seconds: float) -> None:
         until = _now() + seconds

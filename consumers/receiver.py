@@ -13,7 +13,8 @@ class CommandDelivery:
     """A command as it was handed out. `entry` acknowledges it.
 
     `first_sent` is false for one that was handed out before; `current` for one of another incarnation of the server's
-    memory; `age_seconds` is the time since it was sent, by the server's clock (rule C3).
+    memory; `age_seconds` is the time since it was sent, by the server's clock (rule C3). `claimed` is true for one that
+    may have been another consumer's before, who may have entered it.
     """
 
     entry: str
@@ -21,6 +22,7 @@ class CommandDelivery:
     first_sent: bool = True
     age_seconds: float = 0.0
     current: bool = True
+    claimed: bool = False
 
 
 class LeaseKeeper(Protocol):

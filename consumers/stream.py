@@ -24,9 +24,17 @@ from redis.retry import Retry
 from consumers.envelopes import Foreign, dump, load_command, load_word
 from consumers.leases import ThreadedKeeper
 from consumers.receiver import CommandDelivery
+from consumers.replies import Entry, by_key, entry_state, pair
 from sagas.inputs import Outcome, Started
 from sagas.manifest import Priority
-from sagas.ports import Command, EntryState, OutcomeDelivery, TransportRefused, TransportUnavailable, WaitRow
+from sagas.ports import (
+    Command,
+    EntryState,
+    OutcomeDelivery,
+    TransportRefused,
+    TransportUnavailable,
+    WaitRow,
+)
 
 log = logging.getLogger("amends.stream")
 
@@ -38,8 +46,7 @@ WORKERS, ORCHESTRATORS = "workers", "orchestrator"
 SOCKET_SECONDS = 5.0
 BLOCK_SECONDS_MAX = 5.0
 CLAIM_SECONDS = 1.0
-REFUSALS = ("OOM", "READONLY", "MISCONF", "LOADING", "NOREPLICAS", "CLUSTERDOWN", "NOPERM")
-Entry = tuple[bytes, dict[bytes, bytes]]
+PENDING_MAX = 10_000
 MemoryLost = Callable[[], Awaitable[object]]
 
 
@@ -68,8 +75,8 @@ class RedisStreams:
         self._pending_first = True
         self._claim_at = 0.0
 
-    async def publish(self, commands: Sequence[Command]) -> list[str]:
-        """Put commands into their streams, in one round trip."""
+    async def publish(self, commands: Sequence[Command]) -> list[str | None]:
+        """Put commands into their streams, in one round trip; a refused one has no name (rule C9)."""
         if not self._incarnation:
             await self._meet()
         batch: list[tuple[Any, ...]] = [
@@ -77,10 +84,13 @@ class RedisStreams:
              dump(replace(command, incarnation=self._incarnation)))
             for command in commands
         ]  # fmt: skip
-        *names, marker = await self._many([*batch, ("GET", MARKER)])
-        if marker is None or marker.decode() != self._incarnation:
+        *names, marker = await self._ask([*batch, ("GET", MARKER)])
+        doubtful = [name for name in names if isinstance(name, Exception) and not _refuses(name)]
+        if doubtful:
+            raise TransportUnavailable(f"{len(doubtful)} of {len(names)} commands failed: {doubtful[0]}")
+        if not isinstance(marker, bytes) or marker.decode() != self._incarnation:
             await self._meet()
-        return [name.decode() for name in names]
+        return [name.decode() if isinstance(name, bytes) else None for name in names]
 
     async def outcomes(self, count: int, block_seconds: float) -> list[OutcomeDelivery]:
         """Up to `count` outcomes: own pending ones first, then those that others left, then new ones."""
@@ -120,10 +130,7 @@ class RedisStreams:
             key, entry = command_key(row.queue or "", row.priority or "normal"), row.entry_id or "0-0"
             batch += [("XRANGE", key, entry, entry), ("XPENDING", key, WORKERS, entry, entry, 1)]
         answers = await self._many(batch, forgiven="NOGROUP")
-        return [
-            "gone" if not answers[place] else "pending" if answers[place + 1] else "queued"
-            for place in range(0, len(answers), 2)
-        ]
+        return [entry_state(answers[place], answers[place + 1]) for place in range(0, len(answers), 2)]
 
     async def wake(self) -> None:
         """Let a blocking read of outcomes return."""
@@ -149,15 +156,29 @@ class RedisStreams:
         return await self._commands(self._keys(PRIORITIES), 1, block_seconds)
 
     async def own_pending(self) -> list[CommandDelivery]:
-        """What this consumer holds."""
-        return await self._commands(self._keys(PRIORITIES), 1000, None, start="0")
+        """What this consumer holds. Who was handed out more than once may have been another's."""
+        keys = self._keys(PRIORITIES)
+        asked = [("XPENDING", key, WORKERS, "-", "+", PENDING_MAX, self._consumer) for key in keys]
+        found: list[CommandDelivery] = []
+        for key, answer in zip(keys, await self._many(asked, forgiven="NOGROUP"), strict=True):
+            held: list[Any] = answer or []
+            bodies = await self._many([("XRANGE", key, name, name) for name, *_ in held]) if held else []
+            for (name, _, _, times), entries in zip(held, bodies, strict=True):
+                entry = pair(entries[0] if entries else (name, None))
+                found += [
+                    replace(delivery, claimed=times > 1)
+                    for delivery in await self._deliveries(key, [entry], first_sent=False)
+                ]
+        return found
 
     async def idle(self, idle_seconds: float, count: int) -> list[CommandDelivery]:
         """Take over what nobody renews."""
         found: list[CommandDelivery] = []
         for key in self._keys(PRIORITIES):
             entries = await self._auto_claim(key, WORKERS, int(idle_seconds * 1000), count)
-            found += await self._deliveries(key, entries, first_sent=False)
+            found += [
+                replace(delivery, claimed=True) for delivery in await self._deliveries(key, entries, first_sent=False)
+            ]
         return found
 
     async def send(self, words: Sequence[Outcome | Started]) -> None:
@@ -183,7 +204,7 @@ class RedisStreams:
         def renew(entries: Sequence[str]) -> list[str]:
             kept: list[str] = []
             try:
-                for key, names in _by_key(entries).items():
+                for key, names in by_key(entries).items():
                     claim = ("XCLAIM", key, WORKERS, self._consumer, 0, *names, "JUSTID")
                     answer: list[bytes] = client.execute_command(*claim)
                     kept += [f"{key} {name.decode()}" for name in answer]
@@ -206,12 +227,10 @@ class RedisStreams:
             log.info("left without a word: %s", loss)
         await asyncio.gather(self._write.aclose(), self._read.aclose())
 
-    async def _commands(
-        self, keys: Sequence[str], count: int, block: float | None, start: str = ">"
-    ) -> list[CommandDelivery]:
+    async def _commands(self, keys: Sequence[str], count: int, block: float | None) -> list[CommandDelivery]:
         found: list[CommandDelivery] = []
-        for key, entries in await self._read_groups(WORKERS, keys, count, block, start):
-            found += await self._deliveries(key.decode(), entries, first_sent=start == ">")
+        for key, entries in await self._read_groups(WORKERS, keys, count, block, ">"):
+            found += await self._deliveries(key.decode(), entries, first_sent=True)
         return found
 
     async def _deliveries(self, key: str, entries: Iterable[Entry], *, first_sent: bool) -> list[CommandDelivery]:
@@ -284,24 +303,18 @@ class RedisStreams:
             self._pending_first = True
             raise TransportUnavailable(str(loss)) from loss
         read: list[tuple[bytes, list[Any]]] = answer or []
-        return [(key, [_pair(entry) for entry in entries]) for key, entries in read]
+        return [(key, [pair(entry) for entry in entries]) for key, entries in read]
 
     async def _auto_claim(self, key: str, group: str, idle_ms: int, count: int) -> list[Entry]:
         (answer,) = await self._many(
             [("XAUTOCLAIM", key, group, self._consumer, idle_ms, "0-0", "COUNT", count)], forgiven="NOGROUP"
         )
         entries: list[Any] = answer[1] if answer else []
-        return [_pair(entry) for entry in entries if entry and entry[0] is not None]
+        return [pair(entry) for entry in entries if entry and entry[0] is not None]
 
     async def _many(self, batch: Sequence[tuple[Any, ...]], forgiven: str | None = None) -> list[Any]:
         """Commands in one round trip. An error that begins with `forgiven` counts as an empty answer."""
-        pipeline = self._write.pipeline(transaction=False)
-        for command in batch:
-            pipeline.execute_command(*command)
-        try:
-            answers: list[Any] = await pipeline.execute(raise_on_error=False)
-        except (Disconnected, TimedOut, OSError) as loss:
-            raise TransportUnavailable(str(loss)) from loss
+        answers = await self._ask(batch)
         errors = [answer for answer in answers if isinstance(answer, Exception)]
         hard = [error for error in errors if forgiven is None or not str(error).startswith(forgiven)]
         if hard and len(errors) == len(answers) and isinstance(hard[0], ResponseError):
@@ -309,6 +322,17 @@ class RedisStreams:
         if hard:
             raise TransportUnavailable(f"{len(hard)} of {len(answers)} commands failed: {hard[0]}") from hard[0]
         return [None if isinstance(answer, Exception) else answer for answer in answers]
+
+    async def _ask(self, batch: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Commands in one round trip, with errors among the answers."""
+        pipeline = self._write.pipeline(transaction=False)
+        for command in batch:
+            pipeline.execute_command(*command)
+        try:
+            answers: list[Any] = await pipeline.execute(raise_on_error=False)
+        except (Disconnected, TimedOut, OSError) as loss:
+            raise TransportUnavailable(str(loss)) from loss
+        return answers
 
     def _keys(self, priorities: Sequence[Priority]) -> list[str]:
         return [command_key(queue, priority) for priority in priorities for queue in self._queues]
@@ -322,19 +346,9 @@ class RedisStreams:
         return [keys[(self._turn + place) % len(keys)] for place in range(max(free, 0))]
 
 
-def _pair(entry: Any) -> tuple[bytes, dict[bytes, bytes]]:
-    """An entry as (id, fields); one that was deleted while it was pending has none."""
-    name, flat = entry
-    fields: list[bytes] = flat or []
-    return name, dict(zip(fields[::2], fields[1::2], strict=True))
-
-
-def _by_key(entries: Sequence[str]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for entry in entries:
-        key, name = entry.split(" ")
-        found.setdefault(key, []).append(name)
-    return found
+def _refuses(error: Exception) -> bool:
+    """Whether the server said that it did not write."""
+    return isinstance(error, ResponseError) and not isinstance(error, Disconnected | TimedOut)
 
 
 def _client(url: str, socket_seconds: float) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from consumers.classify import failure
 from consumers.execution import Surroundings, execute, late_outcome, outcome_of
 from consumers.receiver import CommandDelivery, CommandReceiver, LeaseKeeper
 from sagas.binding import BoundHandler
@@ -55,6 +56,9 @@ class Worker:
         self._apply = apply
         self._numbers = numbers or WorkerNumbers()
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._ahead: list[CommandDelivery] = []
+        self._told: set[str] = set()
+        self._missed = False
         self._finished: asyncio.Queue[tuple[str, list[Word]]] = asyncio.Queue()
         self._room = asyncio.Event()
         self._draining = asyncio.Event()
@@ -108,16 +112,43 @@ class Worker:
         await self._judge_lost(await self._receiver.own_pending())
 
     async def _turn(self) -> None:
+        """Take as many commands as there is room for. After an error `_missed` stays: some may have come with it."""
         free = self._numbers.concurrency - len(self._running)
         if free <= 0:
             self._room.clear()
             await self._first_of(self._room.wait(), self._draining.wait())
             return
-        deliveries = await self._receiver.read(free, self._numbers.block_seconds)
+        missed, self._missed = self._missed, True
+        if missed:
+            await self._read_again()
+        if self._ahead:
+            deliveries = [replace(entry, first_sent=False) for entry in self._ahead[:free]]
+        else:
+            deliveries = await self._receiver.read(free, self._numbers.block_seconds)
         fresh = [entry for entry in deliveries if self._is_fresh(entry)]
         stale = [entry for entry in deliveries if not self._is_fresh(entry)]
-        for delivery in fresh + (await self._still_wanted(stale) if stale else []):
+        wanted = fresh + (await self._still_wanted(stale) if stale else [])
+        del self._ahead[:free]
+        for delivery in wanted[:free]:
             self._begin(delivery)
+        for delivery in wanted[free:]:
+            self._put_ahead(delivery)
+        self._missed = False
+
+    async def _read_again(self) -> None:
+        """After an error: what was handed out to us and never entered is run, if it is wanted still (rule C6)."""
+        known = {*self._running, *self._told, *(entry.entry for entry in self._ahead)}
+        found = [entry for entry in await self._receiver.own_pending() if entry.entry not in known]
+        await self._judge_lost([entry for entry in found if entry.claimed])
+        for delivery in found:
+            if not delivery.claimed:
+                self._put_ahead(delivery)
+
+    def _put_ahead(self, delivery: CommandDelivery) -> None:
+        """Keep a command, and its lease, until there is room for it."""
+        assert self._keeper is not None
+        self._keeper.hold(delivery.entry)
+        self._ahead.append(delivery)
 
     async def _first_of(self, *waits: Coroutine[Any, Any, Any]) -> None:
         tasks = [asyncio.ensure_future(wait) for wait in waits]
@@ -193,6 +224,9 @@ class Worker:
         except asyncio.CancelledError:
             cause: UnknownCause = "drained" if self._draining.is_set() else "cancelled"
             outcome = replace(self._unknown(command, cause), started_ago=asyncio.get_running_loop().time() - began)
+        except Exception as error:
+            log.exception("attempt %d of %s cannot be run", command.attempt, command.step_key)
+            outcome = replace(self._unknown(command, "error"), error=failure(error, command.attempt))
         finally:
             late.cancel()
         log.info("%s attempt %d of %s %s%s", command.role, command.attempt, command.step_key, outcome.kind,
@@ -238,6 +272,7 @@ class Worker:
         self._finished.put_nowait(("", [word]))
 
     def _tell(self, delivery: CommandDelivery, outcome: Outcome) -> None:
+        self._told.add(delivery.entry)
         self._finished.put_nowait((delivery.entry, [outcome]))
 
     def _unknown(self, command: Command, cause: UnknownCause) -> Outcome:
@@ -248,6 +283,7 @@ class Worker:
 
     def _lease_lost(self, entry: str) -> None:
         """Somebody else has judged the attempt: the handler is cancelled, its outcome is evidence (rule L3)."""
+        self._ahead = [delivery for delivery in self._ahead if delivery.entry != entry]
         task = self._running.get(entry)
         if task is not None:
             log.warning("the lease of entry %s is lost", entry)
@@ -271,7 +307,9 @@ class Worker:
                     await asyncio.sleep(self._numbers.retry_seconds)
             await self._judged_by_others(batch, dict(zip(entries, ours, strict=True)))
             for entry in entries:
-                if self._running.pop(entry, None) is not None and self._keeper is not None:
+                self._told.discard(entry)
+                self._running.pop(entry, None)
+                if self._keeper is not None:
                     self._keeper.release(entry)
             self._room.set()
             for _ in batch:
@@ -297,7 +335,7 @@ class Worker:
             except LOST as loss:
                 log.warning("cannot look for lost workers: %s", loss)
                 continue
-            await self._judge_lost([entry for entry in found if entry.entry not in self._running])
+            await self._judge_lost([entry for entry in found if entry.entry not in {*self._running, *self._told}])
 
     async def _judge_lost(self, deliveries: Sequence[CommandDelivery]) -> None:
         for delivery in deliveries:
@@ -305,7 +343,10 @@ class Worker:
             self._tell(delivery, self._unknown(delivery.command, "worker_lost"))
 
     async def _end(self, sending: asyncio.Task[None]) -> None:
-        """Let what runs end within the limit; cancel the rest; send everything."""
+        """Refuse what was not entered; let what runs end within the limit; cancel the rest; send everything."""
+        for delivery in self._ahead:
+            self._tell(delivery, self._refused(delivery.command, "drained"))
+        self._ahead.clear()
         tasks = list(self._running.values())
         if tasks:
             _, slow = await asyncio.wait(tasks, timeout=self._numbers.drain_seconds)

@@ -17,7 +17,6 @@ from sagas.ports import (
     Published,
     Store,
     StoreUnavailable,
-    TransportRefused,
     TransportUnavailable,
 )
 
@@ -63,18 +62,20 @@ class Publisher:
             return
         try:
             entries = await self._sender.publish(commands)
-        except TransportRefused as refusal:
-            log.warning("the transport refuses commands: %s", refusal)
-            await self._mark(commands)
-            return
         except TransportUnavailable as loss:
             log.warning("nobody knows whether %d commands were sent: %s", len(commands), loss)
             return
         now = self._clock.monotonic()
+        refused: list[Waiting] = []
         for command, entry in zip(commands, entries, strict=True):
+            if entry is None:
+                refused.append((command.saga_id, command.opened_by))
+                continue
             due_in = command.timeout + 2 * self._lease_seconds
             sent = Published(command.saga_id, command.opened_by, entry, due_in)
             self._unconfirmed[command.saga_id, command.opened_by] = _Sent(now, sent)
+        if refused:
+            await self._mark(refused)
 
     async def memory_lost(self) -> None:
         """The transport has forgotten what it held: have everything that was sent looked for (rule L7).
@@ -112,10 +113,11 @@ class Publisher:
                 log.warning("cannot confirm what was sent: %s", loss)
                 pause = CONFIRM_SECONDS
 
-    async def _mark(self, commands: Sequence[Command]) -> None:
+    async def _mark(self, refused: Sequence[Waiting]) -> None:
         """A refusal proves that nothing arrived: the commands go out when there is room (rule C9)."""
+        log.warning("the transport refuses %d commands", len(refused))
         try:
-            await self._store.mark_unsent([(command.saga_id, command.opened_by) for command in commands])
+            await self._store.mark_unsent(refused)
         except StoreUnavailable as loss:
             log.warning("cannot mark what was refused: %s", loss)
 

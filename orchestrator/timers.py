@@ -12,6 +12,7 @@ log = logging.getLogger("amends.timers")
 LOOK_SECONDS_MAX = 2.0
 SWEEP_SECONDS = 5.0
 GAP_SECONDS = 5.0
+QUEUED_SECONDS_MAX = 60.0
 Waiting = tuple[str, int]
 
 
@@ -67,15 +68,15 @@ class Timers:
         later: list[tuple[str, int, float]] = []
         for row, state in zip(sent, states, strict=True):
             key = (row.saga_id, row.opened_by)
-            length = max(row.due_at - (row.published_at or row.since), self._lease_seconds)
-            if state == "gone":
+            if state.place == "gone":
                 found.append(Due(*key, "lost"))
-            elif state == "pending" and key in self._moved_on:
+            elif state.place == "queued":
+                later.append((*key, min(state.timeout + 2 * self._lease_seconds, QUEUED_SECONDS_MAX)))
+            elif key in self._moved_on:
                 found.append(Due(*key, "timed_out"))
             else:
-                later.append((*key, min(length, 60.0)))
-                if state == "pending":
-                    self._moved_on.add(key)
+                later.append((*key, state.timeout + self._lease_seconds))
+                self._moved_on.add(key)
         if later:
             await self._store.postpone(later)
         self._moved_on -= {(due.saga_id, due.opened_by) for due in found}

@@ -27,13 +27,17 @@ def unwind(draft: Draft) -> None:
     """Schedule every undo whose turn it is; end the saga when there is nothing left to undo."""
     if draft.state.status != "compensating" or draft.state.held:
         return
+    manifest = draft.manifest
+    items = {node.name: items_of(manifest, draft.state, node) for node in manifest.nodes}
+    owed = {
+        node.name for node in manifest.nodes if any(needs_undo(node, draft.step(node, i)) for i in items[node.name])
+    }
     settled: set[str] = set()
     seen: set[Settled] = set()
-    for node in reversed(draft.manifest.nodes):
-        ready = settled.issuperset(draft.manifest.descendants[node.name])
-        found: set[Settled] = {
-            _settle(draft, node, item, ready) for item in items_of(draft.manifest, draft.state, node)
-        }
+    for node in reversed(manifest.nodes):
+        ready = settled.issuperset(manifest.descendants[node.name])
+        leans = not owed.isdisjoint(manifest.ancestors[node.name])
+        found: set[Settled] = {_settle(draft, node, item, ready=ready, leans=leans) for item in items[node.name]}
         seen |= found
         if found <= {"settled"}:
             settled.add(node.name)
@@ -49,27 +53,39 @@ def needs_undo(node: Node, step: StepState) -> bool:
     return step.status in ("succeeded", "unknown") or (step.status == "failed" and node.transactional)
 
 
-def _settle(draft: Draft, node: Node, item: int | None, ready: bool) -> Settled:
+def _settle(draft: Draft, node: Node, item: int | None, *, ready: bool, leans: bool) -> Settled:
+    """Where one step stands. `ready`: all that depends on it is settled; `leans`: something that it needs is undone."""
     step = draft.step(node, item)
     if step.status in ("scheduled", "running", "retrying", "undoing"):
         return "busy"
     if step.status == "undo_failed" or (step.status == "unknown" and node.pivot):
         return "stuck"
     if not needs_undo(node, step):
-        return "settled"
+        return "busy" if leans and _may_still_run(draft, node, item) else "settled"
     if draft.state.wait_of(node.name, item, "operator") is not None:
         return "stuck"
     if not ready:
         return "blocked"
-    if step.status == "unknown" and not node.transactional:
-        timeout = node.handler.timeout if node.handler else 0.0
-        remaining = step.maybe_at + timeout + draft.numbers.lease_seconds - draft.now
-        if remaining > 0:
-            if draft.state.wait_of(node.name, item, "retry") is None:
-                draft.emit(
-                    e.WaitOpened(step=node.name, item=item, attempt=step.attempt, kind="retry", due_in=remaining)
-                )
-            return "busy"
+    if _may_still_run(draft, node, item):
+        return "busy"
     late = step.reason if step.reason in ("late_succeeded", "late_unknown") else None
     draft.emit(e.UndoScheduled(step=node.name, item=item, attempt=step.attempt + 1, cause=late or "turned_back"))
     return "busy"
+
+
+def _may_still_run(draft: Draft, node: Node, item: int | None) -> bool:
+    """Whether an attempt that nobody knows the end of may be running still: then the saga waits for that (rule B1)."""
+    step = draft.step(node, item)
+    if step.status != "unknown" or node.transactional:
+        return False
+    timeout = max(handler.timeout for handler in (node.handler, node.fallback) if handler) if node.handler else 0.0
+    remaining = step.maybe_at + timeout + draft.numbers.lease_seconds - draft.now
+    if remaining <= 0:
+        return False
+    if draft.state.wait_of(node.name, item, "timer") is None:
+        draft.emit(
+            e.WaitOpened(
+                step=node.name, item=item, attempt=step.attempt, kind="timer", cause="may_run", due_in=remaining
+            )
+        )
+    return True

@@ -156,6 +156,8 @@ def _due(draft: Draft, word: Due) -> None:
     elif wait.kind == "deadline":
         draft.emit(e.TimerFired(opened_by=wait.opened_by, kind=wait.kind))
         _want_back(draft, "deadline", "the deadline has passed")
+    elif wait.kind == "timer":
+        draft.emit(e.TimerFired(step=wait.step, item=wait.item, opened_by=wait.opened_by, kind=wait.kind))
     go_on(draft)
 
 

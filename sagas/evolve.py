@@ -345,8 +345,7 @@ def _late(state: State, event: e.LateOutcomeSeen, recorded: Recorded, step: Step
 
 
 def _wait_opened(state: State, event: e.WaitOpened, recorded: Recorded) -> Change:
-    role: Role = "undo" if event.kind == "retry" and state.status == "compensating" else "step"
-    return state, _open(event, recorded, event.kind, role, event.due_in, event.cause)
+    return state, _open(event, recorded, event.kind, "step", event.due_in, event.cause)
 
 
 def _released(state: State, event: e.SagaReleased) -> State:

@@ -227,7 +227,7 @@ class Command:
 
     `arguments` holds the handler's arguments by parameter name, those of source input, node, item and result;
     `payloads` the hashes of those that are too large to be sent. `given` tells for a parameter in `Given` form whether
-    its value is a fallback's, and why.
+    its value is a fallback's, and why. `evidence` (undo) is the event that says what there is to undo (rule O4).
     """
 
     saga_id: str
@@ -246,6 +246,7 @@ class Command:
     given: Mapping[str, Json] = field(default_factory=dict[str, Json])
     turning_back: bool = False
     cause: str | None = None
+    evidence: int = 0
     epoch: int = 0
     incarnation: str = ""
     trace: str | None = None
@@ -269,17 +270,25 @@ class OutcomeDelivery:
     word: Outcome | Started
 
 
-EntryState = Literal["queued", "pending", "gone"]
+@dataclass(frozen=True, slots=True)
+class EntryState:
+    """Where a command's entry is; `timeout` is how long its handler may run, where the entry is still there."""
+
+    place: Literal["queued", "pending", "gone"]
+    timeout: float = 0.0
+
+
+GONE = EntryState("gone")
 
 
 class CommandSender(Protocol):
     """The orchestrator's side of the transport."""
 
-    async def publish(self, commands: Sequence[Command]) -> list[str]:
-        """Put commands into their streams in one round trip; their entry ids.
+    async def publish(self, commands: Sequence[Command]) -> list[str | None]:
+        """Put commands into their streams in one round trip; their entry ids, `None` for one that was refused.
 
         Raises:
-            TransportRefused: nothing arrived. TransportUnavailable: nobody knows what arrived.
+            TransportUnavailable: nobody knows what arrived.
         """
         ...
 
@@ -292,7 +301,7 @@ class CommandSender(Protocol):
         ...
 
     async def inspect(self, waits: Sequence[WaitRow]) -> list[EntryState]:
-        """Where the entries of published waits are: still queued, pending and renewed, or neither (rule L5)."""
+        """Where the entries of published waits are: still queued, pending, or neither (rule L5)."""
         ...
 
     async def wake(self) -> None:

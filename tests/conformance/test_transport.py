@@ -12,7 +12,7 @@ from consumers.inprocess import Broker, InProcessTransport
 from consumers.receiver import CommandReceiver
 from consumers.stream import RedisStreams
 from sagas.inputs import Outcome, Started
-from sagas.ports import Command, CommandSender, WaitRow
+from sagas.ports import GONE, Command, CommandSender, EntryState, WaitRow
 from tests.servers import raw_redis
 
 COMMAND = Command(
@@ -143,9 +143,21 @@ async def test_own_pending_commands_and_outcomes_come_again_after_a_restart(conn
     await again.open(["default"])
     (pending,) = await again.own_pending()
     assert not pending.first_sent
+    assert not pending.claimed
     await worker.send([OUTCOME])
     assert len(await sender.outcomes(9, 1.0)) == 1
     assert [entry.word for entry in await connect("o").outcomes(9, 1.0)] == [OUTCOME]
+
+
+async def test_own_pending_tells_what_may_have_been_anothers(connect: Connect) -> None:
+    sender, dead, other = connect("o"), connect("dead"), connect("other")
+    for worker in (dead, other):
+        await worker.open(["default"])
+    await sender.publish([COMMAND])
+    await dead.read(9, 1.0)
+    await other.idle(0.0, 9)  # as if the answer were lost on its way
+    (pending,) = await other.own_pending()
+    assert pending.claimed
 
 
 async def test_inspect_tells_queued_pending_and_gone(connect: Connect) -> None:
@@ -153,11 +165,11 @@ async def test_inspect_tells_queued_pending_and_gone(connect: Connect) -> None:
     await worker.open(["default"])
     (entry,) = await sender.publish([COMMAND])
     row = WaitRow(COMMAND.saga_id, 2, "step", "hotel", None, 1, "default", "normal", 0.0, 0.0, 0.0, entry)
-    assert await sender.inspect([row]) == ["queued"]
+    assert await sender.inspect([row]) == [EntryState("queued", COMMAND.timeout)]
     (delivery,) = await worker.read(9, 1.0)
-    assert await sender.inspect([row]) == ["pending"]
+    assert await sender.inspect([row]) == [EntryState("pending", COMMAND.timeout)]
     await worker.settle([delivery.entry])
-    assert await sender.inspect([row, replace(row, queue="nobody")]) == ["gone", "gone"]
+    assert await sender.inspect([row, replace(row, queue="nobody")]) == [GONE, GONE]
 
 
 async def test_a_wake_up_ends_a_blocking_read(connect: Connect) -> None:
@@ -188,6 +200,22 @@ async def test_a_foreign_entry_is_set_aside_and_does_not_come_again(redis_url: s
     assert await streams.read(9, 0.05) == []
     assert await streams.own_pending() == []
     assert await client.xlen("amends:{set-aside}") == 12
+    await streams.close()
+    await client.aclose()
+
+
+async def test_a_refused_write_is_told_from_one_whose_answer_is_lost(redis_url: str) -> None:
+    """rule_C9."""
+    streams = RedisStreams(redis_url, "o")
+    client = raw_redis(redis_url)
+    await streams.open(["default"])
+    assert None not in await streams.publish([COMMAND])
+    await client.config_set("maxmemory", 1)
+    try:
+        assert await streams.publish([COMMAND, COMMAND]) == [None, None]
+    finally:
+        await client.config_set("maxmemory", 0)
+    assert await client.xlen("amends:{q-default}:commands:normal") == 1
     await streams.close()
     await client.aclose()
 

@@ -125,6 +125,26 @@ async def test_an_undo_waits_for_an_execution_that_is_under_way(
     assert await lines(store) == ["a", "undo 7"]
 
 
+async def test_a_transactional_fallback_runs_once_after_the_steps_key_is_closed(
+    store: PostgresStore, transactions: PostgresTransactions
+) -> None:
+    assert (await transactions.close_key(FALLBACK)).closed
+    first = await transactions.run(FALLBACK, writing("fallback", 1))
+    second = await transactions.run(replace(FALLBACK, attempt=3), writing("again", 2))
+    assert (first.result, second.result) == (1, 1)
+    await transactions.undo(replace(UNDO, attempt=4), writing("undo "))
+    assert await lines(store) == ["fallback", "undo 1"]
+
+
+async def test_a_transactional_undo_of_a_plain_step_runs_once_for_each_sign_of_an_effect(
+    store: PostgresStore, transactions: PostgresTransactions
+) -> None:
+    await transactions.run(replace(UNDO, evidence=3), writing("undo 3"))
+    await transactions.run(replace(UNDO, attempt=3, evidence=3), writing("again 3"))
+    await transactions.run(replace(UNDO, attempt=4, evidence=9), writing("undo 9"))
+    assert await lines(store) == ["undo 3", "undo 9"]
+
+
 async def test_a_fallback_closes_the_step_or_finds_its_result(
     store: PostgresStore, transactions: PostgresTransactions
 ) -> None:

@@ -2,10 +2,12 @@
 
 import random
 from functools import reduce
+from typing import Literal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from sagas import events as e
 from sagas.evolve import evolve
@@ -13,12 +15,21 @@ from sagas.inputs import Cancel, Due
 from sagas.state import State
 from tests.property.graphs import World, manifest_of
 
+TROUBLES = (0.0, 0.1, 0.3, 0.6, 0.9)
+
 
 def play(seed: int, trouble: float) -> World:
-    """Run one random saga until nothing moves any more, checking after each input."""
+    """Run one random saga to its end."""
     rng = random.Random(seed)
     world = World(rng, manifest_of(rng), trouble=trouble)
     world.start()
+    end(world)
+    return world
+
+
+def end(world: World) -> None:
+    """Go on until nothing moves any more, checking after each input."""
+    rng = world.rng
     for _ in range(2000):
         check_always(world)
         draw = rng.random()
@@ -37,8 +48,7 @@ def play(seed: int, trouble: float) -> World:
                 break
             world.deliver_late()
     else:
-        pytest.fail(f"seed {seed}: the saga does not end: {world.state}")
-    return world
+        pytest.fail(f"the saga does not end: {world.state}")
 
 
 def check_always(world: World) -> None:
@@ -103,12 +113,60 @@ def _has_items(world: World, name: str) -> bool:
     return any(key[0] == name for key in world.state.steps)
 
 
-@settings(max_examples=300, deadline=None)
-@given(st.integers(0, 2**32), st.sampled_from([0.0, 0.1, 0.3, 0.6, 0.9]))
-def test_every_random_saga_ends_with_its_invariants_intact(seed: int, trouble: float) -> None:
-    world = play(seed, trouble)
-    check_ended(world)
-    check_order(world)
+class SagaMachine(RuleBasedStateMachine):
+    """Any graph; after each rule the invariants hold, and when the rules stop the saga comes to its end."""
+
+    @initialize(rng=st.randoms(use_true_random=False), trouble=st.sampled_from(TROUBLES))
+    def begin(self, rng: random.Random, trouble: float) -> None:
+        self.world = World(rng, manifest_of(rng), trouble=trouble)
+        self.world.start()
+
+    @rule(data=st.data())
+    @precondition(lambda self: self.world.commands())
+    def a_worker_tells_what_became_of_a_command(self, data: st.DataObject) -> None:
+        self.world.run_command(data.draw(st.sampled_from(self.world.commands())))
+
+    @rule(data=st.data(), verdict=st.sampled_from(["lost", "timed_out"]))
+    @precondition(lambda self: self.world.commands())
+    def a_command_is_judged_by_its_check(self, data: st.DataObject, verdict: Literal["lost", "timed_out"]) -> None:
+        command = data.draw(st.sampled_from(self.world.commands()))
+        self.world.give(Due(self.world.state.saga_id, command.opened_by, verdict))
+
+    @rule()
+    @precondition(lambda self: self.world.late)
+    def a_worker_that_was_given_up_speaks(self) -> None:
+        self.world.deliver_late()
+
+    @rule()
+    def time_passes(self) -> None:
+        self.world.pass_time()
+
+    @rule()
+    def somebody_cancels(self) -> None:
+        self.world.give(Cancel(self.world.state.saga_id, "enough", f"c{self.world.state.version}"))
+
+    @invariant()
+    def what_always_holds(self) -> None:
+        check_always(self.world)
+
+    def teardown(self) -> None:
+        if hasattr(self, "world"):
+            self.world.rng = random.Random(self.world.state.version)
+            end(self.world)
+            check_ended(self.world)
+            check_order(self.world)
+
+
+SagaMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestAnySaga = SagaMachine.TestCase
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_every_random_saga_ends_with_its_invariants_intact(trouble: float) -> None:
+    for seed in range(60):
+        world = play(seed, trouble)
+        check_ended(world)
+        check_order(world)
 
 
 def test_without_trouble_every_saga_completes() -> None:
