@@ -76,17 +76,20 @@ CREATE TABLE amends.effects (
     created_at      timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
+-- What is owed to the outside. A row is never dropped: after `max_retries` it alarms, and goes on slowly (req. X2).
 CREATE TABLE amends.event_outbox (
-    id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    workflow_id  uuid NOT NULL,
-    event_type   text NOT NULL,
-    event_data   jsonb NOT NULL,
-    created_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
-    processed_at timestamptz,
-    retry_count  integer NOT NULL DEFAULT 0,
-    last_error   text
+    id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    aggregate_id  uuid NOT NULL,
+    event_type    text NOT NULL,
+    event_data    jsonb NOT NULL,
+    created_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    published_at  timestamptz,
+    retry_count   integer NOT NULL DEFAULT 0,
+    max_retries   integer NOT NULL DEFAULT 10,
+    next_retry_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    status        text NOT NULL DEFAULT 'pending' CHECK (status IN ('pending', 'published', 'failed'))
 );
-CREATE INDEX event_outbox_open ON amends.event_outbox (id) WHERE processed_at IS NULL;
+CREATE INDEX event_outbox_owed ON amends.event_outbox (next_retry_at, id) WHERE published_at IS NULL;
 
 -- Which workers live, and which handlers they have (rule C7).
 CREATE TABLE amends.workers (

@@ -33,7 +33,7 @@ WITH created AS (
         AS wait(saga_id, opened_by, kind, step, item, attempt, queue, priority, due_at, since, unsent)
     JOIN created USING (saga_id)
 ), owed AS (
-    INSERT INTO amends.event_outbox (workflow_id, event_type, event_data)
+    INSERT INTO amends.event_outbox (aggregate_id, event_type, event_data)
     SELECT message.saga_id, message.type, message.data
     FROM unnest($31::uuid[], $32::text[], $33::jsonb[]) AS message(saga_id, type, data)
     JOIN created USING (saga_id)
