@@ -137,7 +137,7 @@ class Backend:
         if answer.code == "conflict":
             raise KeyConflict(answer.detail or "the key is taken", answer.saga_id)
         if answer.code == "refused":
-            raise InputError(name, [("key", answer.detail or "refused")])
+            raise InputError(name, [("", answer.detail or "refused")])
         return Handle(answer.saga_id, answer.code == "created", answer.status)
 
     async def _wake(self) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from consumers.stream import ping
+from consumers.wire import ping
 from eventstore.invariants import Report, check
 from eventstore.postgres import PostgresStore
 from sagas.ports import StoreUnavailable, TransportUnavailable

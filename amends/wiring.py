@@ -108,7 +108,7 @@ async def run_worker(settings: Settings) -> None:
     """Run a worker until SIGTERM; what runs then is ended within the drain's limit."""
     async with core(settings, "worker") as made, AsyncExitStack() as stack:
         resources = await _open_resources(made.sagas, stack)
-        threads = stack.enter_context(ThreadPoolExecutor(settings.concurrency, "amends-handler"))
+        threads = ThreadPoolExecutor(settings.concurrency, "amends-handler")
 
         async def run_in_thread(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
             return await asyncio.get_running_loop().run_in_executor(threads, partial(function, **arguments))
@@ -119,14 +119,16 @@ async def run_worker(settings: Settings) -> None:
         numbers = WorkerNumbers(settings.concurrency, drain_seconds=settings.drain_timeout)
         worker = Worker(made.streams, made.store, made.sagas, here, made.engine, numbers)
         registry = Registry(made.store.pool, made.name, worker.queues, _handlers(made.sagas))
-        beating = asyncio.create_task(_beat(registry))
+        beside = [asyncio.create_task(_beat(registry)), asyncio.create_task(made.publisher.run())]
         _on_stop(worker.drain)
         _ready(settings)
         try:
             await worker.run()
         finally:
-            beating.cancel()
-            await asyncio.wait([beating])
+            for task in beside:
+                task.cancel()
+            await asyncio.wait(beside)
+            threads.shutdown(wait=False, cancel_futures=True)
             await registry.leave()
 
 

@@ -1,19 +1,21 @@
 """Transaction steps: exactly once, by a row that commits together with what the handler wrote (rules T1 to T3)."""
 
 import asyncio
-from collections.abc import Sequence
+import logging
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import orjson
 
-from consumers.execution import Call, Effect
-from sagas.errors import Permanent
+from consumers.execution import Call, ClosedError, Effect, key_of, keys_to_close
 from sagas.events import Json
 from sagas.ports import Command, CommitUnknown
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
+
+log = logging.getLogger("amends.effects")
 
 TRANSACTION_SECONDS_MAX = 10.0
 INSERT = """
@@ -21,11 +23,8 @@ INSERT INTO amends.effects (idempotency_key, state) VALUES ($1, $2)
 ON CONFLICT (idempotency_key) DO NOTHING RETURNING true
 """
 FIND = "SELECT state, result::text FROM amends.effects WHERE idempotency_key = $1"
+KEEP = "UPDATE amends.effects SET result = $2 WHERE idempotency_key = $1"
 BROKEN = (OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError)
-
-
-class ClosedError(Permanent):
-    """The step's key was closed: it was given up, and can never commit any more (rule T2)."""
 
 
 class PostgresTransactions:
@@ -33,6 +32,7 @@ class PostgresTransactions:
 
     def __init__(self, pool: "Pool") -> None:
         self._pool = pool
+        self._releasing: set[asyncio.Task[None]] = set()
 
     async def run(self, command: Command, call: Call) -> Effect:
         """Run a transaction step once; a second execution waits for the first and gives its result (rule T1).
@@ -41,42 +41,61 @@ class PostgresTransactions:
             CommitUnknown: the answer of the commit is lost. Anything else: it was rolled back.
         """
         key = key_of(command)
-        async with self._pool.acquire() as connection:
-            transaction = await _begin(connection, command)
-            try:
-                if not await connection.fetchval(INSERT, key, "done"):
-                    return _known(await connection.fetchrow(FIND, key), key)
-                result = await call(PostgresTransaction(connection))
-                await connection.execute(
-                    "UPDATE amends.effects SET result = $2 WHERE idempotency_key = $1",
-                    key,
-                    orjson.dumps(result).decode(),
-                )
-            except BaseException:
-                await _roll_back(transaction)
-                raise
-            await _commit(transaction)
+
+        async def work(connection: Any) -> Effect:
+            if not await connection.fetchval(INSERT, key, "done"):
+                return _known(await connection.fetchrow(FIND, key), key)
+            result = await call(PostgresTransaction(connection))
+            await connection.execute(KEEP, key, orjson.dumps(result).decode())
             return Effect(result)
+
+        return await self._within(command, work)
 
     async def close_key(self, command: Command) -> Effect:
         """Make sure that the step never commits any more (after an undo: nor its fallback), or find its result."""
-        async with self._pool.acquire() as connection, connection.transaction():
+
+        async def work(connection: Any) -> Effect:
             return await _close(connection, command)
+
+        return await self._within(command, work)
 
     async def undo(self, command: Command, call: Call) -> Effect:
         """Close the keys; if the step had happened, undo it in the same transaction, exactly once."""
         key = f"{command.step_key}/undo"
-        async with self._pool.acquire() as connection:
+
+        async def work(connection: Any) -> Effect:
+            found = await _close(connection, command)
+            if not found.closed and await connection.fetchval(INSERT, key, "done"):
+                await call(PostgresTransaction(connection), found.result)
+            return Effect(closed=found.closed)
+
+        return await self._within(command, work)
+
+    async def _within(self, command: Command, work: Callable[[Any], Awaitable[Effect]]) -> Effect:
+        """Do the work in one transaction.
+
+        Once it is committed nothing is awaited any more: what goes wrong later must not hide that it happened.
+        """
+        connection = await self._pool.acquire()
+        try:
             transaction = await _begin(connection, command)
             try:
-                found = await _close(connection, command)
-                if not found.closed and await connection.fetchval(INSERT, key, "done"):
-                    await call(PostgresTransaction(connection), found.result)
+                effect = await work(connection)
             except BaseException:
                 await _roll_back(transaction)
                 raise
             await _commit(transaction)
-            return Effect(closed=found.closed)
+            return effect
+        finally:
+            releasing = asyncio.create_task(self._release(connection))
+            self._releasing.add(releasing)
+            releasing.add_done_callback(self._releasing.discard)
+
+    async def _release(self, connection: Any) -> None:
+        try:
+            await self._pool.release(connection)
+        except BROKEN as loss:
+            log.info("a broken connection is dropped: %s", loss)
 
 
 class PostgresTransaction:
@@ -124,20 +143,6 @@ class PostgresTransaction:
         )
 
 
-def key_of(command: Command) -> str:
-    """The key of an execution: a transactional fallback has one of its own.
-
-    So has the transactional undo of a step that is none: one for each sign of an effect, so what comes late is undone.
-    """
-    match command.role:
-        case "fallback":
-            return f"{command.step_key}/fallback"
-        case "undo":
-            return f"{command.step_key}/undo/{command.evidence}"
-        case "step" | "probe":
-            return command.step_key
-
-
 async def _begin(connection: Any, command: Command) -> Any:
     transaction = connection.transaction()
     await transaction.start()
@@ -150,13 +155,9 @@ async def _begin(connection: Any, command: Command) -> Any:
 
 
 async def _close(connection: Any, command: Command) -> Effect:
-    """Rule T2: if the row goes in, no execution can commit any more; if not, it holds the result.
-
-    Only an undo closes the fallback's key too: a fallback that closed its own could never commit.
-    """
+    """Rule T2: if the row goes in, no execution can commit any more; if not, it holds the result."""
     happened: Effect | None = None
-    keys = (command.step_key, f"{command.step_key}/fallback") if command.role == "undo" else (command.step_key,)
-    for key in keys:
+    for key in keys_to_close(command):
         if await connection.fetchval(INSERT, key, "closed"):
             continue
         row = await connection.fetchrow(FIND, key)

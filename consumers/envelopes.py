@@ -32,6 +32,10 @@ def _is_number(value: Any) -> bool:
     return type(value) is int and 0 <= value <= NUMBER_MAX
 
 
+def _is_instant(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= 2**53
+
+
 def _is_seconds(value: Any) -> bool:
     return type(value) in (int, float) and 0 <= value <= SECONDS_MAX
 
@@ -76,6 +80,7 @@ _CHECKS: Mapping[str, Check] = {
     "attempt": _is_number,
     "epoch": _is_number,
     "evidence": _is_number,
+    "sent_ms": _is_instant,
     "item": _maybe(_is_number),
     "definition": _is_text,
     "fingerprint": _is_text,

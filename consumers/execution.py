@@ -1,6 +1,7 @@
 """One execution of one handler: arguments in, an outcome out. Nothing that a handler does escapes as an exception."""
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -18,6 +19,7 @@ from sagas.manifest import Role
 from sagas.ports import Command, CommitUnknown
 
 RESULT_BYTES_MAX = 1024 * 1024
+RETRY_AFTER_SECONDS_MAX = 86_400.0
 RunInThread = Callable[[Callable[..., Any], Mapping[str, Any]], Awaitable[Any]]
 Call = Callable[..., Awaitable[Json]]
 LeftRunning = Callable[[Command, BoundHandler, "asyncio.Future[Any]"], None]
@@ -30,6 +32,34 @@ class Effect:
     result: Json = None
     closed: bool = False
     happened: bool = False
+
+
+class ClosedError(Permanent):
+    """The step's key was closed: it was given up, and can never commit any more (rule T2)."""
+
+
+class NeverEnteredError(Exception):
+    """A function in a thread was given up before its turn came: it has not run, and never will."""
+
+
+def key_of(command: Command) -> str:
+    """The key of a transactional execution: a fallback has one of its own (rule T2).
+
+    So has the transactional undo of a step that is none: one for each sign of an effect, so what comes late is undone.
+    """
+    match command.role:
+        case "fallback":
+            return f"{command.step_key}/fallback"
+        case "undo":
+            return f"{command.step_key}/undo/{command.evidence}"
+        case "step" | "probe":
+            return command.step_key
+
+
+def keys_to_close(command: Command) -> tuple[str, ...]:
+    """The keys that giving up closes. Only an undo closes the fallback's: one that closed its own could not commit."""
+    fallback = (f"{command.step_key}/fallback",) if command.role == "undo" else ()
+    return (command.step_key, *fallback)
 
 
 class Transactions(Protocol):
@@ -83,6 +113,8 @@ async def execute(command: Command, bound: BoundHandler | None, here: Surroundin
         outcome = _timed_out(command, bound)
     except ArgumentError as unfit:
         outcome = _failed(command, unfit)
+    except NeverEnteredError:
+        outcome = replace(outcome_of(command), kind="refused", cause="busy")
     except Exception as error:  # noqa: BLE001 - whatever a handler raises becomes its outcome
         outcome = _failed(command, error, rolled_back=bound is not None and bound.transactional)
     return replace(outcome, started_ago=loop.time() - began, worker=here.worker)
@@ -134,13 +166,51 @@ async def _invoke(command: Command, bound: BoundHandler, arguments: Mapping[str,
         return await bound.function(**arguments)
     if here.run_in_thread is None:
         return bound.function(**arguments)
-    thread = asyncio.ensure_future(here.run_in_thread(bound.function, arguments))
+    gate = _Gate(bound.function)
+    thread = asyncio.ensure_future(here.run_in_thread(gate.enter, arguments))
     try:
         return await asyncio.shield(thread)
     except asyncio.CancelledError:
+        if gate.close():
+            thread.add_done_callback(_look_away)
+            raise NeverEnteredError(f"'{command.step}' waited for a thread until it was given up") from None
         if here.left_running is not None:
             here.left_running(command, bound, thread)
         raise
+
+
+class _Gate:
+    """Lets a function be entered, or be given up before, but never both: threads may all be taken (rule L5)."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+        self._lock = threading.Lock()
+        self._entered = False
+        self._closed = False
+
+    def enter(self, **arguments: Any) -> Any:
+        """Run the function, unless it was given up.
+
+        Raises:
+            NeverEnteredError: it was.
+        """
+        with self._lock:
+            if self._closed:
+                raise NeverEnteredError("given up")
+            self._entered = True
+        return self._function(**arguments)
+
+    def close(self) -> bool:
+        """Give it up; whether it was never entered, and never will be."""
+        with self._lock:
+            self._closed = not self._entered
+            return self._closed
+
+
+def _look_away(thread: "asyncio.Future[Any]") -> None:
+    """Take note of the thread's refusal, which nobody waits for."""
+    if not thread.cancelled():
+        thread.exception()
 
 
 def late_outcome(command: Command, bound: BoundHandler, thread: "asyncio.Future[Any]", worker: str | None) -> Outcome:
@@ -248,7 +318,7 @@ def _failed(command: Command, error: Exception, *, rolled_back: bool = False) ->
         kind="failed" if nothing else "unknown",
         cause=None if nothing else "error",
         error=failure(error, command.attempt, judged),
-        retry_after=verdict.retry_after,
+        retry_after=None if verdict.retry_after is None else min(verdict.retry_after, RETRY_AFTER_SECONDS_MAX),
     )
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from consumers.receiver import CommandDelivery
 from sagas.inputs import Outcome, Started
 from sagas.manifest import Priority
-from sagas.ports import GONE, Command, EntryState, OutcomeDelivery, WaitRow
+from sagas.ports import GONE, Arrivals, Command, EntryState, OutcomeDelivery, WaitRow
 
+IDLE_SECONDS_MAX = 8.0
 PRIORITIES: tuple[Priority, ...] = ("high", "normal", "low")
 
 
@@ -64,7 +65,7 @@ class InProcessTransport:
         self._consumer = consumer
         self._queues: tuple[str, ...] = ()
 
-    async def publish(self, commands: Sequence[Command]) -> list[str | None]:
+    async def publish(self, commands: Sequence[Command], before: float) -> list[str | None]:
         """Put commands into their queues."""
         names: list[str | None] = []
         for command in commands:
@@ -75,17 +76,20 @@ class InProcessTransport:
         self._broker.signal()
         return names
 
-    async def outcomes(self, count: int, block_seconds: float) -> list[OutcomeDelivery]:
+    async def outcomes(self, count: int, block_seconds: float) -> Arrivals:
         """Up to `count` outcomes, own pending ones first."""
         mine = [entry for consumer, entry in self._broker.pending_words.values() if consumer == self._consumer]
         if mine:
-            return mine[:count]
+            return Arrivals(tuple(mine[:count]))
         await self._wait(lambda: bool(self._broker.words) or self._broker.woken, block_seconds)
         self._broker.woken = False
         taken, self._broker.words[:] = self._broker.words[:count], self._broker.words[count:]
         for entry in taken:
             self._broker.pending_words[entry.entry] = (self._consumer, entry)
-        return taken
+        return Arrivals(tuple(taken), len(taken) < count)
+
+    def recall(self) -> None:
+        """Own pending ones come first always."""
 
     async def acknowledge(self, entries: Sequence[str]) -> None:
         """Forget outcomes."""
@@ -153,6 +157,8 @@ class InProcessTransport:
 
     def _state(self, entry: _Entry | None) -> EntryState:
         if entry is None:
+            return GONE
+        if entry.consumer is not None and _now() - entry.renewed_at > IDLE_SECONDS_MAX:
             return GONE
         return EntryState("queued" if entry.consumer is None else "pending", entry.command.timeout)
 

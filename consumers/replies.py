@@ -25,9 +25,9 @@ def by_key(entries: Sequence[str]) -> dict[str, list[str]]:
     return found
 
 
-def entry_state(entries: Any, pending: Any) -> EntryState:
-    """Where an entry is, by what XRANGE and XPENDING say of it."""
-    if not entries:
+def entry_state(entries: Any, pending: Any, idle_ms_max: int) -> EntryState:
+    """Where an entry is, by what XRANGE and XPENDING say of it; one that nobody renews is gone (rule L5)."""
+    if not entries or (pending and pending[0][2] > idle_ms_max):
         return GONE
     command = load_command(pair(entries[0])[1].get(b"b", b""))
     timeout = command.timeout if isinstance(command, Command) else 0.0

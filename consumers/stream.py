@@ -1,33 +1,25 @@
 """Redis Streams: the only module that knows Redis commands (design section 4, rules C4 to C6, L1, L2, L7).
 
-Valkey and Redis from 6.2 on. Two clients: one for blocking reads, one for everything else; neither tries a command
-again by itself, since a write whose answer was late would happen twice.
+Valkey and Redis from 6.2 on.
 """
 
-import asyncio
 import logging
+import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
-import redis
-import redis.asyncio
-from redis.asyncio.retry import Retry as AsyncRetry
-from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as Disconnected
-from redis.exceptions import RedisError, ResponseError
-from redis.exceptions import TimeoutError as TimedOut
-from redis.retry import Retry
-
 from consumers.envelopes import Foreign, dump, load_command, load_word
 from consumers.leases import ThreadedKeeper
 from consumers.receiver import CommandDelivery
 from consumers.replies import Entry, by_key, entry_state, pair
+from consumers.wire import ThreadWire, Wire, refuses
 from sagas.inputs import Outcome, Started
 from sagas.manifest import Priority
 from sagas.ports import (
+    Arrivals,
     Command,
     EntryState,
     OutcomeDelivery,
@@ -43,7 +35,6 @@ OUTCOMES = "amends:{o-0}:outcomes"
 MARKER = "amends:{marker}"
 SET_ASIDE = "amends:{set-aside}"
 WORKERS, ORCHESTRATORS = "workers", "orchestrator"
-SOCKET_SECONDS = 5.0
 BLOCK_SECONDS_MAX = 5.0
 CLAIM_SECONDS = 1.0
 PENDING_MAX = 10_000
@@ -66,8 +57,7 @@ class RedisStreams:
         self._consumer = consumer
         self.memory_lost: MemoryLost | None = None
         self._lease_ms = int(lease_seconds * 1000)
-        self._write = _client(url, SOCKET_SECONDS)
-        self._read = _client(url, BLOCK_SECONDS_MAX + SOCKET_SECONDS)
+        self._wire = Wire(url, BLOCK_SECONDS_MAX)
         self._queues: tuple[str, ...] = ()
         self._turn = 0
         self._incarnation = ""
@@ -75,26 +65,34 @@ class RedisStreams:
         self._pending_first = True
         self._claim_at = 0.0
 
-    async def publish(self, commands: Sequence[Command]) -> list[str | None]:
+    async def publish(self, commands: Sequence[Command], before: float) -> list[str | None]:
         """Put commands into their streams, in one round trip; a refused one has no name (rule C9)."""
         if not self._incarnation:
-            await self._meet()
+            try:
+                await self._meet()
+            except TransportRefused:
+                return [None for _ in commands]
+        now = time.monotonic()
+        if now > before:
+            raise TransportUnavailable(f"{len(commands)} commands came too late to be sent")
+        sent_ms = int((now + self._offset) * 1000)
         batch: list[tuple[Any, ...]] = [
             ("XADD", command_key(command.queue, command.priority), "*", "b",
-             dump(replace(command, incarnation=self._incarnation)))
+             dump(replace(command, incarnation=self._incarnation, sent_ms=sent_ms)))
             for command in commands
         ]  # fmt: skip
-        *names, marker = await self._ask([*batch, ("GET", MARKER)])
-        doubtful = [name for name in names if isinstance(name, Exception) and not _refuses(name)]
+        *names, marker = await self._wire.ask([*batch, ("GET", MARKER)])
+        doubtful = [name for name in names if isinstance(name, Exception) and not refuses(name)]
         if doubtful:
             raise TransportUnavailable(f"{len(doubtful)} of {len(names)} commands failed: {doubtful[0]}")
         if not isinstance(marker, bytes) or marker.decode() != self._incarnation:
-            await self._meet()
+            self._incarnation = ""  # to be met before the next
         return [name.decode() if isinstance(name, bytes) else None for name in names]
 
-    async def outcomes(self, count: int, block_seconds: float) -> list[OutcomeDelivery]:
+    async def outcomes(self, count: int, block_seconds: float) -> Arrivals:
         """Up to `count` outcomes: own pending ones first, then those that others left, then new ones."""
         found: list[Entry] = []
+        drained = False
         if self._pending_first:
             await self._make_group(OUTCOMES, ORCHESTRATORS)
             found = await self._read_group(ORCHESTRATORS, [OUTCOMES], count, start="0")
@@ -104,6 +102,7 @@ class RedisStreams:
             found = await self._auto_claim(OUTCOMES, ORCHESTRATORS, self._lease_ms, count)
         if not found:
             found = await self._read_group(ORCHESTRATORS, [OUTCOMES], count, block=block_seconds)
+            drained = len(found) < count
         deliveries: list[OutcomeDelivery] = []
         done: list[str] = []
         for name, fields in found:
@@ -117,11 +116,15 @@ class RedisStreams:
                 await self._set_aside(OUTCOMES, entry, body or b"", word.why)
         if done:
             await self.acknowledge(done)
-        return deliveries
+        return Arrivals(tuple(deliveries), drained)
+
+    def recall(self) -> None:
+        """Read own pending outcomes again."""
+        self._pending_first = True
 
     async def acknowledge(self, entries: Sequence[str]) -> None:
         """Acknowledge and delete outcomes."""
-        await self._many([("XACK", OUTCOMES, ORCHESTRATORS, *entries), ("XDEL", OUTCOMES, *entries)])
+        await self._wire.many([("XACK", OUTCOMES, ORCHESTRATORS, *entries), ("XDEL", OUTCOMES, *entries)])
 
     async def inspect(self, waits: Sequence[WaitRow]) -> list[EntryState]:
         """Where the entries of commands are."""
@@ -129,12 +132,13 @@ class RedisStreams:
         for row in waits:
             key, entry = command_key(row.queue or "", row.priority or "normal"), row.entry_id or "0-0"
             batch += [("XRANGE", key, entry, entry), ("XPENDING", key, WORKERS, entry, entry, 1)]
-        answers = await self._many(batch, forgiven="NOGROUP")
-        return [entry_state(answers[place], answers[place + 1]) for place in range(0, len(answers), 2)]
+        answers = await self._wire.many(batch, forgiven="NOGROUP")
+        idle_ms = 2 * self._lease_ms
+        return [entry_state(answers[place], answers[place + 1], idle_ms) for place in range(0, len(answers), 2)]
 
     async def wake(self) -> None:
         """Let a blocking read of outcomes return."""
-        await self._many([("XADD", OUTCOMES, "*", "w", "")])
+        await self._wire.many([("XADD", OUTCOMES, "*", "w", "")])
 
     async def open(self, queues: Sequence[str]) -> None:
         """Take part in these queues' groups."""
@@ -160,9 +164,9 @@ class RedisStreams:
         keys = self._keys(PRIORITIES)
         asked = [("XPENDING", key, WORKERS, "-", "+", PENDING_MAX, self._consumer) for key in keys]
         found: list[CommandDelivery] = []
-        for key, answer in zip(keys, await self._many(asked, forgiven="NOGROUP"), strict=True):
+        for key, answer in zip(keys, await self._wire.many(asked, forgiven="NOGROUP"), strict=True):
             held: list[Any] = answer or []
-            bodies = await self._many([("XRANGE", key, name, name) for name, *_ in held]) if held else []
+            bodies = await self._wire.many([("XRANGE", key, name, name) for name, *_ in held]) if held else []
             for (name, _, _, times), entries in zip(held, bodies, strict=True):
                 entry = pair(entries[0] if entries else (name, None))
                 found += [
@@ -183,7 +187,7 @@ class RedisStreams:
 
     async def send(self, words: Sequence[Outcome | Started]) -> None:
         """Put outcomes into their stream, in one round trip."""
-        await self._many([("XADD", OUTCOMES, "*", "b", dump(word)) for word in words])
+        await self._wire.many([("XADD", OUTCOMES, "*", "b", dump(word)) for word in words])
 
     async def settle(self, entries: Sequence[str]) -> list[bool]:
         """Acknowledge and delete commands."""
@@ -191,41 +195,32 @@ class RedisStreams:
         for entry in entries:
             key, name = entry.split(" ")
             batch += [("XACK", key, WORKERS, name), ("XDEL", key, name)]
-        return [bool(answer) for answer in (await self._many(batch))[::2]]
+        return [bool(answer) for answer in (await self._wire.many(batch))[::2]]
 
     def keeper(self, lost: Callable[[str], None]) -> ThreadedKeeper:
         """Begin to keep leases in a thread with a connection of its own."""
-        make: Any = redis.Redis
-        client: Any = make.from_url(
-            self._url, socket_timeout=1.0, socket_connect_timeout=1.0, retry=Retry(NoBackoff(), 0), protocol=2
-        )
-        client.response_callbacks.clear()
+        wire = ThreadWire(self._url)
 
         def renew(entries: Sequence[str]) -> list[str]:
             kept: list[str] = []
-            try:
-                for key, names in by_key(entries).items():
-                    claim = ("XCLAIM", key, WORKERS, self._consumer, 0, *names, "JUSTID")
-                    answer: list[bytes] = client.execute_command(*claim)
-                    kept += [f"{key} {name.decode()}" for name in answer]
-            except ResponseError as refused:
-                if not str(refused).startswith("NOGROUP"):
-                    raise OSError(str(refused)) from refused
-            except RedisError as loss:
-                raise OSError(str(loss)) from loss
+            for key, names in by_key(entries).items():
+                claim = ("XCLAIM", key, WORKERS, self._consumer, 0, *names, "JUSTID")
+                kept += [f"{key} {name.decode()}" for name in wire.ask(*claim, forgiven="NOGROUP")]
             return kept
 
-        return ThreadedKeeper(renew, lost, client.close)
+        return ThreadedKeeper(renew, lost, wire.close)
 
     async def close(self) -> None:
         """Leave the groups, unless something is still held; end all connections."""
         try:
             if self._queues and not await self.own_pending():
                 keys = self._keys(PRIORITIES)
-                await self._many([("XGROUP", "DELCONSUMER", key, WORKERS, self._consumer) for key in keys], "NOGROUP")
+                await self._wire.many(
+                    [("XGROUP", "DELCONSUMER", key, WORKERS, self._consumer) for key in keys], "NOGROUP"
+                )
         except (TransportUnavailable, TransportRefused) as loss:
             log.info("left without a word: %s", loss)
-        await asyncio.gather(self._write.aclose(), self._read.aclose())
+        await self._wire.close()
 
     async def _commands(self, keys: Sequence[str], count: int, block: float | None) -> list[CommandDelivery]:
         found: list[CommandDelivery] = []
@@ -240,9 +235,12 @@ class RedisStreams:
             command = load_command(body) if body is not None else Foreign("deleted or empty")
             if isinstance(command, Foreign):
                 await self._set_aside(key, entry, body or b"", command.why)
-                await self._many([("XACK", key, WORKERS, entry), ("XDEL", key, entry)])
+                await self._wire.many([("XACK", key, WORKERS, entry), ("XDEL", key, entry)])
                 continue
-            age = time.time() + self._offset - int(entry.partition("-")[0]) / 1000
+            if command.incarnation != self._incarnation:
+                await self._meet()  # others may have met a new memory before us
+            began_ms = min(int(entry.partition("-")[0]), command.sent_ms or sys.maxsize)
+            age = time.monotonic() + self._offset - began_ms / 1000
             current = command.incarnation == self._incarnation
             found.append(CommandDelivery(f"{key} {entry}", command, first_sent, max(age, 0.0), current))
         return found
@@ -250,21 +248,23 @@ class RedisStreams:
     async def _set_aside(self, key: str, entry: str, body: bytes, why: str) -> None:
         """Keep a foreign or torn entry with its reason (rule C8); it must not come again."""
         log.error("entry %s of %s is set aside: %s", entry, key, why)
-        await self._many(
+        await self._wire.many(
             [("XADD", SET_ASIDE, "MAXLEN", "~", 1000, "*", "key", key, "entry", entry, "why", why, "b", body[:65536])]
         )
 
     async def _meet(self) -> None:
         """Learn which memory this is, and the server's clock."""
-        await self._many([("SET", MARKER, uuid4().hex, "NX")])
-        marker, now = await self._many([("GET", MARKER), ("TIME",)])
+        marker, now = await self._wire.many([("GET", MARKER), ("TIME",)])
+        if marker is None:
+            await self._wire.many([("SET", MARKER, uuid4().hex, "NX")])
+            marker, now = await self._wire.many([("GET", MARKER), ("TIME",)])
         self._incarnation = marker.decode() if marker is not None else ""
         seconds, micros = now
-        self._offset = int(seconds) + int(micros) / 1e6 - time.time()
+        self._offset = int(seconds) + int(micros) / 1e6 - time.monotonic()
 
     async def _make_group(self, key: str, group: str) -> None:
         try:
-            await self._many([("XGROUP", "CREATE", key, group, "0", "MKSTREAM")])
+            await self._wire.many([("XGROUP", "CREATE", key, group, "0", "MKSTREAM")])
         except TransportRefused as refused:
             if "BUSYGROUP" not in str(refused):
                 raise
@@ -289,50 +289,33 @@ class RedisStreams:
         self, group: str, keys: Sequence[str], count: int, block: float | None, start: str
     ) -> list[tuple[bytes, list[Entry]]]:
         blocking = () if not block else ("BLOCK", max(1, int(min(block, BLOCK_SECONDS_MAX) * 1000)))
+        command = ("XREADGROUP", "GROUP", group, self._consumer, "COUNT", count, *blocking, "STREAMS", *keys)
         try:
-            answer: Any = await self._read.execute_command(
-                "XREADGROUP", "GROUP", group, self._consumer, "COUNT", count, *blocking, "STREAMS", *keys,
-                *[start] * len(keys),
-            )  # fmt: skip
-        except ResponseError as refused:
+            answer = await self._wire.wait(*command, *[start] * len(keys))
+        except TransportRefused as refused:
             if str(refused).startswith(("NOGROUP", "UNBLOCKED")):
                 await self._forgotten()
                 return []
-            raise TransportRefused(str(refused)) from refused
-        except (Disconnected, TimedOut, OSError) as loss:
+            raise
+        except TransportUnavailable:
             self._pending_first = True
-            raise TransportUnavailable(str(loss)) from loss
+            self._incarnation = ""  # it may come back with another memory
+            raise
         read: list[tuple[bytes, list[Any]]] = answer or []
         return [(key, [pair(entry) for entry in entries]) for key, entries in read]
 
     async def _auto_claim(self, key: str, group: str, idle_ms: int, count: int) -> list[Entry]:
-        (answer,) = await self._many(
-            [("XAUTOCLAIM", key, group, self._consumer, idle_ms, "0-0", "COUNT", count)], forgiven="NOGROUP"
-        )
-        entries: list[Any] = answer[1] if answer else []
-        return [pair(entry) for entry in entries if entry and entry[0] is not None]
-
-    async def _many(self, batch: Sequence[tuple[Any, ...]], forgiven: str | None = None) -> list[Any]:
-        """Commands in one round trip. An error that begins with `forgiven` counts as an empty answer."""
-        answers = await self._ask(batch)
-        errors = [answer for answer in answers if isinstance(answer, Exception)]
-        hard = [error for error in errors if forgiven is None or not str(error).startswith(forgiven)]
-        if hard and len(errors) == len(answers) and isinstance(hard[0], ResponseError):
-            raise TransportRefused(str(hard[0])) from hard[0]
-        if hard:
-            raise TransportUnavailable(f"{len(hard)} of {len(answers)} commands failed: {hard[0]}") from hard[0]
-        return [None if isinstance(answer, Exception) else answer for answer in answers]
-
-    async def _ask(self, batch: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """Commands in one round trip, with errors among the answers."""
-        pipeline = self._write.pipeline(transaction=False)
-        for command in batch:
-            pipeline.execute_command(*command)
-        try:
-            answers: list[Any] = await pipeline.execute(raise_on_error=False)
-        except (Disconnected, TimedOut, OSError) as loss:
-            raise TransportUnavailable(str(loss)) from loss
-        return answers
+        """Take over what is idle. One call looks at some entries only, so its cursor is followed to the end."""
+        found: list[Entry] = []
+        cursor: Any = "0-0"
+        while True:
+            claim = ("XAUTOCLAIM", key, group, self._consumer, idle_ms, cursor, "COUNT", count)
+            (answer,) = await self._wire.many([claim], forgiven="NOGROUP")
+            entries: list[Any] = answer[1] if answer else []
+            found += [pair(entry) for entry in entries if entry and entry[0] is not None]
+            cursor = answer[0] if answer else b"0-0"
+            if cursor == b"0-0" or len(found) >= count:
+                return found
 
     def _keys(self, priorities: Sequence[Priority]) -> list[str]:
         return [command_key(queue, priority) for priority in priorities for queue in self._queues]
@@ -344,40 +327,3 @@ class RedisStreams:
             return keys
         self._turn += 1
         return [keys[(self._turn + place) % len(keys)] for place in range(max(free, 0))]
-
-
-def _refuses(error: Exception) -> bool:
-    """Whether the server said that it did not write."""
-    return isinstance(error, ResponseError) and not isinstance(error, Disconnected | TimedOut)
-
-
-def _client(url: str, socket_seconds: float) -> Any:
-    """A client that never tries a command again by itself."""
-    make: Any = redis.asyncio.Redis
-    client = make.from_url(
-        url,
-        socket_timeout=socket_seconds,
-        socket_connect_timeout=SOCKET_SECONDS,
-        retry=AsyncRetry(NoBackoff(), 0),
-        protocol=2,
-        decode_responses=False,
-    )
-    client.response_callbacks.clear()  # answers as they are: cheaper, and of one shape for all servers
-    return client
-
-
-async def ping(url: str) -> float:
-    """Seconds that the server takes to answer.
-
-    Raises:
-        TransportUnavailable: it does not.
-    """
-    client = _client(url, SOCKET_SECONDS)
-    began = time.monotonic()
-    try:
-        await client.ping()
-        return time.monotonic() - began
-    except (Disconnected, TimedOut, OSError) as loss:
-        raise TransportUnavailable(str(loss)) from loss
-    finally:
-        await client.aclose()

@@ -9,18 +9,17 @@ from typing import Any
 from consumers.classify import failure
 from consumers.execution import Surroundings, execute, late_outcome, outcome_of
 from consumers.receiver import CommandDelivery, CommandReceiver, LeaseKeeper
+from consumers.reports import LOST, Reports
 from sagas.binding import BoundHandler
 from sagas.events import Json
 from sagas.inputs import Outcome, RefusalReason, Started, UnknownCause
-from sagas.ports import Applies, Command, Store, StoreUnavailable, TransportRefused, TransportUnavailable
+from sagas.ports import Applies, Command, Store, StoreUnavailable
 from sagas.seal import Sealed
 from sagas.state import Value
 
 log = logging.getLogger("amends.worker")
 
-Word = Outcome | Started
 CANCEL_SECONDS = 5.0
-LOST = (TransportUnavailable, TransportRefused, StoreUnavailable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +52,12 @@ class Worker:
         self._store = store
         self._sagas = sagas
         self._here = replace(here, left_running=self._left_running)
-        self._apply = apply
         self._numbers = numbers or WorkerNumbers()
+        self._reports = Reports(receiver, apply, self._settled, self._numbers.retry_seconds)
         self._running: dict[str, asyncio.Task[None]] = {}
         self._ahead: list[CommandDelivery] = []
-        self._told: set[str] = set()
         self._missed = False
-        self._finished: asyncio.Queue[tuple[str, list[Word]]] = asyncio.Queue()
+        self._threads: set[asyncio.Future[Any]] = set()
         self._room = asyncio.Event()
         self._draining = asyncio.Event()
         self._keeper: LeaseKeeper | None = None
@@ -69,6 +67,11 @@ class Worker:
         """The queues of all sagas that it has handlers of."""
         return tuple(sorted({queue for sealed in self._sagas.values() for queue in sealed.manifest.queues}))
 
+    @property
+    def running(self) -> tuple[str, ...]:
+        """The entries whose commands run, or whose outcomes are not sent yet."""
+        return tuple(self._running)
+
     def drain(self) -> None:
         """Take no more commands, end those that run within the limit, then return from `run` (rule L6)."""
         self._draining.set()
@@ -76,28 +79,31 @@ class Worker:
     async def run(self) -> None:
         """Work until `drain`."""
         self._keeper = self._receiver.keeper(self._lease_lost)
-        sending = asyncio.create_task(self._send_finished())
+        sending = asyncio.create_task(self._reports.run())
         looking = asyncio.create_task(self._take_over())
         try:
-            await self._patiently(self._open())
+            while not self._draining.is_set() and not await self._patiently(self._open()):
+                pass
             while not self._draining.is_set():
                 await self._patiently(self._turn())
                 for task in (looking, sending):
                     if task.done():
                         task.result()
-            await self._end(sending)
+            await self._end()
         finally:
             self._keeper.close()
             await _cancelled(looking, sending)
             await self._receiver.close()
 
-    async def _patiently(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do it; when a server is away, wait a little and let the caller come again."""
+    async def _patiently(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Do it; when a server is away, wait a little and let the caller come again. Whether it was done."""
         try:
             await work
         except LOST as loss:
             log.warning("waiting for the servers: %s", loss)
             await self._pause(self._numbers.retry_seconds)
+            return False
+        return True
 
     async def _pause(self, seconds: float) -> None:
         try:
@@ -128,7 +134,8 @@ class Worker:
         fresh = [entry for entry in deliveries if self._is_fresh(entry)]
         stale = [entry for entry in deliveries if not self._is_fresh(entry)]
         wanted = fresh + (await self._still_wanted(stale) if stale else [])
-        del self._ahead[:free]
+        over = {entry.entry for entry in deliveries}
+        self._ahead = [entry for entry in self._ahead if entry.entry not in over]
         for delivery in wanted[:free]:
             self._begin(delivery)
         for delivery in wanted[free:]:
@@ -137,12 +144,17 @@ class Worker:
 
     async def _read_again(self) -> None:
         """After an error: what was handed out to us and never entered is run, if it is wanted still (rule C6)."""
-        known = {*self._running, *self._told, *(entry.entry for entry in self._ahead)}
-        found = [entry for entry in await self._receiver.own_pending() if entry.entry not in known]
+        pending = await self._receiver.own_pending()
+        found = [entry for entry in pending if not self._is_known(entry.entry)]
         await self._judge_lost([entry for entry in found if entry.claimed])
         for delivery in found:
             if not delivery.claimed:
                 self._put_ahead(delivery)
+
+    def _is_known(self, entry: str) -> bool:
+        """Whether the entry is running here, was judged here, or waits for room."""
+        ahead = any(delivery.entry == entry for delivery in self._ahead)
+        return ahead or entry in self._running or entry in self._reports.told
 
     def _put_ahead(self, delivery: CommandDelivery) -> None:
         """Keep a command, and its lease, until there is room for it."""
@@ -231,7 +243,7 @@ class Worker:
             late.cancel()
         log.info("%s attempt %d of %s %s%s", command.role, command.attempt, command.step_key, outcome.kind,
                  f": {outcome.error['message']}" if outcome.error else "")  # fmt: skip
-        self._finished.put_nowait((delivery.entry, [outcome]))
+        self._reports.tell(delivery.entry, outcome)
 
     async def _outcome(self, command: Command) -> Outcome:
         sealed = self._sagas[command.definition]
@@ -260,20 +272,29 @@ class Worker:
         """A thread goes on though its call was given up: what it says in the end is sent as evidence (rule L3)."""
 
         def ended(thread: "asyncio.Future[Any]") -> None:
+            self._threads.discard(thread)
             if not thread.cancelled() and bound.role != "probe" and not bound.transactional:
-                self._finished.put_nowait(("", [late_outcome(command, bound, thread, self._here.worker)]))
+                self._reports.late(late_outcome(command, bound, thread, self._here.worker))
 
+        self._threads.add(thread)
         thread.add_done_callback(ended)
 
     def _started(self, command: Command, began: float) -> None:
         ago = asyncio.get_running_loop().time() - began
         word = Started(command.saga_id, command.opened_by, command.attempt, command.step, command.item, ago,
                        self._here.worker, command.trace)  # fmt: skip
-        self._finished.put_nowait(("", [word]))
+        self._reports.started(word)
 
     def _tell(self, delivery: CommandDelivery, outcome: Outcome) -> None:
-        self._told.add(delivery.entry)
-        self._finished.put_nowait((delivery.entry, [outcome]))
+        self._reports.tell(delivery.entry, outcome)
+
+    def _settled(self, entries: Sequence[str]) -> None:
+        """These entries are over: there is room for others."""
+        for entry in entries:
+            self._running.pop(entry, None)
+            if self._keeper is not None:
+                self._keeper.release(entry)
+        self._room.set()
 
     def _unknown(self, command: Command, cause: UnknownCause) -> Outcome:
         return replace(outcome_of(command), kind="unknown", cause=cause, worker=self._here.worker)
@@ -289,43 +310,6 @@ class Worker:
             log.warning("the lease of entry %s is lost", entry)
             task.cancel()
 
-    async def _send_finished(self) -> None:
-        """Send what has ended, many at a time: outcome into the stream first, then the command's end (rule C5)."""
-        while True:
-            batch = [await self._finished.get()]
-            while not self._finished.empty():
-                batch.append(self._finished.get_nowait())
-            words = [word for _, told in batch for word in told]
-            entries = [entry for entry, _ in batch if entry]
-            while True:
-                try:
-                    await self._receiver.send(words)
-                    ours = await self._receiver.settle(entries) if entries else []
-                    break
-                except LOST as loss:
-                    log.warning("%d outcomes wait to be sent: %s", len(words), loss)
-                    await asyncio.sleep(self._numbers.retry_seconds)
-            await self._judged_by_others(batch, dict(zip(entries, ours, strict=True)))
-            for entry in entries:
-                self._told.discard(entry)
-                self._running.pop(entry, None)
-                if self._keeper is not None:
-                    self._keeper.release(entry)
-            self._room.set()
-            for _ in batch:
-                self._finished.task_done()
-
-    async def _judged_by_others(self, batch: Sequence[tuple[str, list[Word]]], ours: Mapping[str, bool]) -> None:
-        """An entry that was not ours any more, or that Redis forgot: its outcome goes to the engine (rule C5)."""
-        words = [word for entry, told in batch if ours.get(entry) is False for word in told]
-        while words:
-            try:
-                await self._apply.apply(words)
-                return
-            except StoreUnavailable as loss:
-                log.warning("%d outcomes wait to be applied: %s", len(words), loss)
-                await asyncio.sleep(self._numbers.retry_seconds)
-
     async def _take_over(self) -> None:
         """Look for commands whose worker is gone; say so, and never run them (rule L2)."""
         while True:
@@ -335,30 +319,29 @@ class Worker:
             except LOST as loss:
                 log.warning("cannot look for lost workers: %s", loss)
                 continue
-            await self._judge_lost([entry for entry in found if entry.entry not in {*self._running, *self._told}])
+            await self._judge_lost([entry for entry in found if not self._is_known(entry.entry)])
 
     async def _judge_lost(self, deliveries: Sequence[CommandDelivery]) -> None:
         for delivery in deliveries:
             log.warning("attempt %d of %s lost its worker", delivery.command.attempt, delivery.command.step_key)
             self._tell(delivery, self._unknown(delivery.command, "worker_lost"))
 
-    async def _end(self, sending: asyncio.Task[None]) -> None:
-        """Refuse what was not entered; let what runs end within the limit; cancel the rest; send everything."""
+    async def _end(self) -> None:
+        """Refuse what was not entered; let what runs end within the limit; cancel the rest; say everything."""
         for delivery in self._ahead:
             self._tell(delivery, self._refused(delivery.command, "drained"))
         self._ahead.clear()
-        tasks = list(self._running.values())
-        if tasks:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._numbers.drain_seconds
+        if tasks := list(self._running.values()):
             _, slow = await asyncio.wait(tasks, timeout=self._numbers.drain_seconds)
             for task in slow:
                 task.cancel()
             if slow:  # who ignores even that loses its lease with this process
                 await asyncio.wait(slow, timeout=CANCEL_SECONDS)
-        told = asyncio.create_task(self._finished.join())
-        await asyncio.wait([told, sending], return_when=asyncio.FIRST_COMPLETED)
-        told.cancel()
-        if sending.done():
-            sending.result()
+        if self._threads and loop.time() < until:
+            await asyncio.wait(self._threads, timeout=until - loop.time())
+        await self._reports.finish()
 
 
 async def _cancelled(*tasks: asyncio.Task[None]) -> None:

@@ -1,12 +1,14 @@
 """The promises, checked over all sagas (design section 11): in SQL where possible, else by folding the events."""
 
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from eventstore.postgres import recorded
+from eventstore.rows import frees_key
 from sagas.evolve import IllegalEvent, evolve
-from sagas.state import State
+from sagas.state import COMMAND_KINDS, State, Wait
 
 if TYPE_CHECKING:
     import asyncpg
@@ -16,8 +18,11 @@ BATCH = 500
 QUERIES = {
     "every open saga has a wait": """
         SELECT saga_id::text AS saga_id, status AS detail FROM amends.sagas AS saga
-        WHERE status IN ('active', 'compensating') AND NOT held
-            AND NOT EXISTS (SELECT FROM amends.waits AS wait WHERE wait.saga_id = saga.saga_id)""",
+        WHERE status IN ('active', 'compensating') AND NOT EXISTS (
+            SELECT FROM amends.waits AS wait WHERE wait.saga_id = saga.saga_id AND wait.kind <> 'deadline')""",
+    "one operator's wait for one thing": """
+        SELECT saga_id::text AS saga_id, format('%s[%s]', step, item) AS detail FROM amends.waits
+        WHERE kind = 'operator' GROUP BY saga_id, step, item HAVING count(*) > 1""",
     "a saga at rest has an operator's wait": """
         SELECT saga_id::text AS saga_id, status AS detail FROM amends.sagas AS saga
         WHERE status = 'failed' AND NOT closed AND NOT EXISTS (
@@ -83,14 +88,15 @@ async def check(pool: "asyncpg.Pool[asyncpg.Record]") -> Report:
         async for batch in _batches(connection):
             sagas += len(batch)
             violations += await _folded(connection, batch)
-    return Report(len(QUERIES) + 2, sagas, tuple(violations))
+    return Report(len(QUERIES) + 4, sagas, tuple(violations))
 
 
 async def _batches(connection: Any) -> AsyncGenerator[list[Any]]:
     last = "00000000-0000-0000-0000-000000000000"
     while True:
         rows = await connection.fetch(
-            "SELECT saga_id::text, state::text FROM amends.sagas WHERE saga_id > $1 ORDER BY saga_id LIMIT $2",
+            "SELECT saga_id::text, state::text, version, status, definition, fingerprint, key, held, closed "
+            "FROM amends.sagas WHERE saga_id > $1 ORDER BY saga_id LIMIT $2",
             last,
             BATCH,
         )
@@ -110,7 +116,10 @@ async def _folded(connection: Any, heads: Sequence[Any]) -> list[Violation]:
         ids,
     )
     rows = await connection.fetch(
-        "SELECT saga_id::text, opened_by, kind, attempt FROM amends.waits WHERE saga_id = ANY($1::uuid[])", ids
+        "SELECT saga_id::text, opened_by, kind, attempt, step, item, "
+        "CASE WHEN queue IS NULL THEN round(extract(epoch FROM due_at)) END::float8 AS due_at "
+        "FROM amends.waits WHERE saga_id = ANY($1::uuid[]) ORDER BY saga_id, opened_by",
+        ids,
     )
     folds = {saga_id: State(saga_id) for saga_id in ids}
     violations: list[Violation] = []
@@ -120,22 +129,40 @@ async def _folded(connection: Any, heads: Sequence[Any]) -> list[Violation]:
             folds[saga_id] = evolve(folds[saga_id], recorded(row))
         except (IllegalEvent, KeyError, TypeError) as broken:
             violations.append(Violation("every event can be folded", saga_id, str(broken)))
-    waits: dict[str, set[tuple[int, str, int]]] = {saga_id: set() for saga_id in ids}
+    waits: dict[str, list[tuple[Any, ...]]] = {saga_id: [] for saga_id in ids}
     for row in rows:
-        waits[row["saga_id"]].add((row["opened_by"], row["kind"], row["attempt"]))
+        waits[row["saga_id"]].append(tuple(row)[1:])
     for head in heads:
         saga_id, fold = head["saga_id"], folds[head["saga_id"]]
-        if _shape(fold) != _shape(State.from_json(head["state"])):
+        state = State.from_json(head["state"])
+        if _shape(fold) != _shape(state):
             violations.append(Violation("the head is the fold of the events", saga_id, f"version {fold.version}"))
-        expected = {(wait.opened_by, wait.kind, wait.attempt) for wait in fold.waits.values()}
-        if waits[saga_id] != expected:
-            detail = f"rows {sorted(waits[saga_id])}, fold {sorted(expected)}"
-            violations.append(Violation("the waits are those of the fold", saga_id, detail))
+        key = None if frees_key(state) else state.key
+        columns = (state.version, state.status, state.definition, state.fingerprint, key, state.held, state.closed)
+        if tuple(head)[2:] != columns:
+            detail = f"columns {tuple(head)[2:]}, state {columns}"
+            violations.append(Violation("the columns are those of the head", saga_id, detail))
+        expected = [_row(wait) for _, wait in sorted(fold.waits.items())]
+        if not _alike(waits[saga_id], expected):
+            violations.append(Violation("the waits are those of the fold", saga_id, f"{waits[saga_id]}, {expected}"))
     return violations
 
 
 def _shape(state: State) -> object:
     """A head without instants, which events keep to the microsecond only."""
-    steps = {key: (step.status, step.attempt, step.result, step.maybe) for key, step in state.steps.items()}
-    waits = {(wait.opened_by, wait.kind, wait.step, wait.item) for wait in state.waits.values()}
-    return state.version, state.status, state.fingerprint, state.key, state.input, dict(state.facts), steps, waits
+    steps = {key: replace(step, maybe_at=0.0) for key, step in state.steps.items()}
+    waits = {opened_by: replace(wait, since=0.0, due_at=None) for opened_by, wait in state.waits.items()}
+    return replace(state, started_at=0.0, ended_at=None, held_at=0.0, steps=steps, waits=waits)
+
+
+def _row(wait: Wait) -> tuple[Any, ...]:
+    due_at = None if wait.kind in COMMAND_KINDS else inf if wait.due_at is None else wait.due_at
+    return wait.opened_by, wait.kind, wait.attempt, wait.step, wait.item, due_at
+
+
+def _alike(rows: Sequence[tuple[Any, ...]], expected: Sequence[tuple[Any, ...]]) -> bool:
+    """Whether rows are those that are expected; instants may differ by how they are rounded."""
+    return [row[:-1] for row in rows] == [row[:-1] for row in expected] and all(
+        (one is None) == (other is None) and (one is None or one == other or abs(one - other) <= 1)
+        for one, other in zip((row[-1] for row in rows), (row[-1] for row in expected), strict=True)
+    )

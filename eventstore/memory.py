@@ -6,6 +6,7 @@ from dataclasses import replace
 import orjson
 
 from eventstore.rows import frees_key
+from sagas.codec import encode
 from sagas.events import Json, Recorded
 from sagas.manifest import Manifest
 from sagas.ports import (
@@ -17,9 +18,11 @@ from sagas.ports import (
     Published,
     SagaFilter,
     SagaRow,
+    Unstorable,
     WaitRow,
 )
 from sagas.state import COMMAND_KINDS, State, Value
+from sagas.storable import unstorable
 
 Waiting = tuple[str, int]
 
@@ -116,7 +119,8 @@ class MemoryStore:
         """Take marks away."""
         marked = sorted((row.since, key) for key, row in self._waits.items() if row.unsent)[:limit]
         for _, key in marked:
-            self._waits[key] = replace(self._waits[key], unsent=False, since=self._now())
+            row, now = self._waits[key], self._now()
+            self._waits[key] = replace(row, unsent=False, since=now, due_at=now + row.due_at - row.since)
         return [self._waits[key] for _, key in marked]
 
     async def mark_unsent(self, waits: Sequence[Waiting]) -> None:
@@ -189,6 +193,10 @@ class MemoryStore:
         return head.version if head is not None else 0
 
     def _commit(self, moves: Sequence[Move]) -> Committed:
+        for move in moves:
+            for entry in move.events:
+                if (place := unstorable(encode(entry.event))) is not None:
+                    raise Unstorable(f"event {entry.sequence} of {move.saga_id}: {place} cannot be stored")
         happened = self._lose.pop(0) if self._lose else None
         if happened is not False:
             for move in moves:
@@ -205,7 +213,8 @@ class MemoryStore:
         for opened_by in move.waits_gone:
             self._waits.pop((move.saga_id, opened_by), None)
         for row in move.waits_new:
-            self._waits[move.saga_id, row.opened_by] = row
+            command = replace(row, since=now, due_at=now + row.due_at - row.since)
+            self._waits[move.saga_id, row.opened_by] = row if row.queue is None else command
         self._times[move.saga_id] = (self._times.get(move.saga_id, (now, now))[0], now)
         self.outbox += [(move.saga_id, row) for row in move.outbox]
         key = (state.definition, state.key or "")

@@ -18,11 +18,13 @@ from sagas.ports import (
     Claim,
     Committed,
     CommitUnknown,
+    Contended,
     Move,
     Published,
     SagaFilter,
     SagaRow,
     StoreUnavailable,
+    Unstorable,
     WaitRow,
 )
 from sagas.state import State, Value
@@ -41,19 +43,20 @@ APPEND_SETTINGS = {
     "plan_cache_mode": "force_generic_plan",
 }
 COMMAND_SECONDS = 30.0
-DEADLOCK_TRIES = 6
 AWAY = (
     OSError,
     asyncpg.InterfaceError,
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.PostgresSystemError,
+    asyncpg.ReadOnlySQLTransactionError,
     asyncpg.InvalidAuthorizationSpecificationError,
     TimeoutError,
 )
 AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+UNSTORABLE = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
 Waiting = tuple[str, int]
 
 
@@ -124,11 +127,11 @@ class PostgresStore:
 
     async def append(self, moves: Sequence[Move]) -> Committed:
         """Append to sagas that exist, in one statement and one commit."""
-        return await self._commit(query("append"), arguments_of(moves))
+        return await self._commit(query("append"), _encoded(moves))
 
     async def start(self, moves: Sequence[Move], connection: object | None = None) -> Committed:
         """Insert new sagas; with a connection, inside its transaction."""
-        arguments = [*arguments_of(moves), *keys_of(moves)]
+        arguments = [*_encoded(moves), *keys_of(moves)]
         if connection is None:
             return await self._commit(query("start"), arguments)
         joined: Any = connection
@@ -260,20 +263,20 @@ class PostgresStore:
         return {row["fingerprint"]: Manifest.from_json(row["manifest"]) for row in rows}
 
     async def _commit(self, statement: str, arguments: Sequence[Any]) -> Committed:
-        for _ in range(DEADLOCK_TRIES):
-            try:
-                connection = await self.appending.acquire(timeout=COMMAND_SECONDS)
-            except AWAY as away:
-                raise StoreUnavailable(str(away) or type(away).__name__) from away
-            try:
-                return _committed(await connection.fetchrow(statement, *arguments))
-            except AGAIN as clash:
-                log.info("again at once: %s", clash)
-            except AWAY as loss:
-                raise CommitUnknown(str(loss) or type(loss).__name__) from loss
-            finally:
-                await self._release(connection)
-        raise StoreUnavailable(f"{DEADLOCK_TRIES} deadlocks in a row")
+        try:
+            connection = await self.appending.acquire(timeout=COMMAND_SECONDS)
+        except AWAY as away:
+            raise StoreUnavailable(str(away) or type(away).__name__) from away
+        try:
+            return _committed(await connection.fetchrow(statement, *arguments))
+        except AGAIN as clash:
+            raise Contended(str(clash)) from clash
+        except UNSTORABLE as unfit:
+            raise Unstorable(str(unfit)) from unfit
+        except AWAY as loss:
+            raise CommitUnknown(str(loss) or type(loss).__name__) from loss
+        finally:
+            await self._release(connection)
 
     async def _release(self, connection: Any) -> None:
         try:
@@ -313,6 +316,14 @@ async def _role(url: str) -> str | None:
         return found
     finally:
         await connection.close()
+
+
+def _encoded(moves: Sequence[Move]) -> list[Any]:
+    """The arguments of an append. Text that is no text (half a surrogate pair) fails here already."""
+    try:
+        return arguments_of(moves)
+    except (TypeError, UnicodeError) as unfit:
+        raise Unstorable(str(unfit)) from unfit
 
 
 def _committed(row: Any) -> Committed:

@@ -112,4 +112,5 @@ def _command(entry: Wanted, plans: dict[str, Plan], loaded: dict[tuple[str, Valu
         turning_back=state.status == "compensating",
         cause=str(step.error["message"]) if role == "fallback" and step.error else None,
         evidence=step.evidence if role == "undo" else 0,
+        trace=state.trace,
     )

@@ -6,21 +6,32 @@ Any number of engines may run; the version guard of the append keeps them correc
 
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from orchestrator.commands import Values, Wanted, commands_for
 from orchestrator.payloads import Limits, shelve
 from orchestrator.publisher import Publisher
+from orchestrator.quarantine import quarantine
 from orchestrator.starting import Starting
 from orchestrator.waits import move_of
 from orchestrator.work import Work
 from sagas.decide import decide
 from sagas.events import Recorded
-from sagas.inputs import Answer, Input, Outcome, Start
+from sagas.inputs import Answer, Due, Input, Outcome, Start
 from sagas.manifest import Manifest
 from sagas.numbers import DEFAULT_NUMBERS, Numbers
-from sagas.ports import Clock, Committed, CommitUnknown, Move, Store, StoreUnavailable
+from sagas.ports import (
+    Clock,
+    Committed,
+    CommitUnknown,
+    Contended,
+    Move,
+    Store,
+    StoreUnavailable,
+    Unstorable,
+)
 from sagas.state import COMMAND_KINDS, State
 
 log = logging.getLogger("amends.engine")
@@ -31,11 +42,10 @@ BACK_OFF_SECONDS_MAX = 0.25
 
 @dataclass(slots=True)
 class Applied:
-    """What became of a batch: an answer for each input, and what was committed."""
+    """What became of a batch: an answer for each input, and each committed move with when its round began."""
 
     answers: list[Answer]
-    moves: list[Move] = field(default_factory=list[Move])
-    committed_at: float = 0.0
+    moves: list[tuple[float, Move]] = field(default_factory=list[tuple[float, Move]])
 
 
 class Engine:
@@ -75,6 +85,14 @@ class Engine:
         if payloads:
             await self.store.put_payloads(payloads)
         work = Work(words)
+        try:
+            await self._rounds(work)
+        except StoreUnavailable:
+            await self.publish(Applied([], work.moves))  # what earlier rounds committed is owed all the same
+            raise
+        return Applied([answer for answer in work.answers if answer is not None], work.moves)
+
+    async def _rounds(self, work: Work) -> None:
         lost_rounds = 0
         while work.open():
             before = len(work.open())
@@ -83,30 +101,32 @@ class Engine:
                 lost_rounds = 0 if len(work.open()) < before else lost_rounds + 1
                 longest = min(BACK_OFF_SECONDS_MAX, BACK_OFF_SECONDS * 2**lost_rounds)
                 await self._clock.sleep(random.uniform(0, longest))  # noqa: S311 - spreads losers, guards nothing
-        answers = [answer for answer in work.answers if answer is not None]
-        return Applied(answers, work.moves, self._clock.monotonic())
 
     async def publish(self, applied: Applied) -> None:
         """Send the commands that a commit owes. What cannot be sent now the sweep schedules anew (rule C1)."""
         if self._publisher is None or not applied.moves:
             return
-        self._publisher.forget((move.saga_id, wait) for move in applied.moves for wait in move.waits_gone)
+        self._publisher.forget((move.saga_id, wait) for _, move in applied.moves for wait in move.waits_gone)
+        final = {move.saga_id: move.state for _, move in applied.moves}
+        for decided_at, moves in groupby(applied.moves, key=lambda entry: entry[0]):
+            await self._publish([move for _, move in moves], final, decided_at)
+
+    async def _publish(self, moves: Sequence[Move], final: Mapping[str, State], decided_at: float) -> None:
         wanted: list[Wanted] = []
-        final = {move.saga_id: move.state for move in applied.moves}
-        for move in applied.moves:
+        for move in moves:
             state = final[move.saga_id]
             for row in move.waits_new:
                 wait = state.waits.get(row.opened_by)
                 if row.kind in COMMAND_KINDS and wait is not None and not row.unsent:
                     wanted.append((self._manifests[state.fingerprint], state, wait))
-        if not wanted:
+        if not wanted or self._publisher is None:
             return
         try:
             commands = await commands_for(self.store, self.values, wanted)
         except StoreUnavailable as loss:
             log.warning("cannot load what %d commands need: %s", len(wanted), loss)
             return
-        await self._publisher.publish(commands, applied.committed_at)
+        await self._publisher.publish(commands, decided_at)
 
     async def start_within(self, word: Start, connection: object) -> Answer:
         """Start a saga inside the caller's transaction: it exists exactly if the caller's change does (rule A4)."""
@@ -122,6 +142,10 @@ class Engine:
         if self._offset is None:
             self._offset = await self.store.now() - self._clock.monotonic()
         return self._clock.monotonic() + self._offset
+
+    def forget_clock(self) -> None:
+        """Ask the database for its clock again."""
+        self._offset = None
 
     def learn(self, committed: Committed) -> None:
         """Take the database's clock from an answer of it."""
@@ -139,6 +163,7 @@ class Engine:
         return self._manifests
 
     async def _round(self, work: Work) -> None:
+        work.decided_at = self._clock.monotonic()
         starts = [index for index in work.open() if isinstance(work.words[index], Start)]
         others = [index for index in work.open() if not isinstance(work.words[index], Start)]
         if starts:
@@ -148,8 +173,10 @@ class Engine:
 
     async def _move(self, work: Work, indices: Sequence[int]) -> None:
         by_saga: dict[str, list[int]] = {}
-        for index in sorted(indices, key=lambda index: work.words[index].__class__.__name__ == "Due"):
-            by_saga.setdefault(work.words[index].saga_id, []).append(index)  # rule A11: outcomes before due waits
+        for index in sorted(indices, key=lambda index: isinstance(work.words[index], Due)):  # rule A11: outcomes first
+            mine = by_saga.setdefault(work.words[index].saga_id, [])
+            if not mine or work.words[index].saga_id not in work.alone:
+                mine.append(index)
         heads = await self.store.heads(sorted(by_saga))
         manifests = await self.manifests(list(heads.values()))
         seen = await self._seen(work, indices, heads)
@@ -189,11 +216,20 @@ class Engine:
         return move_of(manifest, head, state, tuple(events), self.numbers.lease_seconds)
 
     async def _commit(self, work: Work, by_saga: dict[str, list[int]], moves: Sequence[Move]) -> None:
+        """Append. A batch that clashes, or holds what cannot be stored, is halved (rules A6, A9)."""
         try:
             committed = await self.store.append(moves)
         except CommitUnknown as doubt:
             log.warning("the answer of a commit is lost; looking for its %d sagas: %s", len(moves), doubt)
             work.doubted = True
+            return
+        except (Contended, Unstorable) as trouble:
+            if len(moves) > 1:
+                half = len(moves) // 2
+                await self._commit(work, by_saga, moves[:half])
+                await self._commit(work, by_saga, moves[half:])
+            elif isinstance(trouble, Unstorable):
+                quarantine(work, by_saga[moves[0].saga_id], trouble)
             return
         self.learn(committed)
         for move in moves:
@@ -204,7 +240,7 @@ class Engine:
 
     def keep(self, work: Work, move: Move) -> None:
         """Remember what was committed: the next steps need its results."""
-        work.moves.append(move)
+        work.moves.append((work.decided_at, move))
         for entry in move.events:
             value = getattr(entry.event, "result", None) or getattr(entry.event, "input", None)
             if value is not None:

@@ -53,5 +53,8 @@ def too_large(word: Outcome, size: int, limit: int) -> Failure:
 def _large(value: Json, inline_bytes: int) -> bytes | None:
     if value is None or isinstance(value, bool | int | float):
         return None
-    document = orjson.dumps(value)
+    try:
+        document = orjson.dumps(value)
+    except TypeError:
+        return None  # no JSON: the append refuses it (rule A9)
     return document if len(document) > inline_bytes else None

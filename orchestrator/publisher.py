@@ -50,18 +50,19 @@ class Publisher:
         for key in over:
             self._unconfirmed.pop(key, None)
 
-    async def publish(self, commands: Sequence[Command], committed_at: float) -> None:
-        """Send the commands of a commit that was made at `committed_at` (this process's monotonic clock).
+    async def publish(self, commands: Sequence[Command], decided_at: float) -> None:
+        """Send the commands of a commit that was decided at `decided_at` (this process's monotonic clock).
 
         Nothing is raised: what was not sent, or may not have been, the sweep finds (rule C1).
         """
         if not commands:
             return
-        if self._clock.monotonic() - committed_at > SEND_SECONDS_MAX:
+        before = decided_at + SEND_SECONDS_MAX
+        if self._clock.monotonic() > before:
             log.warning("%d commands are too old to be sent; the sweep schedules them anew", len(commands))
             return
         try:
-            entries = await self._sender.publish(commands)
+            entries = await self._sender.publish(commands, before)
         except TransportUnavailable as loss:
             log.warning("nobody knows whether %d commands were sent: %s", len(commands), loss)
             return
@@ -93,8 +94,8 @@ class Publisher:
         """Confirm what was sent a second ago and is not known to be over; seconds until there may be more."""
         now = self._clock.monotonic()
         if self._recheck_at is not None and now >= self._recheck_at:
-            self._recheck_at = None
             await self._store.recheck_published()
+            self._recheck_at = None
         ripe = [entry for entry in self._unconfirmed.values() if now - entry.at >= CONFIRM_SECONDS]
         if ripe:
             await self._store.confirm([entry.published for entry in ripe])
@@ -111,6 +112,9 @@ class Publisher:
                 pause = await self.confirm()
             except StoreUnavailable as loss:
                 log.warning("cannot confirm what was sent: %s", loss)
+                pause = CONFIRM_SECONDS
+            except Exception:  # unconfirmed commands would all be swept: going on is the lesser evil
+                log.exception("confirming failed; it goes on")
                 pause = CONFIRM_SECONDS
 
     async def _mark(self, refused: Sequence[Waiting]) -> None:

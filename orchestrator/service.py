@@ -11,7 +11,8 @@ from orchestrator.commands import Wanted, commands_for
 from orchestrator.engine import Applied, Engine
 from orchestrator.publisher import Publisher
 from orchestrator.timers import LOOK_SECONDS_MAX, Timers
-from sagas.inputs import Input
+from sagas.decide import NOT_DUE
+from sagas.inputs import Due, Input
 from sagas.ports import (
     Clock,
     CommandSender,
@@ -28,6 +29,7 @@ log = logging.getLogger("amends.orchestrator")
 
 BATCH = 500
 LOOK_SECONDS_MIN = 0.005
+IDLE_SECONDS_MIN = 0.05
 RETRY_SECONDS = 0.25
 
 
@@ -51,6 +53,7 @@ class Orchestrator:
         self._batch = batch
         self._timers = Timers(store, sender, clock, engine.numbers.lease_seconds, batch)
         self._look_at = 0.0
+        self._taken: list[tuple[str, int]] = []
         self._stopping = False
 
     async def run(self) -> None:
@@ -62,6 +65,7 @@ class Orchestrator:
                     await self.turn()
                 except (StoreUnavailable, TransportUnavailable, TransportRefused) as loss:
                     log.warning("waiting for the servers: %s", loss)
+                    self._sender.recall()
                     await self._clock.sleep(RETRY_SECONDS)
         finally:
             confirming.cancel()
@@ -74,13 +78,13 @@ class Orchestrator:
     async def turn(self) -> None:
         """One turn of the loop: wait for outcomes until something is due, apply both, acknowledge."""
         block = min(max(self._look_at - self._clock.monotonic(), 0.0), LOOK_SECONDS_MAX)
-        deliveries = await self._sender.outcomes(self._batch, block)
-        drained = len(deliveries) < self._batch
+        arrivals = await self._sender.outcomes(self._batch, block)
+        deliveries = arrivals.deliveries
         words: list[Input] = [delivery.word for delivery in deliveries]
         look = not deliveries or self._clock.monotonic() >= self._look_at
         if look:
             await self._send_marked()
-            words += await self._timers.due(drained=drained)
+            words += await self._timers.due(drained=arrivals.drained)
         if words:
             await self._apply(words)
         await self._acknowledge(deliveries)
@@ -92,6 +96,8 @@ class Orchestrator:
         self._timers.committed()
         await self._engine.publish(applied)
         for word, answer in zip(words, applied.answers, strict=True):
+            if isinstance(word, Due) and answer.detail == NOT_DUE:
+                self._engine.forget_clock()  # it was due by the database's clock, which must have jumped
             if answer.code == "not_found" or (answer.detail or "").startswith("divergence"):
                 log.error("divergence: %s of saga %s: %s", type(word).__name__, word.saga_id, answer.detail)
         await self._look_sooner(applied)
@@ -99,7 +105,7 @@ class Orchestrator:
     async def _look_sooner(self, applied: Applied) -> None:
         """What was opened just now may be due before the next look."""
         offset = self._clock.monotonic() - await self._engine.now()
-        for move in applied.moves:
+        for _, move in applied.moves:
             for row in move.waits_new:
                 if row.kind not in COMMAND_KINDS and row.kind != "operator":
                     self._look_at = min(self._look_at, row.due_at + offset)
@@ -117,16 +123,20 @@ class Orchestrator:
             return
         next_due = await self._store.next_due()
         wait = longest if next_due is None else next_due - await self._engine.now()
-        self._look_at = now + min(max(wait, LOOK_SECONDS_MIN), longest)
+        self._look_at = now + min(max(wait, IDLE_SECONDS_MIN, self._timers.grace_seconds), longest)
 
     async def _send_marked(self) -> None:
         """Send commands that are known not to have been sent: of joined starts, and refused ones (rule C9)."""
+        if self._taken:  # it failed between taking and sending, so nothing was sent
+            await self._store.mark_unsent(self._taken)
+            self._taken = []
+        taken_at = self._clock.monotonic()
         rows = await self._store.take_unsent(self._batch)
+        self._taken = [(row.saga_id, row.opened_by) for row in rows]
         if rows:
-            taken_at = self._clock.monotonic()
-            await self._publisher.publish(
-                await commands_for(self._store, self._engine.values, await self._wanted(rows)), taken_at
-            )
+            commands = await commands_for(self._store, self._engine.values, await self._wanted(rows))
+            self._taken = []
+            await self._publisher.publish(commands, taken_at)
 
     async def _wanted(self, rows: Sequence[WaitRow]) -> list[Wanted]:
         heads = await self._store.heads(sorted({row.saga_id for row in rows}))

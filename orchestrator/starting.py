@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal, Protocol
 
+from orchestrator.quarantine import quarantine
 from orchestrator.waits import move_of
 from orchestrator.work import Work
 from sagas.decide import decide
@@ -12,7 +13,7 @@ from sagas.events import Json
 from sagas.inputs import Answer, Start
 from sagas.manifest import Manifest
 from sagas.numbers import Numbers
-from sagas.ports import Committed, CommitUnknown, Move, Store
+from sagas.ports import Committed, CommitUnknown, Contended, Move, Store, Unstorable
 from sagas.state import State
 
 log = logging.getLogger("amends.engine")
@@ -55,15 +56,26 @@ class Starting:
         first: dict[tuple[str, str], int] = {}
         for index, word in words.items():
             if work.answers[index] is None:
-                first.setdefault((word.manifest.name, word.key) if word.key else ("", str(index)), index)
+                first.setdefault((word.manifest.name, word.key) if word.key else ("", word.saga_id), index)
         moves = {index: await self._move(words[index]) for index in first.values()}
-        if not moves:
-            return
+        if moves:
+            await self._commit(work, words, moves)
+
+    async def _commit(self, work: Work, words: dict[int, Start], moves: dict[int, Move]) -> None:
+        """Insert. A batch that clashes, or holds what cannot be stored, is halved (rules A6, A9)."""
         try:
             committed = await self._host.store.start(sorted(moves.values(), key=lambda move: move.saga_id))
         except CommitUnknown as doubt:
             log.warning("the answer of a commit is lost; looking for its %d starts: %s", len(moves), doubt)
             work.doubted = True
+            return
+        except (Contended, Unstorable) as trouble:
+            indices = list(moves)
+            if len(indices) > 1:
+                for part in (indices[::2], indices[1::2]):
+                    await self._commit(work, words, {index: moves[index] for index in part})
+            elif isinstance(trouble, Unstorable):
+                quarantine(work, indices, trouble)
             return
         self._host.learn(committed)
         absent: dict[int, Start] = {}

@@ -13,6 +13,7 @@ LOOK_SECONDS_MAX = 2.0
 SWEEP_SECONDS = 5.0
 GAP_SECONDS = 5.0
 QUEUED_SECONDS_MAX = 60.0
+MOVED_ON_MAX = 10_000
 Waiting = tuple[str, int]
 
 
@@ -25,9 +26,14 @@ class Timers:
         self._clock = clock
         self._lease_seconds = lease_seconds
         self._batch = batch
-        self._moved_on: set[Waiting] = set()
+        self._moved_on: dict[Waiting, None] = {}
         self._committed_at = clock.monotonic()
         self._grace_until = 0.0
+
+    @property
+    def grace_seconds(self) -> float:
+        """How long due waits are left alone still."""
+        return max(self._grace_until - self._clock.monotonic(), 0.0)
 
     def committed(self) -> None:
         """The store works. After a gap of more than 5 s, what is due gets one lease of grace (rule A11)."""
@@ -56,8 +62,8 @@ class Timers:
 
     async def _checked(self, rows: Sequence[WaitRow]) -> list[Due]:
         """The check of commands that were sent: still queued, still running, or lost (rule L5)."""
-        found = [Due(row.saga_id, row.opened_by, "lost") for row in rows if row.entry_id is None]
-        sent = [row for row in rows if row.entry_id is not None]
+        found: list[Due] = []
+        sent = [row for row in rows if row.entry_id is not None]  # the others are the sweep's
         if not sent:
             return found
         try:
@@ -76,8 +82,11 @@ class Timers:
                 found.append(Due(*key, "timed_out"))
             else:
                 later.append((*key, state.timeout + self._lease_seconds))
-                self._moved_on.add(key)
+                self._moved_on[key] = None
         if later:
             await self._store.postpone(later)
-        self._moved_on -= {(due.saga_id, due.opened_by) for due in found}
+        for due in found:
+            self._moved_on.pop((due.saga_id, due.opened_by), None)
+        while len(self._moved_on) > MOVED_ON_MAX:  # most end by themselves; the oldest may be moved on once more
+            self._moved_on.pop(next(iter(self._moved_on)))
         return found

@@ -7,13 +7,21 @@ from sagas.ports import Move
 
 
 class Work:
-    """One call of `Engine.append`. An input without an answer is decided again in the next round."""
+    """One call of `Engine.append`. An input without an answer is decided again in the next round.
+
+    `moves` are those that were committed, each with when its round began (this process's monotonic clock).
+
+    Of the sagas in `alone` one input is decided at a time, to find the one that cannot be stored (rule A9).
+    """
 
     def __init__(self, words: Sequence[Input]) -> None:
-        self.words = words
+        self.words = list(words)
+        self.alone: set[str] = set()
+        self.quarantined: set[int] = set()
         self.answers: list[Answer | None] = [None] * len(words)
         self.drafts: dict[int, Answer] = {}
-        self.moves: list[Move] = []
+        self.decided_at = 0.0
+        self.moves: list[tuple[float, Move]] = []
         self.doubted = False
 
     def open(self) -> list[int]:

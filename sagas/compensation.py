@@ -3,15 +3,16 @@
 A step's undo starts when all that depends on it, directly or through others, has ended and is undone (rule B1).
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 from sagas import events as e
 from sagas.draft import Draft
 from sagas.forward import items_of
-from sagas.manifest import Node
+from sagas.manifest import ITEMS_OPEN_MAX, Node
 from sagas.state import StepState
 
-Settled = Literal["settled", "busy", "stuck", "blocked"]
+Settled = Literal["settled", "scheduled", "busy", "stuck", "blocked"]
 
 
 def turn_back(
@@ -37,11 +38,11 @@ def unwind(draft: Draft) -> None:
     for node in reversed(manifest.nodes):
         ready = settled.issuperset(manifest.descendants[node.name])
         leans = not owed.isdisjoint(manifest.ancestors[node.name])
-        found: set[Settled] = {_settle(draft, node, item, ready=ready, leans=leans) for item in items[node.name]}
+        found = _settle_items(draft, node, items[node.name], ready=ready, leans=leans)
         seen |= found
         if found <= {"settled"}:
             settled.add(node.name)
-    if "busy" in seen:
+    if seen & {"busy", "scheduled"}:
         return
     draft.emit(e.SagaFailed() if "stuck" in seen else e.SagaCompensated())
 
@@ -53,14 +54,33 @@ def needs_undo(node: Node, step: StepState) -> bool:
     return step.status in ("succeeded", "unknown") or (step.status == "failed" and node.transactional)
 
 
-def _settle(draft: Draft, node: Node, item: int | None, *, ready: bool, leans: bool) -> Settled:
+def _settle_items(draft: Draft, node: Node, items: Sequence[int | None], *, ready: bool, leans: bool) -> set[Settled]:
+    """Where a step's items stand; no more of them are undone at once than may be open."""
+    if node.each is None:
+        return {_settle(draft, node, None, ready=ready, leans=leans)}
+    open_now = sum(wait.step == node.name and wait.role == "undo" for wait in draft.state.waits.values())
+    room = min(node.concurrency or ITEMS_OPEN_MAX, ITEMS_OPEN_MAX) - open_now
+    found: set[Settled] = set()
+    for item in items:
+        one = _settle(draft, node, item, ready=ready, leans=leans, room=room)
+        room -= one == "scheduled"
+        found.add(one)
+    return found
+
+
+def _settle(
+    draft: Draft, node: Node, item: int | None, *, ready: bool, leans: bool, room: int | None = None
+) -> Settled:
     """Where one step stands. `ready`: all that depends on it is settled; `leans`: something that it needs is undone."""
     step = draft.step(node, item)
-    if step.status in ("scheduled", "running", "retrying", "undoing"):
+    if step.status in ("scheduled", "running", "retrying"):
+        return "busy"
+    undoing = step.status == "undoing"
+    if undoing and draft.state.wait_of(node.name, item, "undo", "retry") is not None:
         return "busy"
     if step.status == "undo_failed" or (step.status == "unknown" and node.pivot):
         return "stuck"
-    if not needs_undo(node, step):
+    if not undoing and not needs_undo(node, step):
         return "busy" if leans and _may_still_run(draft, node, item) else "settled"
     if draft.state.wait_of(node.name, item, "operator") is not None:
         return "stuck"
@@ -68,15 +88,18 @@ def _settle(draft: Draft, node: Node, item: int | None, *, ready: bool, leans: b
         return "blocked"
     if _may_still_run(draft, node, item):
         return "busy"
+    if room is not None and room <= 0:
+        return "busy"  # others of its items are under way
     late = step.reason if step.reason in ("late_succeeded", "late_unknown") else None
-    draft.emit(e.UndoScheduled(step=node.name, item=item, attempt=step.attempt + 1, cause=late or "turned_back"))
-    return "busy"
+    cause = "retry" if undoing else late or "turned_back"
+    draft.emit(e.UndoScheduled(step=node.name, item=item, attempt=step.attempt + 1, cause=cause))
+    return "scheduled"
 
 
 def _may_still_run(draft: Draft, node: Node, item: int | None) -> bool:
     """Whether an attempt that nobody knows the end of may be running still: then the saga waits for that (rule B1)."""
     step = draft.step(node, item)
-    if step.status != "unknown" or node.transactional:
+    if step.status not in ("succeeded", "unknown") or node.transactional:
         return False
     timeout = max(handler.timeout for handler in (node.handler, node.fallback) if handler) if node.handler else 0.0
     remaining = step.maybe_at + timeout + draft.numbers.lease_seconds - draft.now

@@ -18,6 +18,8 @@ from sagas.manifest import Manifest, Node
 from sagas.numbers import DEFAULT_NUMBERS, Numbers
 from sagas.state import COMMAND_KINDS, State, Wait
 
+NOT_DUE = "the wait is not due yet"
+
 
 def decide(manifest: Manifest, state: State, word: Input, now: float, numbers: Numbers = DEFAULT_NUMBERS) -> Decision:
     """What follows from `word` in `state` at the instant `now` (the database's clock, seconds since 1970)."""
@@ -150,7 +152,9 @@ def _due(draft: Draft, word: Due) -> None:
     if wait.kind in COMMAND_KINDS:
         _checked(draft, wait, word)
     elif wait.due_at is not None and wait.due_at > draft.now + 0.001:
-        draft.remark("the wait is not due yet")
+        draft.remark(NOT_DUE)
+    elif wait.kind == "retry" and wait.role == "undo":
+        draft.emit(e.TimerFired(step=wait.step, item=wait.item, opened_by=wait.opened_by, kind=wait.kind))
     elif wait.kind == "retry" and wait.step is not None:
         owe(draft, draft.manifest.by_name[wait.step], wait.item, wait.role, "retry")
     elif wait.kind == "deadline":

@@ -10,7 +10,7 @@ from typing import Any, assert_never
 from sagas import events as e
 from sagas.events import Event, Recorded
 from sagas.manifest import Role
-from sagas.state import Key, State, StepState, StepStatus, Wait, WaitKind, value_of
+from sagas.state import COMMAND_KINDS, Key, State, StepState, StepStatus, Wait, WaitKind, value_of
 
 Change = tuple[State, Wait | None]
 WITHDRAWN = frozenset({"retry", "timer", "signal", "breaker", "deadline"})
@@ -129,6 +129,7 @@ def _started(state: State, event: e.SagaStarted, recorded: Recorded) -> Change:
         fingerprint=event.fingerprint,
         key=event.key,
         started_at=recorded.at,
+        trace=recorded.trace,
         input=value_of(event.input, event.payload, recorded.sequence),
         facts=dict(event.facts),
     )
@@ -192,7 +193,6 @@ def _scheduled(
             role, status = "fallback", "scheduled"
         case e.ProbeScheduled():
             role, status = "probe", step.status
-            step = replace(step, probes=step.probes + 1)
         case e.UndoScheduled():
             role, status = "undo", "undoing"
         case _:
@@ -221,9 +221,14 @@ def _answered(
     if isinstance(event, e.ValueCorrected):
         return _with(replace(state, facts=facts), event, replace(step, result=value)), None
     fallback = isinstance(event, e.FallbackUsed)
+    others = any(
+        (wait.step, wait.item) == _key(event) and wait.kind in COMMAND_KINDS and wait.attempt != event.attempt
+        for wait in state.waits.values()
+    )
     step = replace(
         step,
         status="succeeded",
+        maybe_at=recorded.at if others else step.maybe_at,
         result=value,
         maybe=False,
         evidence=recorded.sequence,
@@ -239,7 +244,7 @@ def _probe_negative(state: State, event: e.ProbeAnswered, recorded: Recorded, st
     if event.answer == "did_not_happen":
         return _with(after, event, replace(step, status="failed", maybe=False)), None
     wait = None if event.retry_in is None else _open(event, recorded, "retry", "probe", event.retry_in)
-    return _with(after, event, replace(step, status="unknown")), wait
+    return _with(after, event, replace(step, status="unknown", probes=step.probes + 1)), wait
 
 
 def _resolved(state: State, event: e.StepResolved, step: StepState) -> State:
@@ -277,7 +282,8 @@ def _attempt_over(
             assert_never(event)
     if event.role == "probe":
         wait = None if event.retry_in is None else _open(event, recorded, "retry", "probe", event.retry_in)
-        return _with(after, event, replace(step, status="unknown")), wait
+        asked = step.probes if isinstance(event, e.StepOutcomeUnknown) and event.again else step.probes + 1
+        return _with(after, event, replace(step, status="unknown", probes=asked)), wait
     if event.retry_in is not None:
         step = replace(step, status="retrying", retries=step.retries + 1)
         return _with(after, event, step), _open(event, recorded, "retry", event.role, event.retry_in)

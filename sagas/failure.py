@@ -65,7 +65,8 @@ def step_unknown(draft: Draft, node: Node, word: Outcome) -> None:
     again = onward and _again(draft, cause, step.workers_lost, step.lost)
     retry_in = None
     final = word.error is not None and not word.error.get("retryable", True)
-    if onward and cause not in AT_ONCE and word.role != "fallback" and not final:
+    budgeted = cause not in AT_ONCE or (word.role == "probe" and not again)
+    if onward and budgeted and word.role != "fallback" and not final:
         retry_in = _retry_in(draft, node, word)
     draft.emit(
         e.StepOutcomeUnknown(
@@ -82,7 +83,11 @@ def step_unknown(draft: Draft, node: Node, word: Outcome) -> None:
 def refused(draft: Draft, node: Node, word: Outcome) -> None:
     """Nothing ran: the wait opens again under the next attempt number, and no budget is touched (rules C7, L6)."""
     reason = str(word.cause or "no_handler")
-    onward = draft.state.status == "active" or word.role in ("undo", "probe")
+    wanted_back = node.pivot and draft.state.back_cause is not None and not draft.step(node, word.item).maybe
+    onward = (draft.state.status == "active" and not (wanted_back and word.role == "step")) or word.role in (
+        "undo",
+        "probe",
+    )
     at_once = reason == "drained" and not draft.state.held
     delay = refusal_delay(draft.step(node, word.item).refusals, draft.numbers.refusal_seconds_max)
     again_in = None if not onward else 0.0 if reason in ("drained", "held") else delay
@@ -92,7 +97,9 @@ def refused(draft: Draft, node: Node, word: Outcome) -> None:
             worker=word.worker,
         )
     )  # fmt: skip
-    if onward and at_once:
+    if not onward:
+        after_failure(draft, node, word.item, word.role)  # a cancel waited for this (rule B2)
+    elif at_once and word.role != "undo":
         owe(draft, node, word.item, word.role, reason)
 
 
@@ -110,9 +117,7 @@ def undo_not_done(draft: Draft, node: Node, word: Outcome) -> None:
             retry_in=retry_in, again=again, worker=word.worker,
         )
     )  # fmt: skip
-    if again and not draft.state.held:
-        owe(draft, node, word.item, "undo", cause)
-    elif retry_in is None:
+    if retry_in is None and not again:
         ask_operator(draft, node, word.item, "undo_failed")
 
 
@@ -173,7 +178,7 @@ def _again(draft: Draft, cause: str, workers_lost: int, lost: int) -> bool:
 def _retry_in(draft: Draft, node: Node, word: Outcome) -> float | None:
     """The delay of the next budgeted attempt, or `None` when there is none."""
     step = draft.step(node, word.item)
-    policy, used = PROBE_RETRY, step.probes - 1
+    policy, used = PROBE_RETRY, step.probes
     if word.role == "step":
         if draft.state.status != "active":
             return None

@@ -79,6 +79,6 @@ def too_many_items(draft: Draft) -> Node | None:
     """The node whose list is longer than any may be, if its turn has come."""
     for node in draft.manifest.nodes:
         waits = node.each is not None and draft.step(node, None).status == "pending"
-        if waits and item_count(draft.manifest, draft.state, node) > ITEMS_MAX:
+        if waits and _skips(draft.state, node) is None and item_count(draft.manifest, draft.state, node) > ITEMS_MAX:
             return node
     return None

@@ -11,7 +11,7 @@ from sagas.events import Failure, Json, OutcomeKind
 from sagas.manifest import Manifest, Role
 
 UnknownCause = Literal["timed_out", "worker_lost", "lost", "drained", "cancelled", "error"]
-RefusalReason = Literal["no_handler", "no_resource", "drained", "held", "breaker"]
+RefusalReason = Literal["no_handler", "no_resource", "drained", "held", "breaker", "busy"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +74,9 @@ class Outcome:
 
     @property
     def id(self) -> str:
-        """`opened_by/attempt/kind`: a takeover's verdict and a zombie's answer are different words (rule A1)."""
-        return f"{self.opened_by}/{self.attempt}/{self.kind}"
+        """`opened_by/attempt/kind`, and the cause of an unknown: a takeover's verdict is not a zombie's (rule A1)."""
+        judged = f"/{self.cause}" if self.kind == "unknown" else ""
+        return f"{self.opened_by}/{self.attempt}/{self.kind}{judged}"
 
     @property
     def kept(self) -> Json:

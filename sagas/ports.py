@@ -22,6 +22,14 @@ class CommitUnknown(Exception):
     """The connection broke while a commit was on its way: it may have happened or not (rule A7)."""
 
 
+class Contended(Exception):
+    """The batch met a deadlock or a serialisation failure; nothing of it was done, and it may be tried at once (A6)."""
+
+
+class Unstorable(Exception):
+    """Something in the batch can never be stored; nothing of it was (rule A9)."""
+
+
 class TransportUnavailable(Exception):
     """The transport gave no answer. What was to be sent may have arrived."""
 
@@ -144,12 +152,15 @@ class Store(Protocol):
         """Append to sagas that exist, all in one statement and one commit (rules A3, A5, A6).
 
         Durable: once it has returned, everything of every saga in `moved`. On `CommitUnknown`: all or nothing, and
-        nobody knows which.
+        nobody knows which. On `Contended` and `Unstorable`: nothing.
         """
         ...
 
     async def start(self, moves: Sequence[Move], connection: object | None = None) -> Committed:
         """Insert new sagas (rule A4); one whose id or key is taken is not in `moved`.
+
+        In both, a command's `since` is the store's own now, and its check moves with it: the age limits of rule C1
+        count from the commit.
 
         With `connection` (asyncpg) the insert joins the caller's transaction and its commands are marked `unsent`.
         Durable: as `append`, or with the caller's commit.
@@ -177,7 +188,10 @@ class Store(Protocol):
         ...
 
     async def take_unsent(self, limit: int) -> list[WaitRow]:
-        """Take the mark of up to `limit` waits away and set their `since` to now; who took it sends it (rule C9)."""
+        """Take the mark of up to `limit` waits away; who took it sends it (rule C9).
+
+        Their `since` becomes now, and their check moves with it.
+        """
         ...
 
     async def mark_unsent(self, waits: Sequence[tuple[str, int]]) -> None:
@@ -228,6 +242,7 @@ class Command:
     `arguments` holds the handler's arguments by parameter name, those of source input, node, item and result;
     `payloads` the hashes of those that are too large to be sent. `given` tells for a parameter in `Given` form whether
     its value is a fallback's, and why. `evidence` (undo) is the event that says what there is to undo (rule O4).
+    `sent_ms` is the transport's clock at the sender: a write may lie in a socket for long before it is done (rule C3).
     """
 
     saga_id: str
@@ -249,6 +264,7 @@ class Command:
     evidence: int = 0
     epoch: int = 0
     incarnation: str = ""
+    sent_ms: int = 0
     trace: str | None = None
 
     @property
@@ -281,19 +297,33 @@ class EntryState:
 GONE = EntryState("gone")
 
 
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """Outcomes that have come. `drained`: this read reached the end of what there was, so nothing lies unread (A11)."""
+
+    deliveries: tuple[OutcomeDelivery, ...] = ()
+    drained: bool = False
+
+
 class CommandSender(Protocol):
     """The orchestrator's side of the transport."""
 
-    async def publish(self, commands: Sequence[Command]) -> list[str | None]:
+    async def publish(self, commands: Sequence[Command], before: float) -> list[str | None]:
         """Put commands into their streams in one round trip; their entry ids, `None` for one that was refused.
+
+        Nothing is written after the instant `before` of the monotonic clock (rule C1).
 
         Raises:
             TransportUnavailable: nobody knows what arrived.
         """
         ...
 
-    async def outcomes(self, count: int, block_seconds: float) -> list[OutcomeDelivery]:
-        """Up to `count` outcomes, own pending ones first after a start or an error; waits at most `block_seconds`."""
+    async def outcomes(self, count: int, block_seconds: float) -> Arrivals:
+        """Up to `count` outcomes, own pending ones first after a start or `recall`; waits at most `block_seconds`."""
+        ...
+
+    def recall(self) -> None:
+        """What was handed out and not acknowledged comes again: it could not be applied."""
         ...
 
     async def acknowledge(self, entries: Sequence[str]) -> None:

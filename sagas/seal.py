@@ -84,6 +84,7 @@ def seal(saga: "Saga[Any, Any]", defaults: Defaults) -> Sealed:
     compiled = tuple(_node(node, _class_of(node, behind), defaults) for node in nodes.values())
     for node in nodes.values():
         _check_undo(node)
+        _check_fallback(node)
     manifest = Manifest(
         name=saga.name,
         nodes=compiled,
@@ -188,6 +189,18 @@ def _check_undo(node: Declared) -> None:
             f"'{node.name}' happened: its outcome can be unknown after a timeout\n"
             f"  remedy: take `result: {name} | None` and treat None as 'perhaps', or give the step a probe, or do the "
             "work in a Transaction"
+        )
+
+
+def _check_fallback(node: Declared) -> None:
+    """What a transaction step's undo has to undo, its keys must tell; a plain fallback has none (rule T2)."""
+    step, fallback = node.handlers.get("step"), node.handlers.get("fallback")
+    if step is None or fallback is None or "undo" not in node.handlers:
+        return
+    if step.transactional and not fallback.transactional:
+        raise DefinitionError(
+            f"{fallback.signature.place}: the fallback of '{node.name}' takes no Transaction, but the step does: its "
+            "undo could not tell which of them happened\n  remedy: take a Transaction in the fallback, or in neither"
         )
 
 

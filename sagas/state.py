@@ -66,7 +66,8 @@ class StepState:
 
     `attempt` is the last number given out, for whatever role. `retries`, `undo_tries`, `probes` and `refusals` count
     what their budgets have used; `workers_lost` and `lost` count towards poison (rules L2, L5). `maybe` says that an
-    attempt may have happened that nothing has answered, `maybe_at` when the last of these was recorded (rule O2);
+    attempt may have happened that nothing has answered (rule O2), `maybe_at` when the last attempt was left alone that
+    may still run;
     `evidence` is the sequence number of the last sign that there is something to undo (rule O4).
     """
 
@@ -111,6 +112,7 @@ class State:
     held: bool = False
     held_at: float = 0.0
     closed: bool = False
+    trace: str | None = None
     back_cause: str | None = None
     back_reason: str | None = None
     error: Failure | None = None
@@ -182,6 +184,8 @@ def value_of(result: Json, payload: str | None, sequence: int) -> Value:
         return Value(payload=payload)
     if result is None or isinstance(result, bool | int | float):
         return Value(inline=result)
-    if len(orjson.dumps(result)) <= INLINE_BYTES_MAX:
-        return Value(inline=result)
-    return Value(event=sequence)
+    try:
+        small = len(orjson.dumps(result)) <= INLINE_BYTES_MAX
+    except TypeError:
+        small = False  # no JSON: the store refuses it (rule A9)
+    return Value(inline=result) if small else Value(event=sequence)

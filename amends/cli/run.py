@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import logging
+import os
+import threading
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any
@@ -146,3 +149,6 @@ def _service(work: Coroutine[Any, Any, None], settings: Settings) -> None:
     if settings.ready_fd is not None:
         end_with_parent()
     asyncio.run(work)
+    if threading.active_count() > 1:  # a handler's thread that nothing can stop; what it did is told already
+        logging.shutdown()
+        os._exit(0)

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from pydantic_core import to_jsonable_python
 
-from consumers.execution import Call, Effect
+from consumers.execution import Call, ClosedError, Effect, key_of, keys_to_close
 from sagas.binding import BoundHandler
 from sagas.definition import Saga
 from sagas.events import Json
@@ -175,9 +175,9 @@ class MemoryTransactions:
 
     async def run(self, command: Command, call: Call) -> Effect:
         """Run a transaction step once."""
-        key = command.step_key if command.role != "fallback" else f"{command.step_key}/fallback"
+        key = key_of(command)
         if key in self._closed:
-            raise CommitUnknown(f"the key {key} is closed")
+            raise ClosedError(f"the key {key} is closed: the step was given up")
         if key in self._kept:
             return Effect(self._kept[key])
         unknown = self._happens.get((command.step, command.role))
@@ -190,16 +190,20 @@ class MemoryTransactions:
         return Effect(self._kept[key])
 
     async def close_key(self, command: Command) -> Effect:
-        """Close the step's key, or find its result."""
-        if command.step_key in self._kept:
-            return Effect(self._kept[command.step_key], happened=True)
-        self._closed.add(command.step_key)
-        return Effect(closed=True)
+        """Close the step's key, and the fallback's for an undo, or find the result."""
+        happened: Effect | None = None
+        for key in keys_to_close(command):
+            if key in self._kept:
+                happened = Effect(self._kept[key], happened=True)
+            else:
+                self._closed.add(key)
+        return happened or Effect(closed=True)
 
     async def undo(self, command: Command, call: Call) -> Effect:
-        """Undo what happened."""
+        """Undo what happened, once."""
         found = await self.close_key(command)
-        if found.closed:
-            return found
-        await call(object(), found.result)
-        return Effect()
+        key = f"{command.step_key}/undo"
+        if not found.closed and key not in self._kept:
+            await call(object(), found.result)
+            self._kept[key] = None
+        return Effect(closed=found.closed)

@@ -1,4 +1,5 @@
 -- Rule A3: one statement, one commit. Who lost the race is absent from `moved`, and so is everything of it.
+-- A command's age counts from this commit, by the database's own clock (rule C1).
 -- $1..$8 sagas; $9..$17 events; $18, $19 waits gone; $20..$30 waits new; $31..$33 outbox; $34 whose key is freed
 WITH moved AS (
     UPDATE amends.sagas AS saga
@@ -26,7 +27,9 @@ WITH moved AS (
 ), opened AS (
     INSERT INTO amends.waits (saga_id, opened_by, kind, step, item, attempt, queue, priority, due_at, since, unsent)
     SELECT wait.saga_id, wait.opened_by, wait.kind, wait.step, wait.item, wait.attempt, wait.queue, wait.priority,
-        to_timestamp(wait.due_at), to_timestamp(wait.since), wait.unsent
+        CASE WHEN wait.queue IS NULL THEN to_timestamp(wait.due_at)
+            ELSE clock_timestamp() + make_interval(secs => wait.due_at - wait.since) END,
+        CASE WHEN wait.queue IS NULL THEN to_timestamp(wait.since) ELSE clock_timestamp() END, wait.unsent
     FROM unnest($20::uuid[], $21::int[], $22::text[], $23::text[], $24::int[], $25::int[], $26::text[], $27::text[],
             $28::float8[], $29::float8[], $30::bool[])
         AS wait(saga_id, opened_by, kind, step, item, attempt, queue, priority, due_at, since, unsent)

@@ -27,7 +27,9 @@ WITH created AS (
 ), opened AS (
     INSERT INTO amends.waits (saga_id, opened_by, kind, step, item, attempt, queue, priority, due_at, since, unsent)
     SELECT wait.saga_id, wait.opened_by, wait.kind, wait.step, wait.item, wait.attempt, wait.queue, wait.priority,
-        to_timestamp(wait.due_at), to_timestamp(wait.since), wait.unsent
+        CASE WHEN wait.queue IS NULL THEN to_timestamp(wait.due_at)
+            ELSE clock_timestamp() + make_interval(secs => wait.due_at - wait.since) END,
+        CASE WHEN wait.queue IS NULL THEN to_timestamp(wait.since) ELSE clock_timestamp() END, wait.unsent
     FROM unnest($20::uuid[], $21::int[], $22::text[], $23::text[], $24::int[], $25::int[], $26::text[], $27::text[],
             $28::float8[], $29::float8[], $30::bool[])
         AS wait(saga_id, opened_by, kind, step, item, attempt, queue, priority, due_at, since, unsent)

@@ -1,6 +1,6 @@
 -- Rule C9: who takes the mark away sends the command, and its age counts from now.
 UPDATE amends.waits
-SET unsent = false, since = clock_timestamp()
+SET unsent = false, since = clock_timestamp(), due_at = clock_timestamp() + (due_at - since)
 WHERE (saga_id, opened_by) IN (
     SELECT saga_id, opened_by FROM amends.waits
     WHERE unsent AND published_at IS NULL

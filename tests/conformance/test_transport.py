@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
+from math import inf
 from typing import Protocol
 
 import pytest
@@ -12,7 +13,7 @@ from consumers.inprocess import Broker, InProcessTransport
 from consumers.receiver import CommandReceiver
 from consumers.stream import RedisStreams
 from sagas.inputs import Outcome, Started
-from sagas.ports import GONE, Command, CommandSender, EntryState, WaitRow
+from sagas.ports import GONE, Arrivals, Command, CommandSender, EntryState, TransportUnavailable, WaitRow
 from tests.servers import raw_redis
 
 COMMAND = Command(
@@ -35,6 +36,11 @@ STARTED = Started(COMMAND.saga_id, 2, 1, "hotel", None, 1.0, "w")
 
 class Transport(CommandSender, CommandReceiver, Protocol):
     """Both sides."""
+
+
+def as_sent(command: Command) -> Command:
+    """The command without what the transport adds."""
+    return replace(command, incarnation="", sent_ms=0)
 
 
 Connect = Callable[[str], Transport]
@@ -80,9 +86,9 @@ async def test_a_command_goes_to_one_worker_and_its_outcome_comes_back(connect: 
     sender, one, two = connect("o"), connect("w1"), connect("w2")
     for worker in (one, two):
         await worker.open(["default"])
-    await sender.publish([COMMAND])
+    await sender.publish([COMMAND], inf)
     (delivery,) = await one.read(10, 2.0)
-    assert replace(delivery.command, incarnation="") == COMMAND
+    assert as_sent(delivery.command) == COMMAND
     assert delivery.first_sent
     assert delivery.current
     assert delivery.age_seconds < 2
@@ -90,17 +96,17 @@ async def test_a_command_goes_to_one_worker_and_its_outcome_comes_back(connect: 
     await one.send([STARTED, OUTCOME])
     assert await one.settle([delivery.entry]) == [True]
     assert await one.settle([delivery.entry]) == [False]
-    words = await sender.outcomes(10, 2.0)
+    words = (await sender.outcomes(10, 2.0)).deliveries
     assert [entry.word for entry in words] == [STARTED, OUTCOME]
     await sender.acknowledge([entry.entry for entry in words])
-    assert await sender.outcomes(10, 0.05) == []
+    assert await sender.outcomes(10, 0.05) == Arrivals(drained=True)
 
 
 async def test_high_priority_goes_first_and_no_more_than_there_is_room_for(connect: Connect) -> None:
     sender, worker = connect("o"), connect("w")
     await worker.open(["default"])
     low, high = replace(COMMAND, priority="low"), replace(COMMAND, priority="high")
-    await sender.publish([low, COMMAND, high, low])
+    await sender.publish([low, COMMAND, high, low], inf)
     first = await worker.read(2, 1.0)
     assert [entry.command.priority for entry in first] == ["high", "normal"]
     assert [entry.command.priority for entry in await worker.read(9, 1.0)] == ["low", "low"]
@@ -109,13 +115,13 @@ async def test_high_priority_goes_first_and_no_more_than_there_is_room_for(conne
 async def test_other_queues_are_left_alone(connect: Connect) -> None:
     sender, worker = connect("o"), connect("w")
     await worker.open(["shipping"])
-    await sender.publish([COMMAND, replace(COMMAND, queue="shipping")])
+    await sender.publish([COMMAND, replace(COMMAND, queue="shipping")], inf)
     assert [entry.command.queue for entry in await worker.read(9, 1.0)] == ["shipping"]
 
 
 async def test_a_command_sent_before_any_worker_came_is_not_lost(connect: Connect) -> None:
     sender, worker = connect("o"), connect("w")
-    await sender.publish([COMMAND])
+    await sender.publish([COMMAND], inf)
     await worker.open(["default"])
     assert len(await worker.read(9, 1.0)) == 1
 
@@ -124,11 +130,11 @@ async def test_what_nobody_renews_is_taken_over_once(connect: Connect) -> None:
     sender, dead, other = connect("o"), connect("dead"), connect("other")
     for worker in (dead, other):
         await worker.open(["default"])
-    await sender.publish([COMMAND])
+    await sender.publish([COMMAND], inf)
     (held,) = await dead.read(9, 1.0)
     assert await other.idle(60.0, 9) == []
     (taken,) = await other.idle(0.0, 9)
-    assert replace(taken.command, incarnation="") == COMMAND
+    assert as_sent(taken.command) == COMMAND
     assert not taken.first_sent
     assert await other.settle([taken.entry]) == [True]
     assert await dead.settle([held.entry]) == [False]
@@ -137,7 +143,7 @@ async def test_what_nobody_renews_is_taken_over_once(connect: Connect) -> None:
 async def test_own_pending_commands_and_outcomes_come_again_after_a_restart(connect: Connect) -> None:
     sender, worker = connect("o"), connect("w")
     await worker.open(["default"])
-    await sender.publish([COMMAND])
+    await sender.publish([COMMAND], inf)
     await worker.read(9, 1.0)
     again = connect("w")
     await again.open(["default"])
@@ -145,25 +151,53 @@ async def test_own_pending_commands_and_outcomes_come_again_after_a_restart(conn
     assert not pending.first_sent
     assert not pending.claimed
     await worker.send([OUTCOME])
-    assert len(await sender.outcomes(9, 1.0)) == 1
-    assert [entry.word for entry in await connect("o").outcomes(9, 1.0)] == [OUTCOME]
+    assert len((await sender.outcomes(9, 1.0)).deliveries) == 1
+    assert [entry.word for entry in (await connect("o").outcomes(9, 1.0)).deliveries] == [OUTCOME]
 
 
 async def test_own_pending_tells_what_may_have_been_anothers(connect: Connect) -> None:
     sender, dead, other = connect("o"), connect("dead"), connect("other")
     for worker in (dead, other):
         await worker.open(["default"])
-    await sender.publish([COMMAND])
+    await sender.publish([COMMAND], inf)
     await dead.read(9, 1.0)
     await other.idle(0.0, 9)  # as if the answer were lost on its way
     (pending,) = await other.own_pending()
     assert pending.claimed
 
 
+async def test_outcomes_that_could_not_be_applied_come_again(connect: Connect) -> None:
+    sender, worker = connect("o"), connect("w")
+    await worker.send([OUTCOME])
+    assert len((await sender.outcomes(9, 1.0)).deliveries) == 1
+    sender.recall()
+    again = await sender.outcomes(9, 0.05)
+    assert ([entry.word for entry in again.deliveries], again.drained) == ([OUTCOME], False)
+
+
+async def test_a_full_read_does_not_say_that_nothing_lies_behind_it(connect: Connect) -> None:
+    """rule_A11."""
+    sender, worker = connect("o"), connect("w")
+    assert await sender.outcomes(10, 0.05) == Arrivals(drained=True)
+    await sender.wake()
+    await worker.send([OUTCOME] * 20)
+    assert not (await sender.outcomes(10, 0.5)).drained
+
+
+async def test_nothing_is_sent_after_its_instant(connect: Connect) -> None:
+    """rule_C1."""
+    sender, worker = connect("o"), connect("w")
+    await worker.open(["default"])
+    if isinstance(sender, RedisStreams):
+        with pytest.raises(TransportUnavailable):
+            await sender.publish([COMMAND], asyncio.get_running_loop().time() - 0.001)
+        assert await worker.read(9, 0.05) == []
+
+
 async def test_inspect_tells_queued_pending_and_gone(connect: Connect) -> None:
     sender, worker = connect("o"), connect("w")
     await worker.open(["default"])
-    (entry,) = await sender.publish([COMMAND])
+    (entry,) = await sender.publish([COMMAND], inf)
     row = WaitRow(COMMAND.saga_id, 2, "step", "hotel", None, 1, "default", "normal", 0.0, 0.0, 0.0, entry)
     assert await sender.inspect([row]) == [EntryState("queued", COMMAND.timeout)]
     (delivery,) = await worker.read(9, 1.0)
@@ -178,7 +212,7 @@ async def test_a_wake_up_ends_a_blocking_read(connect: Connect) -> None:
     await asyncio.wait([reading], timeout=0.1)
     async with asyncio.timeout(3):
         await waker.wake()
-        assert await reading == []
+        assert await reading == Arrivals(drained=True)
 
 
 async def test_a_foreign_entry_is_set_aside_and_does_not_come_again(redis_url: str) -> None:
@@ -196,7 +230,7 @@ async def test_a_foreign_entry_is_set_aside_and_does_not_come_again(redis_url: s
     ):
         await client.xadd("amends:{o-0}:outcomes", {"b": body})
         await client.xadd("amends:{q-default}:commands:normal", {"b": body})
-    assert await streams.outcomes(9, 0.05) == []
+    assert (await streams.outcomes(9, 0.05)).deliveries == ()
     assert await streams.read(9, 0.05) == []
     assert await streams.own_pending() == []
     assert await client.xlen("amends:{set-aside}") == 12
@@ -209,14 +243,68 @@ async def test_a_refused_write_is_told_from_one_whose_answer_is_lost(redis_url: 
     streams = RedisStreams(redis_url, "o")
     client = raw_redis(redis_url)
     await streams.open(["default"])
-    assert None not in await streams.publish([COMMAND])
+    assert None not in await streams.publish([COMMAND], inf)
     await client.config_set("maxmemory", 1)
     try:
-        assert await streams.publish([COMMAND, COMMAND]) == [None, None]
+        assert await streams.publish([COMMAND, COMMAND], inf) == [None, None]
     finally:
         await client.config_set("maxmemory", 0)
     assert await client.xlen("amends:{q-default}:commands:normal") == 1
     await streams.close()
+    await client.aclose()
+
+
+async def test_a_sender_whose_first_write_is_refused_says_so(redis_url: str) -> None:
+    """rule_C9."""
+    client = raw_redis(redis_url)
+    fresh = RedisStreams(redis_url, "api")
+    await client.config_set("maxmemory", 1)
+    try:
+        assert await fresh.publish([COMMAND], inf) == [None]
+    finally:
+        await client.config_set("maxmemory", 0)
+    assert None not in await fresh.publish([COMMAND], inf)
+    await fresh.close()
+    await client.aclose()
+
+
+async def test_who_missed_the_loss_of_memory_meets_the_new_one(redis_url: str) -> None:
+    """rule_L7: a command of the new memory is not taken for one of the old."""
+    sender, first, second = (RedisStreams(redis_url, name) for name in ("o", "w1", "w2"))
+    client = raw_redis(redis_url)
+    for worker in (first, second):
+        await worker.open(["default"])
+    await client.flushall()
+    assert await first.read(1, 0.05) == []
+    await sender.publish([COMMAND, COMMAND], inf)
+    (one,) = await first.read(1, 1.0)
+    (two,) = await second.read(1, 1.0)
+    assert (one.current, two.current) == (True, True)
+    for streams in (sender, first, second):
+        await streams.close()
+    await client.aclose()
+
+
+async def test_an_idle_entry_is_found_behind_a_thousand_that_are_renewed(redis_url: str) -> None:
+    """rule_L2."""
+    holder, other, sender = (RedisStreams(redis_url, name) for name in ("a", "b", "o"))
+    for worker in (holder, other):
+        await worker.open(["default"])
+    await sender.publish([COMMAND] * 1101, inf)
+    held = await holder.read(1101, 1.0)
+    client = raw_redis(redis_url)
+    client.response_callbacks.clear()
+    key = held[0].entry.split(" ")[0]
+    names = [delivery.entry.split(" ")[1] for delivery in held]
+    await client.execute_command("XCLAIM", key, "workers", "a", 0, *names, "IDLE", 1, "JUSTID")
+    await client.execute_command("XCLAIM", key, "workers", "a", 0, names[-1], "IDLE", 60_000, "JUSTID")
+    found = await other.idle(30.0, 10)
+    assert [delivery.entry.split(" ")[1] for delivery in found] == [names[-1]]
+    row = WaitRow(COMMAND.saga_id, 2, "step", "hotel", None, 1, "default", "normal", 0.0, 0.0, 0.0, names[0])
+    await client.execute_command("XCLAIM", key, "workers", "a", 0, names[0], "IDLE", 60_000, "JUSTID")
+    assert await sender.inspect([row]) == [GONE], "pending, but nobody renews it (rule_L5)"
+    for streams in (holder, other, sender):
+        await streams.close()
     await client.aclose()
 
 
@@ -230,11 +318,11 @@ async def test_groups_are_made_anew_after_a_flush_and_sent_commands_are_looked_f
     streams.memory_lost = memory_lost
     client = raw_redis(redis_url)
     await streams.open(["default"])
-    await streams.publish([COMMAND])
+    await streams.publish([COMMAND], inf)
     await client.flushall()
     assert await streams.read(9, 0.05) == []
     assert told
-    await streams.publish([COMMAND])
+    await streams.publish([COMMAND], inf)
     (delivery,) = await streams.read(9, 1.0)
     assert delivery.current
     await streams.close()

@@ -8,7 +8,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from consumers.effects import ClosedError, PostgresTransactions
+from consumers.effects import PostgresTransactions
+from consumers.execution import ClosedError
 from eventstore.postgres import PostgresStore
 from sagas.ports import Command
 from tests.conformance.test_transport import COMMAND

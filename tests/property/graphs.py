@@ -128,7 +128,9 @@ class World:
         if kind == "refused":
             return self._word(wait, "refused", cause=self.rng.choice(("no_handler", "drained")))
         retryable = self.rng.random() < 0.5
-        return self._word(wait, "failed", error={"message": "no", "retryable": retryable})
+        return self._word(
+            wait, "failed", error={"type": "E", "code": "c", "message": "no", "attempt": 1, "retryable": retryable}
+        )
 
     def _word(self, wait: Wait, kind: str, **more: object) -> Outcome:
         return Outcome(

@@ -100,11 +100,13 @@ def check_order(world: World) -> None:
         if isinstance(event, e.StepScheduled) and event.step:
             needs = [name for name in world.manifest.by_name[event.step].after if _has_items(world, name)]
             assert ended.issuperset(needs), f"{event.step} before {needs}"
-        if isinstance(event, e.UndoScheduled) and event.step and event.cause == "turned_back":
+        if isinstance(event, e.UndoScheduled) and event.step:
             for (name, _), sequence in undone_at.items():
                 if name in world.manifest.descendants[event.step] and sequence > entry.sequence:
                     assert any(
-                        isinstance(other.event, e.LateOutcomeSeen) and other.event.step == name
+                        isinstance(other.event, e.LateOutcomeSeen)
+                        and other.event.step == name
+                        and other.sequence > entry.sequence
                         for other in world.history
                     ), f"{event.step} undone before {name}"
 

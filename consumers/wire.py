@@ -1,0 +1,153 @@
+"""Connections to Redis: the only module that imports its client.
+
+One connection is for blocking reads, one for everything else. Neither tries a command again by itself: a write whose
+answer was late would happen twice. Answers come as they are, bytes and lists, in one shape for all servers.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import redis
+import redis.asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as Disconnected
+from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import TimeoutError as TimedOut
+from redis.retry import Retry
+
+from sagas.ports import TransportRefused, TransportUnavailable
+
+SOCKET_SECONDS = 5.0
+CONNECT_SECONDS = 2.0
+THREAD_SECONDS = 1.0
+Command = tuple[Any, ...]
+
+
+class Wire:
+    """The connections of one consumer; a blocking read may take `block_seconds_max`."""
+
+    def __init__(self, url: str, block_seconds_max: float) -> None:
+        self._write = _client(url, SOCKET_SECONDS)
+        self._read = _client(url, block_seconds_max + SOCKET_SECONDS)
+
+    async def wait(self, *command: Any) -> Any:
+        """A command that may block.
+
+        Raises:
+            TransportRefused: the server refuses it. TransportUnavailable: there is no answer.
+        """
+        try:
+            return await self._read.execute_command(*command)
+        except ResponseError as refused:
+            raise TransportRefused(str(refused)) from refused
+        except (Disconnected, TimedOut, OSError) as loss:
+            raise TransportUnavailable(str(loss)) from loss
+
+    async def ask(self, batch: Sequence[Command]) -> list[Any]:
+        """Commands in one round trip, with errors among the answers.
+
+        Raises:
+            TransportUnavailable: there is no answer.
+        """
+        pipeline = self._write.pipeline(transaction=False)
+        for command in batch:
+            pipeline.execute_command(*command)
+        try:
+            answers: list[Any] = await pipeline.execute(raise_on_error=False)
+        except (Disconnected, TimedOut, OSError) as loss:
+            raise TransportUnavailable(str(loss)) from loss
+        return answers
+
+    async def many(self, batch: Sequence[Command], forgiven: str | None = None) -> list[Any]:
+        """Commands in one round trip. An error that begins with `forgiven` counts as an empty answer.
+
+        Raises:
+            TransportRefused: all were refused. TransportUnavailable: there is no answer, or some were refused.
+        """
+        answers = await self.ask(batch)
+        errors = [answer for answer in answers if isinstance(answer, Exception)]
+        hard = [error for error in errors if forgiven is None or not str(error).startswith(forgiven)]
+        if hard and len(errors) == len(answers) and isinstance(hard[0], ResponseError):
+            raise TransportRefused(str(hard[0])) from hard[0]
+        if hard:
+            raise TransportUnavailable(f"{len(hard)} of {len(answers)} commands failed: {hard[0]}") from hard[0]
+        return [None if isinstance(answer, Exception) else answer for answer in answers]
+
+    async def close(self) -> None:
+        """End the connections."""
+        await asyncio.gather(self._write.aclose(), self._read.aclose())
+
+
+class ThreadWire:
+    """A connection of its own for a thread."""
+
+    def __init__(self, url: str) -> None:
+        make: Any = redis.Redis
+        self._client: Any = make.from_url(
+            url,
+            socket_timeout=THREAD_SECONDS,
+            socket_connect_timeout=THREAD_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+            protocol=2,
+        )
+        self._client.response_callbacks.clear()
+
+    def ask(self, *command: Any, forgiven: str) -> list[Any]:
+        """The answer; an error that begins with `forgiven` is an empty one.
+
+        Raises:
+            OSError: there is no answer, or another error.
+        """
+        try:
+            answer: list[Any] = self._client.execute_command(*command)
+        except ResponseError as refused:
+            if str(refused).startswith(forgiven):
+                return []
+            raise OSError(str(refused)) from refused
+        except RedisError as loss:
+            raise OSError(str(loss)) from loss
+        return answer
+
+    def close(self) -> None:
+        """End the connection."""
+        self._client.close()
+
+
+def refuses(error: Exception) -> bool:
+    """Whether the server said that it did not write."""
+    return isinstance(error, ResponseError)
+
+
+async def ping(url: str) -> float:
+    """Seconds that the server takes to answer.
+
+    Raises:
+        TransportUnavailable: it does not.
+    """
+    client = _client(url, SOCKET_SECONDS)
+    began = time.monotonic()
+    try:
+        await client.ping()
+        return time.monotonic() - began
+    except (RedisError, OSError) as loss:
+        raise TransportUnavailable(str(loss)) from loss
+    finally:
+        await client.aclose()
+
+
+def _client(url: str, socket_seconds: float) -> Any:
+    """A client that never tries a command again by itself."""
+    make: Any = redis.asyncio.Redis
+    client = make.from_url(
+        url,
+        socket_timeout=socket_seconds,
+        socket_connect_timeout=CONNECT_SECONDS,
+        retry=AsyncRetry(NoBackoff(), 0),
+        protocol=2,
+        decode_responses=False,
+    )
+    client.response_callbacks.clear()
+    return client

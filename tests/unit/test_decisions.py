@@ -1,0 +1,161 @@
+"""Decisions at the corners: late words, pivots that are waited for, undos in order, budgets that nothing burns."""
+
+from dataclasses import replace
+from typing import Any
+
+from sagas.compensation import turn_back
+from sagas.decide import decide
+from sagas.draft import Draft
+from sagas.events import Recorded, UndoScheduled
+from sagas.inputs import Cancel, Due, Input, Outcome, Start
+from sagas.manifest import ITEMS_OPEN_MAX, Handler, Manifest, Node, RetryPolicy, StepClass
+from sagas.numbers import DEFAULT_NUMBERS
+from sagas.state import State, StepState, Wait, WaitKind
+
+SAGA = "01900000-0000-7000-8000-000000000001"
+FAILED: dict[str, Any] = {"type": "E", "code": "c", "message": "no", "attempt": 1, "retryable": False}
+BOUND_SECONDS = 10.0 + DEFAULT_NUMBERS.lease_seconds
+
+
+def node(
+    name: str, step_class: StepClass = "compensatable", after: tuple[str, ...] = (), *, transactional: bool = False,
+    delays: tuple[float, ...] = (1.0,), **more: Any,
+) -> Node:  # fmt: skip
+    handler = Handler(name, transactional=transactional, retry=RetryPolicy(delays=delays))
+    undo = Handler(f"un{name}", retry=RetryPolicy(delays=(1.0, 1.0))) if step_class == "compensatable" else None
+    return Node(name, "step", step_class, after=after, handler=handler, undo=undo, **more)
+
+
+class Play:
+    """One saga, moved by hand."""
+
+    def __init__(self, *nodes: Node, value: Any = None, paths: Any = ()) -> None:
+        self.manifest = Manifest(name="m", nodes=nodes, input="x", input_schema={}, paths=paths)
+        self.state = State(SAGA)
+        self.now = 1000.0
+        self.history: list[Recorded] = []
+        self.give(Start(SAGA, self.manifest, value))
+
+    def give(self, word: Input) -> None:
+        decision = decide(self.manifest, self.state, word, self.now)
+        self.state = decision.state
+        self.history += decision.recorded
+
+    def command(self, step: str) -> Wait:
+        found = self.find(step, "step", "undo", "probe", "fallback")
+        assert found is not None, f"no command of {step}: {self.state.waits}"
+        return found
+
+    def find(self, step: str, *kinds: WaitKind) -> Wait | None:
+        return self.state.wait_of(step, None, *kinds)
+
+    def tell(self, step: str, kind: str = "succeeded", wait: Wait | None = None, **more: Any) -> None:
+        about = wait or self.command(step)
+        self.give(Outcome(SAGA, about.opened_by, about.attempt, step, None, about.role, kind, **more))  # type: ignore[arg-type]
+
+    def pass_time(self, seconds: float) -> None:
+        self.now += seconds
+        for wait in list(self.state.waits.values()):
+            if wait.due_at is not None and wait.due_at <= self.now:
+                self.give(Due(SAGA, wait.opened_by))
+
+
+def test_a_takeovers_verdict_and_a_zombies_unknown_are_different_words() -> None:
+    verdict = Outcome(SAGA, 2, 1, "a", None, "step", "unknown", cause="worker_lost")
+    assert verdict.id != replace(verdict, cause="cancelled").id
+    assert verdict.id == replace(verdict, worker="another").id
+
+
+def test_a_pivot_that_is_refused_while_a_cancel_waits_turns_back() -> None:
+    """rule_B2: it is known not to be under way."""
+    play = Play(node("a"), node("p", "pivot", after=("a",)))
+    play.tell("a")
+    play.give(Cancel(SAGA, "stop", "c1"))
+    assert (play.state.status, play.state.back_cause) == ("active", "cancel")
+    play.tell("p", "refused", cause="no_handler")
+    assert play.state.status == "compensating"
+    assert play.find("p", "retry", "step") is None
+
+
+def test_a_pivot_that_may_have_happened_is_offered_again_though_a_cancel_waits() -> None:
+    play = Play(node("a"), node("p", "pivot", after=("a",)))
+    play.tell("a")
+    play.tell("p", "unknown", cause="timed_out")
+    play.pass_time(1)
+    play.give(Cancel(SAGA, "stop", "c1"))
+    play.tell("p", "refused", cause="no_handler")
+    assert play.state.status == "active"
+
+
+def test_no_undo_begins_while_another_attempt_of_the_step_may_run() -> None:
+    """rule_B1, def_R12: the late success of the first attempt does not end the second."""
+    play = Play(node("a", delays=()), node("b"))
+    first = play.command("a")
+    play.tell("a", "unknown", cause="worker_lost")
+    assert play.command("a").attempt == 2
+    play.tell("b", "failed", error=FAILED)
+    play.tell("a", wait=first)
+    assert play.find("a", "undo") is None
+    play.pass_time(BOUND_SECONDS + 0.1)
+    assert play.find("a", "undo") is not None
+
+
+def test_an_undo_that_is_tried_again_waits_for_what_was_reopened_behind_it() -> None:
+    """rule_B1."""
+    play = Play(node("a"), node("d", after=("a",)), node("x", after=("d",)))
+    play.tell("a")
+    first = play.command("d")
+    play.tell("d", "unknown", cause="worker_lost")
+    play.tell("d")
+    play.tell("x", "failed", error=FAILED)
+    play.pass_time(BOUND_SECONDS + 0.1)
+    play.tell("d")
+    play.tell("a", "failed", error={**FAILED, "retryable": True})
+    play.tell("d", wait=first)
+    assert play.state.step("d").status in ("succeeded", "undoing")
+    play.pass_time(2)
+    assert play.find("a", "undo") is None, "d, which depends on it, has to be undone again first"
+    play.pass_time(BOUND_SECONDS)
+    play.tell("d")
+    assert play.find("a", "undo") is not None
+
+
+def test_refusals_do_not_use_up_the_questions_of_a_probe() -> None:
+    """rule_C7."""
+    play = Play(node("p", "pivot", transactional=True, delays=()))
+    play.tell("p", "unknown", cause="timed_out")
+    for _ in range(6):
+        play.tell("p", "refused", cause="no_handler")
+        play.pass_time(31)
+    play.tell("p", "unknown", cause="timed_out")
+    assert play.find("p", "operator") is None
+    assert play.find("p", "retry") is not None
+
+
+def test_a_probe_whose_worker_is_lost_is_asked_again_though_the_step_was_poison() -> None:
+    play = Play(node("p", "pivot", transactional=True, delays=()))
+    for _ in range(DEFAULT_NUMBERS.poison):
+        play.tell("p", "unknown", cause="worker_lost")
+    assert play.command("p").kind == "probe"
+    play.tell("p", "unknown", cause="worker_lost")
+    assert play.find("p", "operator") is None
+
+
+def test_turning_back_undoes_no_more_items_at_once_than_may_be_open() -> None:
+    count = 10_000
+    play = Play(node("a", each="input.items"), value={"items": list(range(count))}, paths=(("input.items", "each"),))
+    done = StepState(status="succeeded", attempt=1, dispatched=True)
+    state = replace(play.state, steps={("a", item): done for item in range(count)}, waits={})
+    draft = Draft(play.manifest, state, Cancel(SAGA, "x", "c"), play.now, DEFAULT_NUMBERS)
+    turn_back(draft, "cancel")
+    events = draft.decision().events
+    assert sum(isinstance(event, UndoScheduled) for event in events) == ITEMS_OPEN_MAX
+
+
+def test_a_list_that_is_too_long_does_not_matter_to_a_step_that_is_skipped() -> None:
+    paths = (("input.items", "each"), ("input.flag", "when"))
+    play = Play(
+        node("z"), node("a", each="input.items", when="input.flag", after=("z",)),
+        value={"items": list(range(10_001)), "flag": False}, paths=paths,
+    )  # fmt: skip
+    assert play.state.status == "active"
