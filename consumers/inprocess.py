@@ -1,7 +1,7 @@
 """The transport without a server: streams, groups and leases in memory, on the event loop's clock alone."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from consumers.receiver import CommandDelivery
@@ -37,6 +37,8 @@ class Broker:
     count: int = 0
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     woken: bool = False
+    incarnation: str = "1"
+    on_lost: list[Callable[[str], Awaitable[object]]] = field(default_factory=list[Callable[[str], Awaitable[object]]])
 
     def name(self) -> str:
         """The next entry's name."""
@@ -48,13 +50,16 @@ class Broker:
         self.changed.set()
         self.changed = asyncio.Event()
 
-    def flush(self) -> None:
+    async def flush(self) -> None:
         """Forget everything, as a server that lost its memory."""
         self.entries.clear()
         self.queued.clear()
         self.words.clear()
         self.pending_words.clear()
+        self.incarnation = str(int(self.incarnation) + 1)
         self.signal()
+        for call in self.on_lost:
+            await call(self.incarnation)
 
 
 class InProcessTransport:
@@ -104,6 +109,18 @@ class InProcessTransport:
         """Let a blocking read of outcomes return."""
         self._broker.woken = True
         self._broker.signal()
+
+    def on_memory_lost(self, call: Callable[[str], Awaitable[object]]) -> None:
+        """Have it called after a flush."""
+        self._broker.on_lost.append(call)
+
+    async def look(self) -> str:
+        """The incarnation of the broker's memory."""
+        return self._broker.incarnation
+
+    async def full(self) -> list[tuple[str, Priority]]:
+        """There is always room."""
+        return []
 
     async def open(self, queues: Sequence[str]) -> None:
         """Take part in these queues."""
@@ -189,6 +206,9 @@ class InProcessKeeper:
         """Stop renewing it."""
         if (handle := self._held.pop(entry, None)) is not None:
             handle.cancel()
+
+    async def renew(self) -> None:
+        """A consumer that lives has renewed already."""
 
     def close(self) -> None:
         """Stop renewing anything."""

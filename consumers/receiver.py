@@ -1,6 +1,6 @@
 """The worker's side of the transport, as a port: the in-process adapter and Redis Streams stand behind it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -36,6 +36,10 @@ class LeaseKeeper(Protocol):
         """Stop renewing it."""
         ...
 
+    async def renew(self) -> None:
+        """Renew at once, before anything else is done (rule L4)."""
+        ...
+
     def close(self) -> None:
         """Stop renewing anything."""
         ...
@@ -66,6 +70,10 @@ class CommandReceiver(Protocol):
 
     async def settle(self, entries: Sequence[str]) -> list[bool]:
         """Acknowledge and delete commands; False for one that was no longer ours (rule C5)."""
+        ...
+
+    def on_memory_lost(self, call: Callable[[str], Awaitable[object]]) -> None:
+        """Have it called when the server is found to have another memory, with its incarnation (rule L7)."""
         ...
 
     def keeper(self, lost: Callable[[str], None]) -> LeaseKeeper:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from consumers.receiver import CommandReceiver
@@ -13,6 +14,8 @@ log = logging.getLogger("amends.worker")
 Word = Outcome | Started
 LOST = (TransportUnavailable, TransportRefused, StoreUnavailable)
 HURRY_SECONDS = 5.0
+LATELY_SECONDS = 10.0
+LATELY_MAX = 2_000
 
 
 class Reports:
@@ -36,6 +39,7 @@ class Reports:
         self._retry_seconds = retry_seconds
         self._to_send: asyncio.Queue[tuple[str, Word]] = asyncio.Queue()
         self._to_apply: asyncio.Queue[Word] = asyncio.Queue()
+        self._lately: deque[tuple[float, Outcome]] = deque(maxlen=LATELY_MAX)
         self._hurried = False
 
     def tell(self, entry: str, outcome: Outcome) -> None:
@@ -50,6 +54,15 @@ class Reports:
     def late(self, outcome: Outcome) -> None:
         """A thread ended after its attempt was judged: its entry is over (rule L3)."""
         self._to_apply.put_nowait(outcome)
+
+    async def recover(self, incarnation: str) -> None:
+        """The stream may have been forgotten before anybody read it: what was said lately goes to the engine (L7)."""
+        now = asyncio.get_running_loop().time()
+        lately = [word for at, word in self._lately if now - at < LATELY_SECONDS]
+        self._lately.clear()
+        log.warning("memory %s: %d outcomes go to the engine once more", incarnation or "lost", len(lately))
+        for word in lately:
+            self._to_apply.put_nowait(word)
 
     async def run(self) -> None:
         """Say everything, for as long as the worker lives."""
@@ -96,9 +109,12 @@ class Reports:
                     ours = dict.fromkeys(entries, False)
                     break
                 await asyncio.sleep(self._retry_seconds)
+        now = asyncio.get_running_loop().time()
         for entry, word in batch:
             if ours.get(entry) is False:
                 self._to_apply.put_nowait(word)
+            elif isinstance(word, Outcome):
+                self._lately.append((now, word))
 
     async def _apply(self) -> None:
         while True:

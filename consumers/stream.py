@@ -6,13 +6,13 @@ Valkey and Redis from 6.2 on.
 import logging
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
-from uuid import uuid4
 
 from consumers.envelopes import Foreign, dump, load_command, load_word
 from consumers.leases import ThreadedKeeper
+from consumers.memory import MARKER, MemoryLost, ServerMemory
 from consumers.receiver import CommandDelivery
 from consumers.replies import Entry, by_key, entry_state, pair
 from consumers.wire import ThreadWire, Wire, refuses
@@ -32,13 +32,12 @@ log = logging.getLogger("amends.stream")
 
 PRIORITIES: tuple[Priority, ...] = ("high", "normal", "low")
 OUTCOMES = "amends:{o-0}:outcomes"
-MARKER = "amends:{marker}"
 SET_ASIDE = "amends:{set-aside}"
 WORKERS, ORCHESTRATORS = "workers", "orchestrator"
 BLOCK_SECONDS_MAX = 5.0
 CLAIM_SECONDS = 1.0
 PENDING_MAX = 10_000
-MemoryLost = Callable[[], Awaitable[object]]
+HIGH_WATER = 10_000
 
 
 def command_key(queue: str, priority: Priority) -> str:
@@ -46,48 +45,79 @@ def command_key(queue: str, priority: Priority) -> str:
     return f"amends:{{q-{queue}}}:commands:{priority}"
 
 
-class RedisStreams:
-    """One consumer's connection: both sides of the transport. `lease_seconds` is when others' outcomes are taken over.
+def queue_of(key: str) -> tuple[str, Priority]:
+    """The queue and priority that a stream is for."""
+    name, _, priority = key.removeprefix("amends:{q-").partition("}:commands:")
+    return name, next(known for known in PRIORITIES if known == priority)
 
-    `memory_lost` is awaited when the server is found to have forgotten the groups (rule L7).
-    """
+
+def _length(answer: Any) -> int:
+    return answer if isinstance(answer, int) else 0
+
+
+def _name(answer: Any) -> str | None:
+    return answer.decode() if isinstance(answer, bytes) else None
+
+
+class RedisStreams:
+    """One consumer's connection: both sides of the transport. `lease_seconds`: when others' outcomes are taken over."""
 
     def __init__(self, url: str, consumer: str, *, lease_seconds: float = 4.0) -> None:
         self._url = url
         self._consumer = consumer
-        self.memory_lost: MemoryLost | None = None
         self._lease_ms = int(lease_seconds * 1000)
-        self._wire = Wire(url, BLOCK_SECONDS_MAX)
+        self._lease_seconds = lease_seconds
+        self._wire = Wire(url, BLOCK_SECONDS_MAX, slow_seconds=lease_seconds / 3)
+        self._memory = ServerMemory(self._wire)
+        self._lengths: dict[str, int] = {}
         self._queues: tuple[str, ...] = ()
         self._turn = 0
-        self._incarnation = ""
-        self._offset = 0.0
         self._pending_first = True
         self._claim_at = 0.0
 
+    def on_memory_lost(self, call: MemoryLost) -> None:
+        """Have it called when the server is found to have another memory, with its incarnation (rule L7)."""
+        self._memory.on_lost.append(call)
+
+    async def look(self) -> str:
+        """The incarnation of the server's memory, read anew."""
+        await self._memory.look()
+        return self._memory.incarnation
+
     async def publish(self, commands: Sequence[Command], before: float) -> list[str | None]:
         """Put commands into their streams, in one round trip; a refused one has no name (rule C9)."""
-        if not self._incarnation:
+        memory = self._memory
+        if not memory.incarnation:
             try:
-                await self._meet()
+                await memory.meet()
             except TransportRefused:
                 return [None for _ in commands]
-        now = time.monotonic()
-        if now > before:
+        if time.monotonic() > before:
             raise TransportUnavailable(f"{len(commands)} commands came too late to be sent")
-        sent_ms = int((now + self._offset) * 1000)
+        keys = [command_key(command.queue, command.priority) for command in commands]
+        room = {key: self._lengths.get(key, 0) < HIGH_WATER for key in keys}
+        sent_ms = int(memory.now() * 1000)
         batch: list[tuple[Any, ...]] = [
-            ("XADD", command_key(command.queue, command.priority), "*", "b",
-             dump(replace(command, incarnation=self._incarnation, sent_ms=sent_ms)))
-            for command in commands
-        ]  # fmt: skip
-        *names, marker = await self._wire.ask([*batch, ("GET", MARKER)])
+            ("XADD", key, "*", "b", dump(replace(command, incarnation=memory.incarnation, sent_ms=sent_ms)))
+            for key, command in zip(keys, commands, strict=True)
+            if room[key]
+        ]
+        *names, marker = await self._wire.ask([*batch, *(("XLEN", key) for key in room), ("GET", MARKER)])
+        self._lengths.update(zip(room, map(_length, names[len(batch) :]), strict=True))
+        memory.glance(marker)
         doubtful = [name for name in names if isinstance(name, Exception) and not refuses(name)]
         if doubtful:
             raise TransportUnavailable(f"{len(doubtful)} of {len(names)} commands failed: {doubtful[0]}")
-        if not isinstance(marker, bytes) or marker.decode() != self._incarnation:
-            self._incarnation = ""  # to be met before the next
-        return [name.decode() if isinstance(name, bytes) else None for name in names]
+        sent = iter(names)
+        return [_name(next(sent)) if room[key] else None for key in keys]
+
+    async def full(self) -> list[tuple[str, Priority]]:
+        """The queues and priorities whose streams stand above the high-water mark, looked at anew (rule C9)."""
+        high = [key for key, length in self._lengths.items() if length >= HIGH_WATER]
+        if high:
+            lengths = await self._wire.many([("XLEN", key) for key in high])
+            self._lengths.update(zip(high, lengths, strict=True))
+        return [queue_of(key) for key in high if self._lengths[key] >= HIGH_WATER]
 
     async def outcomes(self, count: int, block_seconds: float) -> Arrivals:
         """Up to `count` outcomes: own pending ones first, then those that others left, then new ones."""
@@ -143,7 +173,7 @@ class RedisStreams:
     async def open(self, queues: Sequence[str]) -> None:
         """Take part in these queues' groups."""
         self._queues = tuple(queues)
-        await self._meet()
+        await self._memory.meet()
         for key in self._keys(PRIORITIES):
             await self._make_group(key, WORKERS)
 
@@ -176,10 +206,14 @@ class RedisStreams:
         return found
 
     async def idle(self, idle_seconds: float, count: int) -> list[CommandDelivery]:
-        """Take over what nobody renews."""
+        """Take over what nobody renews; after a gap that this process saw nothing, for one lease (rule L4)."""
         found: list[CommandDelivery] = []
         for key in self._keys(PRIORITIES):
+            if self._wire.seconds_since_gap() < self._lease_seconds:
+                return []
             entries = await self._auto_claim(key, WORKERS, int(idle_seconds * 1000), count)
+            if self._wire.seconds_since_gap() < self._lease_seconds:
+                return []  # the server may have stood still: whoever lives renews before it is looked for again
             found += [
                 replace(delivery, claimed=True) for delivery in await self._deliveries(key, entries, first_sent=False)
             ]
@@ -230,18 +264,24 @@ class RedisStreams:
 
     async def _deliveries(self, key: str, entries: Iterable[Entry], *, first_sent: bool) -> list[CommandDelivery]:
         found: list[CommandDelivery] = []
+        met = False
         for name, fields in entries:
             entry, body = name.decode(), fields.get(b"b")
-            command = load_command(body) if body is not None else Foreign("deleted or empty")
+            if body is None:  # trimmed under our eyes: other entries may be missing too
+                await self._wire.many([("XACK", key, WORKERS, entry)])
+                await self._memory.lost()
+                continue
+            command = load_command(body)
             if isinstance(command, Foreign):
-                await self._set_aside(key, entry, body or b"", command.why)
+                await self._set_aside(key, entry, body, command.why)
                 await self._wire.many([("XACK", key, WORKERS, entry), ("XDEL", key, entry)])
                 continue
-            if command.incarnation != self._incarnation:
-                await self._meet()  # others may have met a new memory before us
+            if command.incarnation != self._memory.incarnation and not met:
+                await self._memory.meet()  # others may have met a new memory before us
+                met = True
             began_ms = min(int(entry.partition("-")[0]), command.sent_ms or sys.maxsize)
-            age = time.monotonic() + self._offset - began_ms / 1000
-            current = command.incarnation == self._incarnation
+            age = self._memory.now() - began_ms / 1000
+            current = command.incarnation == self._memory.incarnation
             found.append(CommandDelivery(f"{key} {entry}", command, first_sent, max(age, 0.0), current))
         return found
 
@@ -251,16 +291,6 @@ class RedisStreams:
         await self._wire.many(
             [("XADD", SET_ASIDE, "MAXLEN", "~", 1000, "*", "key", key, "entry", entry, "why", why, "b", body[:65536])]
         )
-
-    async def _meet(self) -> None:
-        """Learn which memory this is, and the server's clock."""
-        marker, now = await self._wire.many([("GET", MARKER), ("TIME",)])
-        if marker is None:
-            await self._wire.many([("SET", MARKER, uuid4().hex, "NX")])
-            marker, now = await self._wire.many([("GET", MARKER), ("TIME",)])
-        self._incarnation = marker.decode() if marker is not None else ""
-        seconds, micros = now
-        self._offset = int(seconds) + int(micros) / 1e6 - time.monotonic()
 
     async def _make_group(self, key: str, group: str) -> None:
         try:
@@ -272,12 +302,13 @@ class RedisStreams:
     async def _forgotten(self) -> None:
         """The groups are gone: make them anew, and have every sent command looked for (rule L7)."""
         log.warning("the server has lost its memory: groups are made anew")
-        await self._meet()
         for key in self._keys(PRIORITIES):
             await self._make_group(key, WORKERS)
         await self._make_group(OUTCOMES, ORCHESTRATORS)
-        if self.memory_lost is not None:
-            await self.memory_lost()
+        before = self._memory.incarnation
+        await self._memory.meet()
+        if before in ("", self._memory.incarnation):  # the groups alone are gone, or nobody knows since when
+            await self._memory.lost()
 
     async def _read_group(
         self, group: str, keys: Sequence[str], count: int, *, block: float | None = None, start: str = ">"
@@ -299,7 +330,7 @@ class RedisStreams:
             raise
         except TransportUnavailable:
             self._pending_first = True
-            self._incarnation = ""  # it may come back with another memory
+            self._memory.doubt()
             raise
         read: list[tuple[bytes, list[Any]]] = answer or []
         return [(key, [pair(entry) for entry in entries]) for key, entries in read]
@@ -313,6 +344,8 @@ class RedisStreams:
             (answer,) = await self._wire.many([claim], forgiven="NOGROUP")
             entries: list[Any] = answer[1] if answer else []
             found += [pair(entry) for entry in entries if entry and entry[0] is not None]
+            if any(not entry or entry[0] is None for entry in entries) or (answer and len(answer) > 2 and answer[2]):
+                await self._memory.lost()  # deleted ids: somebody trimmed the stream
             cursor = answer[0] if answer else b"0-0"
             if cursor == b"0-0" or len(found) >= count:
                 return found

@@ -7,6 +7,7 @@ answer was late would happen twice. Answers come as they are, bytes and lists, i
 import asyncio
 import time
 from collections.abc import Sequence
+from math import inf
 from typing import Any
 
 import redis
@@ -27,11 +28,20 @@ Command = tuple[Any, ...]
 
 
 class Wire:
-    """The connections of one consumer; a blocking read may take `block_seconds_max`."""
+    """The connections of one consumer; a blocking read may take `block_seconds_max`.
 
-    def __init__(self, url: str, block_seconds_max: float) -> None:
+    A lost connection is a gap, and so is a command that takes longer than `slow_seconds`.
+    """
+
+    def __init__(self, url: str, block_seconds_max: float, slow_seconds: float = SOCKET_SECONDS) -> None:
         self._write = _client(url, SOCKET_SECONDS)
         self._read = _client(url, block_seconds_max + SOCKET_SECONDS)
+        self._slow_seconds = slow_seconds
+        self._gap_at = -inf
+
+    def seconds_since_gap(self) -> float:
+        """Seconds since the last gap (rule L4)."""
+        return time.monotonic() - self._gap_at
 
     async def wait(self, *command: Any) -> Any:
         """A command that may block.
@@ -44,6 +54,7 @@ class Wire:
         except ResponseError as refused:
             raise TransportRefused(str(refused)) from refused
         except (Disconnected, TimedOut, OSError) as loss:
+            self._gap_at = time.monotonic()
             raise TransportUnavailable(str(loss)) from loss
 
     async def ask(self, batch: Sequence[Command]) -> list[Any]:
@@ -55,10 +66,14 @@ class Wire:
         pipeline = self._write.pipeline(transaction=False)
         for command in batch:
             pipeline.execute_command(*command)
+        began = time.monotonic()
         try:
             answers: list[Any] = await pipeline.execute(raise_on_error=False)
         except (Disconnected, TimedOut, OSError) as loss:
+            self._gap_at = time.monotonic()
             raise TransportUnavailable(str(loss)) from loss
+        if time.monotonic() - began > self._slow_seconds:
+            self._gap_at = time.monotonic()
         return answers
 
     async def many(self, batch: Sequence[Command], forgiven: str | None = None) -> list[Any]:

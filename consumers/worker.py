@@ -54,6 +54,7 @@ class Worker:
         self._here = replace(here, left_running=self._left_running)
         self._numbers = numbers or WorkerNumbers()
         self._reports = Reports(receiver, apply, self._settled, self._numbers.retry_seconds)
+        receiver.on_memory_lost(self._reports.recover)
         self._running: dict[str, asyncio.Task[None]] = {}
         self._ahead: list[CommandDelivery] = []
         self._missed = False
@@ -102,6 +103,8 @@ class Worker:
         except LOST as loss:
             log.warning("waiting for the servers: %s", loss)
             await self._pause(self._numbers.retry_seconds)
+            if self._keeper is not None:
+                await self._keeper.renew()
             return False
         return True
 

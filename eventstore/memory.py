@@ -8,7 +8,7 @@ import orjson
 from eventstore.rows import frees_key
 from sagas.codec import encode
 from sagas.events import Json, Recorded
-from sagas.manifest import Manifest
+from sagas.manifest import Manifest, Priority
 from sagas.ports import (
     Claim,
     Committed,
@@ -40,6 +40,7 @@ class MemoryStore:
         self._manifests: dict[str, Manifest] = {}
         self._times: dict[str, tuple[float, float]] = {}
         self._lose: list[bool] = []
+        self._incarnation = ""
         self.outbox: list[tuple[str, OutboxRow]] = []
 
     def lose_next_commit(self, *, happened: bool) -> None:
@@ -115,9 +116,10 @@ class MemoryStore:
         ]
         return sorted(found, key=lambda row: (row.since, row.saga_id, row.opened_by))[:limit]
 
-    async def take_unsent(self, limit: int) -> list[WaitRow]:
+    async def take_unsent(self, limit: int, full: Sequence[tuple[str, Priority]] = ()) -> list[WaitRow]:
         """Take marks away."""
-        marked = sorted((row.since, key) for key, row in self._waits.items() if row.unsent)[:limit]
+        unsent = [(row.since, key, row) for key, row in self._waits.items() if row.unsent]
+        marked = sorted((since, key) for since, key, row in unsent if (row.queue, row.priority) not in full)[:limit]
         for _, key in marked:
             row, now = self._waits[key], self._now()
             self._waits[key] = replace(row, unsent=False, since=now, due_at=now + row.due_at - row.since)
@@ -144,6 +146,11 @@ class MemoryStore:
         for saga_id, opened_by, seconds in waits:
             if (row := self._waits.get((saga_id, opened_by))) is not None:
                 self._waits[saga_id, opened_by] = replace(row, due_at=self._now() + seconds)
+
+    async def remember_incarnation(self, incarnation: str) -> bool:
+        """Write down whose memory the transport stands in."""
+        changed, self._incarnation = self._incarnation != incarnation, incarnation
+        return changed
 
     async def recheck_published(self) -> int:
         """Make every open published wait due."""

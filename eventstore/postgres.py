@@ -13,7 +13,7 @@ from eventstore.arrays import arguments_of, keys_of
 from eventstore.queries import query
 from sagas.codec import decode
 from sagas.events import Json, Recorded
-from sagas.manifest import Manifest
+from sagas.manifest import Manifest, Priority
 from sagas.ports import (
     Claim,
     Committed,
@@ -183,9 +183,10 @@ class PostgresStore:
         """Commands that nobody confirmed for so long."""
         return _rows(await self._fetch(query("unpublished"), age_seconds, limit))
 
-    async def take_unsent(self, limit: int) -> list[WaitRow]:
+    async def take_unsent(self, limit: int, full: Sequence[tuple[str, Priority]] = ()) -> list[WaitRow]:
         """Take the marks of up to `limit` commands away."""
-        return _rows(await self._fetch(query("take_unsent"), limit))
+        queues, priorities = [queue for queue, _ in full], [priority for _, priority in full]
+        return _rows(await self._fetch(query("take_unsent"), limit, queues, priorities))
 
     async def mark_unsent(self, waits: Sequence[Waiting]) -> None:
         """Mark commands that were not sent."""
@@ -209,6 +210,13 @@ class PostgresStore:
             [entry[1] for entry in waits],
             [entry[2] for entry in waits],
         )
+
+    async def remember_incarnation(self, incarnation: str) -> bool:
+        """Write down whose memory the transport stands in."""
+        changed = await self._value(
+            "UPDATE amends.transport SET incarnation = $1 WHERE incarnation <> $1 RETURNING true", incarnation
+        )
+        return bool(changed)
 
     async def recheck_published(self) -> int:
         """Make every open published wait due, paced."""

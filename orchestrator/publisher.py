@@ -17,6 +17,7 @@ from sagas.ports import (
     Published,
     Store,
     StoreUnavailable,
+    TransportRefused,
     TransportUnavailable,
 )
 
@@ -43,7 +44,9 @@ class Publisher:
         self._clock = clock
         self._lease_seconds = lease_seconds
         self._unconfirmed: dict[Waiting, _Sent] = {}
-        self._recheck_at: float | None = None
+        self._look_at = 0.0
+        self._looked = False
+        self._recheck_at: list[float] = []
 
     def forget(self, over: Iterable[Waiting]) -> None:
         """These waits are over: there is nothing to confirm any more."""
@@ -78,24 +81,26 @@ class Publisher:
         if refused:
             await self._mark(refused)
 
-    async def memory_lost(self) -> None:
-        """The transport has forgotten what it held: have everything that was sent looked for (rule L7).
+    async def memory_lost(self, incarnation: str) -> None:
+        """The transport has another memory than before: have everything that was sent looked for (rule L7).
 
-        Once more two seconds later, when others have confirmed what they sent just before.
+        Whoever writes the new incarnation down does so for all, twice: workers get a moment to say what they have done,
+        and other senders to confirm what they had sent just before. An empty one says that something is missing.
         """
         sent = [entry.published for entry in self._unconfirmed.values()]
         if sent:
             await self._store.confirm(sent)
             self._unconfirmed.clear()
-        await self._store.recheck_published()
-        self._recheck_at = self._clock.monotonic() + 2 * CONFIRM_SECONDS
+        if not incarnation or await self._store.remember_incarnation(incarnation):
+            now = self._clock.monotonic()
+            self._recheck_at = [now + CONFIRM_SECONDS, now + 3 * CONFIRM_SECONDS]
 
     async def confirm(self) -> float:
         """Confirm what was sent a second ago and is not known to be over; seconds until there may be more."""
         now = self._clock.monotonic()
-        if self._recheck_at is not None and now >= self._recheck_at:
+        if self._recheck_at and now >= self._recheck_at[0]:
             await self._store.recheck_published()
-            self._recheck_at = None
+            self._recheck_at.pop(0)
         ripe = [entry for entry in self._unconfirmed.values() if now - entry.at >= CONFIRM_SECONDS]
         if ripe:
             await self._store.confirm([entry.published for entry in ripe])
@@ -104,11 +109,10 @@ class Publisher:
         return CONFIRM_SECONDS if oldest is None else max(0.05, oldest.at + CONFIRM_SECONDS - now)
 
     async def run(self) -> None:
-        """Confirm for as long as the process lives."""
-        pause = CONFIRM_SECONDS
+        """Confirm for as long as the process lives, and look once a second whose memory the transport stands in."""
         while True:
-            await self._clock.sleep(pause)
             try:
+                await self._look()
                 pause = await self.confirm()
             except StoreUnavailable as loss:
                 log.warning("cannot confirm what was sent: %s", loss)
@@ -116,6 +120,21 @@ class Publisher:
             except Exception:  # unconfirmed commands would all be swept: going on is the lesser evil
                 log.exception("confirming failed; it goes on")
                 pause = CONFIRM_SECONDS
+            await self._clock.sleep(pause)
+
+    async def _look(self) -> None:
+        """At the first look a memory that nobody wrote down yet counts as another one; later the transport tells."""
+        now = self._clock.monotonic()
+        if now < self._look_at:
+            return
+        self._look_at = now + CONFIRM_SECONDS
+        try:
+            incarnation = await self._sender.look()
+            if not self._looked:
+                await self.memory_lost(incarnation)
+                self._looked = True
+        except (TransportUnavailable, TransportRefused, StoreUnavailable) as loss:
+            log.info("cannot look at the transport's memory: %s", loss)
 
     async def _mark(self, refused: Sequence[Waiting]) -> None:
         """A refusal proves that nothing arrived: the commands go out when there is room (rule C9)."""

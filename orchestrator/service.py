@@ -131,7 +131,7 @@ class Orchestrator:
             await self._store.mark_unsent(self._taken)
             self._taken = []
         taken_at = self._clock.monotonic()
-        rows = await self._store.take_unsent(self._batch)
+        rows = await self._store.take_unsent(self._batch, await self._sender.full())
         self._taken = [(row.saga_id, row.opened_by) for row in rows]
         if rows:
             commands = await commands_for(self._store, self._engine.values, await self._wanted(rows))

@@ -26,7 +26,7 @@ class Timers:
         self._clock = clock
         self._lease_seconds = lease_seconds
         self._batch = batch
-        self._moved_on: dict[Waiting, None] = {}
+        self._moved_on: dict[Waiting, float] = {}
         self._committed_at = clock.monotonic()
         self._grace_until = 0.0
 
@@ -72,17 +72,17 @@ class Timers:
             log.warning("cannot look for %d commands: %s", len(sent), loss)
             return found
         later: list[tuple[str, int, float]] = []
+        now = self._clock.monotonic()
         for row, state in zip(sent, states, strict=True):
             key = (row.saga_id, row.opened_by)
             if state.place == "gone":
                 found.append(Due(*key, "lost"))
             elif state.place == "queued":
                 later.append((*key, min(state.timeout + 2 * self._lease_seconds, QUEUED_SECONDS_MAX)))
-            elif key in self._moved_on:
+            elif (until := self._moved_on.setdefault(key, now + state.timeout + self._lease_seconds)) <= now:
                 found.append(Due(*key, "timed_out"))
-            else:
-                later.append((*key, state.timeout + self._lease_seconds))
-                self._moved_on[key] = None
+            else:  # it may have begun just now; looking again before its time says nothing
+                later.append((*key, until - now))
         if later:
             await self._store.postpone(later)
         for due in found:

@@ -187,8 +187,8 @@ class Store(Protocol):
         """Commands older than `age_seconds` that nobody confirmed, not marked, of sagas that are not held (rule C1)."""
         ...
 
-    async def take_unsent(self, limit: int) -> list[WaitRow]:
-        """Take the mark of up to `limit` waits away; who took it sends it (rule C9).
+    async def take_unsent(self, limit: int, full: Sequence[tuple[str, Priority]] = ()) -> list[WaitRow]:
+        """Take the mark of up to `limit` waits away, but of none in `full` queues; who took it sends it (rule C9).
 
         Their `since` becomes now, and their check moves with it.
         """
@@ -204,6 +204,10 @@ class Store(Protocol):
 
     async def postpone(self, waits: Sequence[tuple[str, int, float]]) -> None:
         """Move the check of sent commands by so many seconds from now (rule L5)."""
+        ...
+
+    async def remember_incarnation(self, incarnation: str) -> bool:
+        """Write down whose memory the transport stands in; whether it is another than was written (rule L7)."""
         ...
 
     async def recheck_published(self) -> int:
@@ -332,6 +336,14 @@ class CommandSender(Protocol):
 
     async def inspect(self, waits: Sequence[WaitRow]) -> list[EntryState]:
         """Where the entries of published waits are: still queued, pending, or neither (rule L5)."""
+        ...
+
+    async def look(self) -> str:
+        """The incarnation of the transport's memory, read anew (rule L7)."""
+        ...
+
+    async def full(self) -> list[tuple[str, Priority]]:
+        """The queues and priorities that have no room for more commands (rule C9)."""
         ...
 
     async def wake(self) -> None:

@@ -3,7 +3,7 @@ UPDATE amends.waits
 SET unsent = false, since = clock_timestamp(), due_at = clock_timestamp() + (due_at - since)
 WHERE (saga_id, opened_by) IN (
     SELECT saga_id, opened_by FROM amends.waits
-    WHERE unsent AND published_at IS NULL
+    WHERE unsent AND published_at IS NULL AND (queue, priority) NOT IN (SELECT * FROM unnest($2::text[], $3::text[]))
     ORDER BY since, saga_id, opened_by
     LIMIT $1
     FOR UPDATE SKIP LOCKED

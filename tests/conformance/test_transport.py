@@ -309,13 +309,13 @@ async def test_an_idle_entry_is_found_behind_a_thousand_that_are_renewed(redis_u
 
 
 async def test_groups_are_made_anew_after_a_flush_and_sent_commands_are_looked_for(redis_url: str) -> None:
-    told: list[bool] = []
+    told: list[str] = []
 
-    async def memory_lost() -> None:
-        told.append(True)
+    async def memory_lost(incarnation: str) -> None:
+        told.append(incarnation)
 
     streams = RedisStreams(redis_url, "o")
-    streams.memory_lost = memory_lost
+    streams.on_memory_lost(memory_lost)
     client = raw_redis(redis_url)
     await streams.open(["default"])
     await streams.publish([COMMAND], inf)

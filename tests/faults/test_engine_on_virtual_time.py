@@ -84,11 +84,11 @@ class TroubledStore(MemoryStore):
 class FullTransport(InProcessTransport):
     """Refuses every write while it is full."""
 
-    full = False
+    refusing = False
 
     async def publish(self, commands: Sequence[Command], before: float) -> list[str | None]:
         """Publish if there is room."""
-        return [None for _ in commands] if self.full else await super().publish(commands, before)
+        return [None for _ in commands] if self.refusing else await super().publish(commands, before)
 
 
 class Stage:
@@ -160,10 +160,10 @@ def test_what_is_marked_for_long_goes_out_under_its_own_attempt() -> None:
         assert (await stage.unknowns(), stage.sent()) == ([], [("a", 1)])
 
     async def refused(stage: Stage) -> None:
-        stage.sender.full = True
+        stage.sender.refusing = True
         await stage.engine.apply([Start(SAGA, MANIFEST, None)])
         await stage.run(30)
-        stage.sender.full = False
+        stage.sender.refusing = False
         again = Orchestrator(stage.store, stage.sender, stage.clock, stage.engine, stage.publisher)
         task = asyncio.create_task(again.run())
         await stage.clock.sleep(3)
@@ -233,14 +233,16 @@ def test_confirming_goes_on_after_an_error() -> None:
 
 def test_the_second_look_after_a_loss_of_memory_is_not_forgotten_when_the_store_is_away() -> None:
     async def scene(stage: Stage) -> None:
-        await stage.publisher.memory_lost()
+        await stage.publisher.memory_lost("2")
         stage.store.failing["recheck"] = 1
         await stage.clock.sleep(2.1)
         try:
             await stage.publisher.confirm()
         except StoreUnavailable:
             await stage.publisher.confirm()
-        assert stage.store.failing["rechecks"] == 3
+        await stage.clock.sleep(1)
+        await stage.publisher.confirm()
+        assert stage.store.failing["rechecks"] == 3, "two looks, and the one that failed"
 
     play(scene)
 

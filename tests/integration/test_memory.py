@@ -1,0 +1,193 @@
+"""A server that remembers less than it did, stands still, or is full: nothing runs twice and nothing waits for ever."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from math import inf
+
+import pytest
+
+from amends import Context, Saga
+from amends.clock import LoopClock
+from amends.identifiers import new_id
+from consumers import stream
+from consumers.execution import Surroundings
+from consumers.memory import MARKER
+from consumers.stream import RedisStreams
+from consumers.worker import Worker
+from eventstore.postgres import PostgresStore
+from orchestrator.engine import Engine
+from orchestrator.publisher import Publisher
+from sagas.inputs import Start
+from sagas.state import State
+from tests.acceptance.running import until
+from tests.conformance.test_transport import COMMAND
+from tests.integration.test_worker import LEASE, NUMBERS, Job
+from tests.servers import raw_redis
+
+
+@pytest.fixture
+async def store(database_url: str) -> AsyncGenerator[PostgresStore]:
+    opened = await PostgresStore.open(database_url)
+    yield opened
+    await opened.close()
+
+
+async def test_a_server_that_was_started_again_has_another_memory(redis_url: str) -> None:
+    """rule_L7: the marker is there, but the run that wrote it is not; entries of before are not current."""
+    told: list[str] = []
+
+    async def lost(incarnation: str) -> None:
+        told.append(incarnation)
+
+    sender, worker = RedisStreams(redis_url, "o"), RedisStreams(redis_url, "w")
+    worker.on_memory_lost(lost)
+    await worker.open(["default"])
+    before = await worker.look()
+    await sender.publish([COMMAND], inf)
+    client = raw_redis(redis_url)
+    await client.set(MARKER, f"{before}:another-run:another-replication")
+    await client.xadd("amends:{q-default}:commands:low", {"b": b"{}"})
+    await worker.close()
+
+    again = RedisStreams(redis_url, "w2")
+    again.on_memory_lost(lost)
+    await again.open(["default"])
+    assert await again.look() != before
+    (delivery,) = await again.read(9, 1.0)
+    assert not delivery.current
+    await sender.close()
+    await again.close()
+    await client.aclose()
+
+
+async def test_a_flush_is_noticed_within_a_second_by_who_only_looks(redis_url: str) -> None:
+    told: list[str] = []
+
+    async def lost(incarnation: str) -> None:
+        told.append(incarnation)
+
+    streams = RedisStreams(redis_url, "api")
+    streams.on_memory_lost(lost)
+    before = await streams.look()
+    client = raw_redis(redis_url)
+    await client.flushall()
+    after = await streams.look()
+    assert (told, after != before) == ([after], True)
+    await streams.close()
+    await client.aclose()
+
+
+async def test_a_memory_that_nobody_wrote_down_has_everything_looked_for(store: PostgresStore, redis_url: str) -> None:
+    """rule_L7: whoever starts first after a loss sees it by the row in PostgreSQL."""
+    assert await store.remember_incarnation("one")
+    assert not await store.remember_incarnation("one")
+    assert await store.remember_incarnation("two")
+
+
+class FlushesAfterSettling(RedisStreams):
+    """The server is flushed between the worker's last word and the orchestrator's read."""
+
+    flushed = False
+
+    async def settle(self, entries: Sequence[str]) -> list[bool]:
+        """Settle, and let everything be forgotten."""
+        answers = await super().settle(entries)
+        if not self.flushed:
+            self.flushed = True
+            client = raw_redis(self._url)
+            await client.flushall()
+            await client.aclose()
+        return answers
+
+
+async def test_an_outcome_that_was_flushed_before_anybody_read_it_is_said_again(
+    store: PostgresStore, redis_url: str
+) -> None:
+    """rule_L7: a step that ran to its end does not run again."""
+    saga = Saga("flushed_outcome", input=Job)
+    attempts: list[int] = []
+
+    @saga.step("work")
+    async def work(request: Job, context: Context) -> None:
+        attempts.append(context.attempt)
+
+    sealed = saga.seal()
+    await store.put_manifest(sealed.manifest)
+    clock, streams = LoopClock(), RedisStreams(redis_url, "engine")
+    engine = Engine(store, clock, Publisher(store, streams, clock, LEASE))
+    receiver = FlushesAfterSettling(redis_url, "w")
+    worker = Worker(receiver, store, {"flushed_outcome": sealed}, Surroundings(worker="w"), engine, NUMBERS)
+    task = asyncio.create_task(worker.run())
+    word = Start(new_id(), sealed.manifest, {})
+    await engine.apply([word])
+
+    async def completed() -> State | None:
+        head = (await store.heads([word.saga_id]))[word.saga_id]
+        return head if head.status == "completed" else None
+
+    await until(completed, 10)
+    assert attempts == [1]
+    worker.drain()
+    await task
+    await streams.close()
+
+
+async def test_nobody_takes_over_for_one_lease_after_a_gap(redis_url: str) -> None:
+    """rule_L4: the server stood still, so who renews could not."""
+    holder, other, sender = (RedisStreams(redis_url, name, lease_seconds=1.5) for name in ("a", "b", "o"))
+    for worker in (holder, other):
+        await worker.open(["default"])
+    await sender.publish([COMMAND], inf)
+    assert len(await holder.read(1, 1.0)) == 1
+    client = raw_redis(redis_url)
+    await client.execute_command("CLIENT", "PAUSE", 900, "ALL")
+    assert await other.idle(0.1, 9) == []
+    assert await other.idle(0.1, 9) == []
+
+    async def taken() -> bool:
+        return bool(await other.idle(0.1, 9))
+
+    began = asyncio.get_running_loop().time()
+    await until(taken, 5)
+    assert asyncio.get_running_loop().time() - began >= 1.0
+    for streams in (holder, other, sender):
+        await streams.close()
+    await client.aclose()
+
+
+async def test_a_stream_that_is_full_takes_no_more_until_there_is_room(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """rule_C9."""
+    monkeypatch.setattr(stream, "HIGH_WATER", 3)
+    sender, worker = RedisStreams(redis_url, "o"), RedisStreams(redis_url, "w")
+    await worker.open(["default"])
+    assert None not in await sender.publish([COMMAND] * 3, inf)
+    assert await sender.publish([COMMAND], inf) == [None]
+    assert await sender.full() == [("default", "normal")]
+    held = await worker.read(9, 1.0)
+    await worker.settle([delivery.entry for delivery in held])
+    assert await sender.full() == []
+    assert None not in await sender.publish([COMMAND], inf)
+    await sender.close()
+    await worker.close()
+
+
+async def test_marked_commands_of_full_queues_stay_marked(store: PostgresStore) -> None:
+    saga = Saga("marked", input=Job)
+
+    @saga.step("one", queue="alpha")
+    async def one(request: Job) -> None: ...
+
+    @saga.step("two", queue="beta")
+    async def two(request: Job) -> None: ...
+
+    sealed = saga.seal()
+    await store.put_manifest(sealed.manifest)
+    engine = Engine(store, LoopClock())
+    async with store.pool.acquire() as connection, connection.transaction():
+        await engine.start_within(Start(new_id(), sealed.manifest, {}), connection)
+    (taken,) = await store.take_unsent(9, [("alpha", "normal")])
+    assert taken.queue == "beta"
+    (later,) = await store.take_unsent(9)
+    assert later.queue == "alpha"
