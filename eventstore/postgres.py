@@ -89,6 +89,7 @@ class PostgresStore:
                 max_size=2,
                 server_settings={**settings, **APPEND_SETTINGS},
                 command_timeout=COMMAND_SECONDS,
+                init=_meet_cluster,
             )
         except AWAY as away:
             raise StoreUnavailable(str(away) or type(away).__name__) from away
@@ -312,6 +313,14 @@ async def reachable() -> AsyncGenerator[None]:
         yield
     except (*AWAY, *AGAIN) as away:
         raise StoreUnavailable(str(away) or type(away).__name__) from away
+
+
+async def _meet_cluster(connection: Any) -> None:
+    """A new connection may be one to another cluster, whose transactions count anew (rule A12)."""
+    try:
+        await connection.execute("SELECT amends.meet_cluster()")
+    except (asyncpg.UndefinedFunctionError, asyncpg.InvalidSchemaNameError, asyncpg.ReadOnlySQLTransactionError):
+        return  # not migrated yet, or a standby: nothing is appended there
 
 
 async def _role(url: str) -> str | None:

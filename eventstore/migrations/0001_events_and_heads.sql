@@ -25,8 +25,29 @@ CREATE TABLE amends.sagas (
     UNIQUE (definition, key)
 ) WITH (fillfactor = 70);
 
+-- Which cluster events are written in: one that was restored or promoted counts its transactions anew (rule A12).
+CREATE TABLE amends.cluster (
+    one      boolean PRIMARY KEY DEFAULT true CHECK (one),
+    epoch    integer NOT NULL DEFAULT 1,
+    identity text NOT NULL DEFAULT ''
+);
+INSERT INTO amends.cluster DEFAULT VALUES;
+
+-- Called by each new connection that appends. The timeline is that of the write-ahead log as it stands.
+CREATE FUNCTION amends.meet_cluster() RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE
+    found text;
+BEGIN
+    SELECT system_identifier || '/' || left(pg_walfile_name(pg_current_wal_lsn()), 8) INTO found FROM pg_control_system();
+    UPDATE amends.cluster SET epoch = epoch + (identity <> '')::int, identity = found WHERE identity <> found;
+    RETURN (SELECT epoch FROM amends.cluster);
+EXCEPTION
+    WHEN insufficient_privilege THEN  -- a server that does not tell who it is: one epoch for ever
+        RETURN (SELECT epoch FROM amends.cluster);
+END $$;
+
 CREATE TABLE amends.workflow_events (
-    position        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    position        bigint GENERATED ALWAYS AS IDENTITY,
     workflow_id     uuid NOT NULL,
     sequence_number integer NOT NULL CHECK (sequence_number > 0),
     event_type      text NOT NULL,
@@ -36,8 +57,20 @@ CREATE TABLE amends.workflow_events (
     actor           text,
     trace_id        text,
     causation_id    text NOT NULL,
+    epoch           integer NOT NULL DEFAULT 1,
     transaction_id  xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    PRIMARY KEY (epoch, transaction_id, position),
     UNIQUE (workflow_id, sequence_number)
+);
+
+-- How far each reader of the feed has come; a new version of a projection begins anew.
+CREATE TABLE amends.feed_cursors (
+    name           text PRIMARY KEY,
+    version        integer NOT NULL,
+    epoch          integer NOT NULL DEFAULT 0,
+    transaction_id xid8 NOT NULL DEFAULT '0',
+    position       bigint NOT NULL DEFAULT 0,
+    updated_at     timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
 -- What each open saga waits for. The append deletes and inserts rows; it never updates one (rule A5).

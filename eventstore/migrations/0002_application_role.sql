@@ -14,7 +14,7 @@ BEGIN
     GRANT USAGE ON SCHEMA amends, public TO amends_app;
     GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA amends TO amends_app;
     GRANT UPDATE, DELETE ON amends.sagas, amends.waits, amends.effects, amends.event_outbox, amends.workers, amends.transport,
-        amends.saga_definitions TO amends_app;
+        amends.saga_definitions, amends.cluster, amends.feed_cursors TO amends_app;
     REVOKE INSERT, UPDATE, DELETE ON amends.schema_migrations FROM amends_app;
     GRANT USAGE ON ALL SEQUENCES IN SCHEMA amends TO amends_app;
     GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO amends_app;

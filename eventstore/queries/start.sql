@@ -13,9 +13,9 @@ WITH created AS (
     RETURNING saga_id
 ), recorded AS (
     INSERT INTO amends.workflow_events (workflow_id, sequence_number, event_type, schema_version, event_data, created_at,
-        causation_id, actor, trace_id)
+        causation_id, actor, trace_id, epoch)
     SELECT event.saga_id, event.sequence, event.type, event.schema_version, event.data, to_timestamp(event.at),
-        event.causation, event.actor, event.trace
+        event.causation, event.actor, event.trace, (SELECT epoch FROM amends.cluster)
     FROM unnest($9::uuid[], $10::int[], $11::text[], $12::smallint[], $13::jsonb[], $14::float8[], $15::text[],
             $16::text[], $17::text[])
         AS event(saga_id, sequence, type, schema_version, data, at, causation, actor, trace)
