@@ -1,5 +1,7 @@
-"""5 REPAIRS: compares what should be with what is, and puts it right by inputs of the engine.
+"""5 REPAIRS: compares what is written with what should be, and puts right what diverged or got stuck.
 
-Its checks come with the issue that makes the slice survive; until then `amends doctor --invariants` finds
-what is wrong.
+Authoritative for nothing: it judges by PostgreSQL alone and never by what Redis says (rule K2).
+
+Invariant: each repair is an input like any other, recorded with its finding; after three an operator decides.
+On failure: running it twice, or never, does not change where a healthy saga ends.
 """

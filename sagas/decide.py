@@ -4,7 +4,7 @@ It looks nothing up: the engine has loaded the head, has checked that a late out
 appends what comes back.
 """
 
-from typing import assert_never
+from typing import Literal, assert_never
 
 from sagas import events as e
 from sagas.compensation import turn_back, unwind
@@ -12,7 +12,7 @@ from sagas.draft import Decision, Draft
 from sagas.facts import facts_of
 from sagas.failure import after_failure, failed, owe, refused, step_unknown, undo_not_done
 from sagas.forward import advance, too_many_items
-from sagas.inputs import Cancel, Due, Input, Outcome, Start, Started
+from sagas.inputs import Cancel, Due, Input, Outcome, Repair, Start, Started
 from sagas.late import late
 from sagas.manifest import Manifest, Node
 from sagas.numbers import DEFAULT_NUMBERS, Numbers
@@ -35,6 +35,8 @@ def decide(manifest: Manifest, state: State, word: Input, now: float, numbers: N
             _due(draft, word)
         case Cancel():
             _cancel(draft, word)
+        case Repair():
+            _repair(draft, word)
         case _:
             assert_never(word)
     return draft.decision()
@@ -149,6 +151,11 @@ def _due(draft: Draft, word: Due) -> None:
     if wait is None:
         draft.remark("the wait is over")
         return
+    _end_wait(draft, wait, word)
+    go_on(draft)
+
+
+def _end_wait(draft: Draft, wait: Wait, word: Due) -> None:
     if wait.kind in COMMAND_KINDS:
         _checked(draft, wait, word)
     elif wait.due_at is not None and wait.due_at > draft.now + 0.001:
@@ -162,7 +169,30 @@ def _due(draft: Draft, word: Due) -> None:
         _want_back(draft, "deadline", "the deadline has passed")
     elif wait.kind == "timer":
         draft.emit(e.TimerFired(step=wait.step, item=wait.item, opened_by=wait.opened_by, kind=wait.kind))
-    go_on(draft)
+
+
+def _repair(draft: Draft, word: Repair) -> None:
+    """End a wait in place of an orchestrator, at most so often; then an operator is asked (rule K2)."""
+    wait = draft.state.waits.get(word.opened_by)
+    if wait is None or wait.kind in ("operator", "notify"):
+        draft.remark("the wait is over")
+    elif wait.kind not in COMMAND_KINDS and (wait.due_at is None or wait.due_at > draft.now):
+        draft.remark(NOT_DUE)
+    elif draft.state.repairs.get(word.finding, 0) >= draft.numbers.repairs_max:
+        if draft.state.wait_of(wait.step or "", wait.item, "operator") is None:
+            draft.emit(
+                e.WaitOpened(
+                    step=wait.step, item=wait.item, attempt=wait.attempt, kind="operator", cause="repairs_used_up"
+                )
+            )
+    else:
+        verdict: Literal["fire", "lost"] = "lost" if wait.kind in COMMAND_KINDS else "fire"
+        what = "the next attempt is scheduled" if verdict == "lost" else "the wait is ended"
+        draft.emit(
+            e.RepairApplied(step=wait.step, item=wait.item, attempt=wait.attempt, finding=word.finding, repair=what)
+        )
+        _end_wait(draft, wait, Due(word.saga_id, word.opened_by, verdict))
+        go_on(draft)
 
 
 def _checked(draft: Draft, wait: Wait, word: Due) -> None:

@@ -74,7 +74,10 @@ def _apply(state: State, recorded: Recorded) -> Change:
             return replace(state, back_cause="cancel", back_reason=event.reason), None
         case e.SagaMigrated():
             return replace(state, fingerprint=event.fingerprint), None
-        case e.SignalReceived() | e.ChildStarted() | e.ChildEnded() | e.RetryRequested() | e.RepairApplied():
+        case e.RepairApplied():
+            count = state.repairs.get(event.finding, 0) + 1
+            return replace(state, repairs={**state.repairs, event.finding: count}), None
+        case e.SignalReceived() | e.ChildStarted() | e.ChildEnded() | e.RetryRequested():
             return state, None
         case e.StepProgressed() | e.BreakerOpened() | e.BreakerHalfOpened() | e.BreakerClosed() | Event():
             return state, None

@@ -134,7 +134,23 @@ class Cancel:
         return self.request_id
 
 
-Input = Start | Outcome | Started | Due | Cancel
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """The reconciler ends a wait that nobody ended (rule K2); `finding` says what it saw."""
+
+    saga_id: str
+    opened_by: int
+    finding: str
+    actor: str | None = "reconciler"
+    trace: str | None = None
+
+    @property
+    def id(self) -> str:
+        """The causation id of the events that follow."""
+        return f"repair/{self.finding}/{self.opened_by}"
+
+
+Input = Start | Outcome | Started | Due | Cancel | Repair
 Facts = Mapping[str, bool | int]
 
 AnswerCode = Literal["accepted", "created", "known", "conflict", "refused", "not_found", "nothing"]

@@ -12,6 +12,7 @@ class Numbers:
     lost_max: int = 10
     retry_after_seconds_max: float = 3600.0
     refusal_seconds_max: float = 30.0
+    repairs_max: int = 3
 
 
 DEFAULT_NUMBERS = Numbers()

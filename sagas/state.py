@@ -113,6 +113,7 @@ class State:
     held_at: float = 0.0
     closed: bool = False
     trace: str | None = None
+    repairs: Mapping[str, int] = field(default_factory=dict[str, int])
     back_cause: str | None = None
     back_reason: str | None = None
     error: Failure | None = None

@@ -1,1 +1,1 @@
-"""One file for each kind of divergence."""
+"""One file for each kind of divergence; each finds it in one query."""

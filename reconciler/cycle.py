@@ -1,0 +1,99 @@
+"""The reconciler's cycle: look, put right, sleep until the next wait could be overdue (rules K1, K2)."""
+
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from eventstore.postgres import reachable
+from reconciler.checks import waits_overdue, waits_unpublished
+from reconciler.findings import Finding
+from sagas.ports import Applies, Clock, Store, StoreUnavailable
+
+if TYPE_CHECKING:
+    import asyncpg
+
+log = logging.getLogger("amends.reconciler")
+
+CHECKS = (waits_overdue.find, waits_unpublished.find)
+BATCH = 500
+SLEEP_SECONDS_MAX = 15.0
+SLEEP_SECONDS_MIN = 0.5
+LOCK = 0x7265636F6E63696C  # "reconcil" in ASCII
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What one look found, and how many of the findings were put right. `busy`: another reconciler is at work."""
+
+    findings: tuple[Finding, ...] = ()
+    repaired: int = 0
+    busy: bool = False
+
+
+class Reconciler:
+    """One reconciler; of several only the one that holds the lock looks. `apply` is the engine."""
+
+    def __init__(self, store: Store, pool: "asyncpg.Pool[asyncpg.Record]", apply: Applies, clock: Clock) -> None:
+        self._store = store
+        self._pool = pool
+        self._engine = apply
+        self._clock = clock
+        self._stopping = False
+
+    def stop(self) -> None:
+        """End after the look that is under way."""
+        self._stopping = True
+
+    async def run(self) -> None:
+        """Look for as long as the process lives."""
+        while not self._stopping:
+            pause = SLEEP_SECONDS_MAX
+            try:
+                await self.run_once()
+                pause = await self._until_something_could_be_overdue()
+            except StoreUnavailable as loss:
+                log.warning("waiting for the database: %s", loss)
+            until = self._clock.monotonic() + pause
+            while not self._stopping and self._clock.monotonic() < until:
+                await self._clock.sleep(min(SLEEP_SECONDS_MIN, until - self._clock.monotonic()))
+
+    async def run_once(self, *, report_only: bool = False) -> Report:
+        """Look once, and put right what can be.
+
+        Raises:
+            StoreUnavailable: the database is away.
+        """
+        async with reachable(), self._pool.acquire() as connection:
+            if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK):
+                return Report(busy=True)
+            try:
+                found = [finding for find in CHECKS for finding in await find(connection, BATCH)]
+                for finding in found:
+                    log.warning("%s: saga %s: %s", finding.check, finding.saga_id, finding.what)
+                repaired = 0 if report_only else await self._repair(found)
+                return Report(tuple(found), repaired)
+            finally:
+                with suppress(OSError):
+                    await _unlock(connection)
+
+    async def _repair(self, found: Sequence[Finding]) -> int:
+        repairs = [finding.repair for finding in found if finding.repair is not None]
+        if not repairs:
+            return 0
+        answers: Sequence[Any] = await self._engine.apply(repairs)
+        return sum(answer.code == "accepted" for answer in answers)
+
+    async def _until_something_could_be_overdue(self) -> float:
+        due_at = await self._store.next_due()
+        if due_at is None:
+            return SLEEP_SECONDS_MAX
+        wait = due_at + waits_overdue.GRACE_SECONDS - await self._store.now()
+        return min(max(wait, SLEEP_SECONDS_MIN), SLEEP_SECONDS_MAX)
+
+
+async def _unlock(connection: Any) -> None:
+    """Give the lock back; with a broken connection it is gone already."""
+    async with reachable():
+        await connection.fetchval("SELECT pg_advisory_unlock($1)", LOCK)

@@ -1,0 +1,32 @@
+"""What the reconciler found: a divergence, since when, by which evidence, and what would put it right."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from sagas.events import Json
+from sagas.inputs import Repair
+
+Severity = Literal["info", "warning", "critical"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One divergence. `since` is in seconds since 1970; `repair` is None where only people can put it right now."""
+
+    check: str
+    saga_id: str
+    what: str
+    since: float
+    severity: Severity
+    proposal: str
+    repair: Repair | None = None
+    evidence: Mapping[str, Json] = field(default_factory=dict[str, Json])
+
+    def document(self) -> dict[str, Json]:
+        """For machines."""
+        return {
+            "check": self.check, "sagaId": self.saga_id, "what": self.what, "since": self.since,
+            "severity": self.severity, "proposal": self.proposal, "repairable": self.repair is not None,
+            "evidence": dict(self.evidence),
+        }  # fmt: skip

@@ -1,0 +1,148 @@
+"""The reconciler ends what no orchestrator ended, leaves alone what is healthy, and asks people when it goes on."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from dataclasses import replace
+
+import pytest
+
+from amends.clock import LoopClock
+from eventstore.invariants import check
+from eventstore.postgres import PostgresStore
+from orchestrator.engine import Engine
+from reconciler.cycle import Reconciler
+from sagas import events as e
+from sagas.inputs import Start
+from sagas.ports import Published
+from sagas.state import State
+from tests.acceptance.running import until
+from tests.conformance.test_store import MANIFEST, failed, saga_id, succeeded
+
+ONE = saga_id(1)
+
+
+@pytest.fixture
+async def store(database_url: str) -> AsyncGenerator[PostgresStore]:
+    opened = await PostgresStore.open(database_url)
+    await opened.put_manifest(MANIFEST)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def engine(store: PostgresStore) -> Engine:
+    return Engine(store, LoopClock())
+
+
+@pytest.fixture
+def reconciler(store: PostgresStore, engine: Engine) -> Reconciler:
+    return Reconciler(store, store.pool, engine, LoopClock())
+
+
+async def head(store: PostgresStore) -> State:
+    return (await store.heads([ONE]))[ONE]
+
+
+async def waiting_for_a_retry(store: PostgresStore, engine: Engine) -> None:
+    await engine.apply([Start(ONE, MANIFEST, None)])
+    word = failed(await head(store), "first")
+    await engine.apply([replace(word, error={**(word.error or {}), "retryable": True})])
+
+
+async def let_pass(store: PostgresStore, seconds: float) -> None:
+    """Move everything that is written into the past, as time would."""
+    await store.pool.execute(
+        "UPDATE amends.waits SET due_at = due_at - make_interval(secs => $1), "
+        "since = since - make_interval(secs => $1), published_at = published_at - make_interval(secs => $1)",
+        seconds,
+    )
+
+
+async def test_a_healthy_saga_has_no_finding(store: PostgresStore, engine: Engine, reconciler: Reconciler) -> None:
+    await waiting_for_a_retry(store, engine)
+    assert (await reconciler.run_once()).findings == ()
+
+
+async def test_an_overdue_retry_is_reported_and_ended(
+    store: PostgresStore, engine: Engine, reconciler: Reconciler
+) -> None:
+    """rule_K1, rule_K2."""
+    await waiting_for_a_retry(store, engine)
+    await let_pass(store, 7)
+    report = await reconciler.run_once(report_only=True)
+    (finding,) = report.findings
+    assert (finding.check, finding.severity, report.repaired) == ("wait overdue", "critical", 0)
+    assert "retry first of pair is overdue by" in finding.what
+    assert (await head(store)).step("first").status == "retrying"
+
+    async def repaired_one() -> bool:
+        return (await reconciler.run_once()).repaired == 1
+
+    await until(repaired_one, 5)  # it has to be due by its events too
+    (repaired,) = [entry.event for entry in await store.history(ONE) if isinstance(entry.event, e.RepairApplied)]
+    assert (repaired.finding, repaired.step) == ("wait overdue", "first")
+    assert (await check(store.pool)).violations == ()
+
+
+async def test_a_command_that_nobody_sent_gets_its_next_attempt(
+    store: PostgresStore, engine: Engine, reconciler: Reconciler
+) -> None:
+    """rule_C1: never again under the same attempt."""
+    await engine.apply([Start(ONE, MANIFEST, None)])
+    await let_pass(store, 11)
+    report = await reconciler.run_once()
+    assert ([finding.check for finding in report.findings], report.repaired) == (["wait never published"], 1)
+    state = await head(store)
+    assert (state.step("first").attempt, state.step("first").maybe) == (2, True)
+    assert (await reconciler.run_once()).findings == ()
+
+
+async def test_a_sent_command_is_reported_at_once_and_repaired_after_a_minute(
+    store: PostgresStore, engine: Engine, reconciler: Reconciler
+) -> None:
+    """rule_A11: its outcome may lie unread."""
+    await engine.apply([Start(ONE, MANIFEST, None)])
+    await store.confirm([Published(ONE, 2, "1-1", 18.0)])
+    await let_pass(store, 30)
+    report = await reconciler.run_once()
+    assert (len(report.findings), report.repaired, report.findings[0].repair) == (1, 0, None)
+    await let_pass(store, 60)
+    assert (await reconciler.run_once()).repaired == 1
+    assert (await head(store)).step("first").attempt == 2
+
+
+async def test_after_three_repairs_of_a_kind_an_operator_is_asked(
+    store: PostgresStore, engine: Engine, reconciler: Reconciler
+) -> None:
+    """rule_K2."""
+    await engine.apply([Start(ONE, MANIFEST, None)])
+    for _ in range(3):
+        await let_pass(store, 11)
+        assert (await reconciler.run_once()).repaired == 1
+    await let_pass(store, 11)
+    await reconciler.run_once()
+    await reconciler.run_once()
+    (desk,) = [wait for wait in (await head(store)).waits.values() if wait.kind == "operator"]
+    assert desk.cause == "repairs_used_up"
+    assert (await check(store.pool)).violations == ()
+
+
+async def test_two_reconcilers_at_once_repair_once(store: PostgresStore, engine: Engine) -> None:
+    await engine.apply([Start(ONE, MANIFEST, None)])
+    await let_pass(store, 11)
+    several = [Reconciler(store, store.pool, Engine(store, LoopClock()), LoopClock()) for _ in range(3)]
+    await asyncio.gather(*(one.run_once() for one in several))
+    repairs = [entry for entry in await store.history(ONE) if isinstance(entry.event, e.RepairApplied)]
+    assert len(repairs) == 1
+
+
+async def test_a_repair_of_what_went_on_meanwhile_changes_nothing(
+    store: PostgresStore, engine: Engine, reconciler: Reconciler
+) -> None:
+    await engine.apply([Start(ONE, MANIFEST, None)])
+    await let_pass(store, 11)
+    (finding,) = (await reconciler.run_once(report_only=True)).findings
+    await engine.apply([succeeded(await head(store))])
+    assert finding.repair is not None
+    (answer,) = await engine.apply([finding.repair])
+    assert answer.code == "nothing"
