@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 
 from amends.clock import LoopClock
+from consumers.projector import Projector
 from eventstore.feed import Cursor, FeedEvent, read
 from eventstore.postgres import PostgresStore
 from eventstore.projections import Projection, advance, differs, rebuild
@@ -134,3 +135,22 @@ async def test_two_projectors_apply_each_event_once(store: PostgresStore) -> Non
 
     await asyncio.gather(work(), work(), work())
     assert await store.pool.fetchval("SELECT sum(events) FROM public.counted") == 2 * 29
+
+
+async def test_a_projection_that_fails_does_not_hold_the_others_and_goes_on_where_it_stood(
+    store: PostgresStore,
+) -> None:
+    broken = [True]
+
+    async def fail(connection: Any, events: Sequence[FeedEvent]) -> None:
+        if broken[0]:
+            await connection.execute("INSERT INTO public.counted VALUES (NULL, 0)")
+
+    failing = Projection("failing", 1, "public.counted", fail)
+    await store.start([started(1)])
+    projector = Projector(store.pool, [failing, COUNTED], LoopClock())
+    assert await projector.run_once() == 2
+    broken[0] = False
+    again = Projector(store.pool, [failing, COUNTED], LoopClock())
+    assert await again.run_once() == 2, "the one that had failed"
+    assert await store.pool.fetchval("SELECT sum(events) FROM public.counted") == 2
