@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from amends.client import Client, ClientError, Handle, NotCompletedError
     from amends.joining import KeyConflict, NotSupported, start
     from amends.problems import Problem, field_problem
+    from eventstore.feed import FeedEvent
+    from eventstore.projections import Projection
     from sagas.answers import CannotTell, DidNotHappen, Given, Happened
     from sagas.breaker import Breaker
     from sagas.context import Context, Transaction
@@ -35,6 +37,7 @@ _HOMES = {
     "Context": "sagas.context",
     "DefinitionError": "sagas.errors",
     "DidNotHappen": "sagas.answers",
+    "FeedEvent": "eventstore.feed",
     "Given": "sagas.answers",
     "Happened": "sagas.answers",
     "InputError": "sagas.errors",
@@ -42,6 +45,7 @@ _HOMES = {
     "NotSupported": "amends.joining",
     "Permanent": "sagas.errors",
     "Problem": "amends.problems",
+    "Projection": "eventstore.projections",
     "Recoverable": "sagas.errors",
     "Retry": "sagas.retry",
     "Route": "amends.application",
@@ -65,6 +69,7 @@ __all__ = [
     "Context",
     "DefinitionError",
     "DidNotHappen",
+    "FeedEvent",
     "Given",
     "Handle",
     "Happened",
@@ -74,6 +79,7 @@ __all__ = [
     "NotSupported",
     "Permanent",
     "Problem",
+    "Projection",
     "Recoverable",
     "Retry",
     "Route",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from amends.backend import Backend
+    from eventstore.projections import Projection
 
     RouteHandler = Callable[[web.Request, Backend], Awaitable[web.StreamResponse]]
 
@@ -34,7 +35,7 @@ class Route:
 
 
 class App:
-    """Sagas together with their HTTP routes and the SQL migrations of their tables (a folder of `NNNN_name.sql`)."""
+    """Sagas with their HTTP routes, the SQL migrations of their tables (a folder of `NNNN_name.sql`), and projections."""
 
     def __init__(
         self,
@@ -43,11 +44,13 @@ class App:
         sagas: Sequence[Saga[Any, Any]],
         routes: Sequence[Route] = (),
         migrations: Path | None = None,
+        projections: Sequence["Projection"] = (),
     ) -> None:
         self.name = name
         self.sagas = tuple(sagas)
         self.routes = tuple(routes)
         self.migrations = migrations
+        self.projections = tuple(projections)
 
 
 def load_applications(names: Sequence[str]) -> list[App]:

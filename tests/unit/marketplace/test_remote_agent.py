@@ -1,0 +1,131 @@
+"""The OpenAI-compatible agent against a local server that answers well, badly, slowly and not at all (req. J7)."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from amends import Permanent, Recoverable
+from marketplace.agents import remote
+from marketplace.agents.answers import UnreadableError, read_answer
+from marketplace.agents.remote import RemoteAgent
+
+GOOD = (
+    '{"opportunities": [{"title": "Fotos", "what": "seis", "reason": "“2 fotos”", "priority": "alta"}], "phases": []}'
+)
+Reply = str | web.Response | Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@asynccontextmanager
+async def agent(*replies: Reply) -> AsyncGenerator[tuple[RemoteAgent, list[dict[str, Any]]]]:
+    """An agent whose endpoint gives these replies in turn, and what it was asked."""
+    asked: list[dict[str, Any]] = []
+    left = list(replies)
+
+    async def complete(request: web.Request) -> web.StreamResponse:
+        assert request.headers["Authorization"] == "Bearer secret"
+        asked.append(await request.json())
+        reply = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(reply, str):
+            return web.json_response({"choices": [{"message": {"role": "assistant", "content": reply}}]})
+        return reply if isinstance(reply, web.Response) else await reply(request)
+
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", complete)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = runner.addresses[0][1]
+    try:
+        async with aiohttp.ClientSession() as session:
+            yield RemoteAgent(session, f"http://127.0.0.1:{port}/v1/", "secret", "small", {"amazon": "big"}), asked
+    finally:
+        await runner.cleanup()
+
+
+async def test_a_good_answer_is_asked_for_once_with_its_schema_and_the_channels_model() -> None:
+    async with agent(GOOD) as (asker, asked):
+        answer = read_answer(await asker.ask("Amazon", "2 fotos"), "Amazon")
+        await asker.ask("Shopee", "2 fotos")
+    assert [found.title for found in answer.opportunities] == ["Fotos"]
+    assert [question["model"] for question in asked] == ["big", "small"]
+    assert asked[0]["response_format"]["type"] == "json_schema"
+    assert "2 fotos" in asked[0]["messages"][1]["content"]
+
+
+async def test_an_unreadable_answer_gets_one_repair_turn() -> None:
+    async with agent("Here are my thoughts.", GOOD) as (asker, asked):
+        assert read_answer(await asker.ask("Amazon", "x"), "Amazon").opportunities
+    assert len(asked) == 2
+    assert "the answer holds no JSON object" in asked[1]["messages"][-1]["content"]
+    async with agent("No.", "Still no.") as (asker, asked):
+        with pytest.raises(UnreadableError):
+            read_answer(await asker.ask("Amazon", "x"), "Amazon")
+    assert len(asked) == 2
+
+
+async def test_an_answer_that_was_cut_off_is_read_as_far_as_it_goes() -> None:
+    cut_off = GOOD.partition("]")[0] + ', {"title": "cut'
+    async with agent(cut_off) as (asker, _):
+        assert read_answer(await asker.ask("Amazon", "x"), "Amazon").opportunities
+
+
+async def test_a_server_that_does_not_know_structured_answers_is_asked_without() -> None:
+    refusal = web.json_response({"error": "response_format is not supported"}, status=400)
+    async with agent(refusal, GOOD) as (asker, asked):
+        await asker.ask("Amazon", "x")
+    assert "response_format" not in asked[1]
+
+
+@pytest.mark.parametrize(("status", "after"), [(429, 7.0), (503, 7.0), (500, None), (408, None)])
+async def test_a_busy_endpoint_is_tried_again_when_it_says(status: int, after: float | None) -> None:
+    headers = {} if after is None else {"Retry-After": "7"}
+    async with agent(web.Response(status=status, headers=headers)) as (asker, _):
+        with pytest.raises(Recoverable) as told:
+            await asker.ask("Amazon", "x")
+    assert (told.value.retry_after_seconds, told.value.happened) == (after, False)
+
+
+@pytest.mark.parametrize(("status", "remedy"), [(401, "OPENAI_API_KEY"), (404, "OPENAI_BASE_URL"), (400, "model")])
+async def test_an_endpoint_that_refuses_us_says_what_to_check(status: int, remedy: str) -> None:
+    async with agent(web.Response(status=status, text="no")) as (asker, _):
+        with pytest.raises(Permanent, match=remedy):
+            await asker.ask("Amazon", "x")
+
+
+@pytest.mark.parametrize("body", ["", "<html>", '{"choices": []}', '{"choices": [{"message": {"content": null}}]}'])
+async def test_an_answer_without_a_completion_is_tried_again(body: str) -> None:
+    async with agent(web.Response(text=body, content_type="application/json")) as (asker, _):
+        with pytest.raises(Recoverable, match="no completion"):
+            await asker.ask("Amazon", "x")
+
+
+async def test_a_slow_a_silent_and_an_absent_endpoint_are_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "SECONDS_MAX", 0.2)
+    ended = asyncio.Event()
+
+    async def slow(request: web.Request) -> web.StreamResponse:
+        await ended.wait()
+        return web.Response()
+
+    async def silent(request: web.Request) -> web.StreamResponse:
+        assert request.transport is not None
+        request.transport.abort()
+        return web.Response()
+
+    async with agent(slow) as (asker, _):
+        with pytest.raises(Recoverable, match="no answer within"):
+            await asker.ask("Amazon", "x")
+        ended.set()
+    async with agent(silent) as (asker, _):
+        with pytest.raises(Recoverable, match="cannot be reached"):
+            await asker.ask("Amazon", "x")
+    async with aiohttp.ClientSession() as session:
+        nobody = RemoteAgent(session, "http://127.0.0.1:1/v1", "secret", "small", {})
+        with pytest.raises(Recoverable, match="cannot be reached"):
+            await nobody.ask("Amazon", "x")
