@@ -35,7 +35,7 @@ class Route:
 
 
 class App:
-    """Sagas with their HTTP routes, the SQL migrations of their tables (a folder of `NNNN_name.sql`), and projections."""
+    """Sagas with their HTTP routes, the migrations of their tables (a folder of `NNNN_name.sql`), and projections."""
 
     def __init__(
         self,

@@ -55,7 +55,7 @@ async def _change(connection: Any, event: FeedEvent) -> None:
     again = event.type in TRIED and data.get("retry_in", data.get("again_in")) is not None
     desk = event.type == "WaitOpened" and data.get("kind") == "operator"
     status = "pending" if again else "active" if desk or event.type != "WaitOpened" else None
-    error = data.get("error") or {}
+    error: dict[str, Any] = data.get("error") or {}
     result = data.get("result") if event.type == "StepSucceeded" and data.get("step") in RESULTS else None
     shown = None if result is None else json.dumps(_shown(result), ensure_ascii=False)
     await connection.execute(CHANGE, event.saga_id, status, data.get("attempt", 0) or 1, error.get("message"), shown)
@@ -63,8 +63,10 @@ async def _change(connection: Any, event: FeedEvent) -> None:
 
 def _shown(result: Any) -> Any:
     """A job's result in the words of the requirements (req. F18)."""
-    tasks = cast("list[dict[str, Any]]", result) if isinstance(result, list) else None
-    return result if tasks is None else {"success": True, "taskIds": [task["id"] for task in tasks]}
+    if not isinstance(result, list):
+        return result
+    tasks = cast("list[dict[str, Any]]", result)
+    return {"success": True, "taskIds": [task["id"] for task in tasks]}
 
 
 executions = Projection("marketplace_job_executions", 1, "public.marketplace_job_executions", project)
