@@ -23,13 +23,16 @@ from amends.clock import LoopClock
 from amends.settings import Settings, SettingsError
 from consumers.effects import PostgresTransactions
 from consumers.execution import Surroundings
+from consumers.projector import Projector
 from consumers.stream import RedisStreams
 from consumers.worker import Worker, WorkerNumbers
 from eventstore.postgres import PostgresStore
+from eventstore.requests import Requests
 from eventstore.workers import Registry
 from orchestrator.engine import Engine
 from orchestrator.publisher import Publisher
 from orchestrator.service import Orchestrator
+from reconciler.cycle import Reconciler, Report
 from sagas.numbers import DEFAULT_NUMBERS
 from sagas.ports import StoreUnavailable
 from sagas.resources import factories
@@ -39,6 +42,7 @@ log = logging.getLogger("amends")
 
 CONNECT_SECONDS = 30.0
 HEARTBEAT_SECONDS = 30.0
+FORGET_SECONDS = 3600.0
 FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
@@ -132,6 +136,41 @@ async def run_worker(settings: Settings) -> None:
             await registry.leave()
 
 
+async def run_reconciler(settings: Settings) -> None:
+    """Run a reconciler until SIGTERM; of several one is at work."""
+    async with core(settings, "reconciler") as made, _confirming(made.publisher):
+        reconciler = Reconciler(made.store, made.store.pool, made.engine, LoopClock())
+        _on_stop(reconciler.stop)
+        _ready(settings)
+        await reconciler.run()
+
+
+async def reconcile(settings: Settings, *, report_only: bool) -> Report:
+    """Let a reconciler look once, and put right what it can.
+
+    Raises:
+        StoreUnavailable: the database is away.
+    """
+    async with core(settings, "reconcile") as made, _confirming(made.publisher):
+        reconciler = Reconciler(made.store, made.store.pool, made.engine, LoopClock())
+        return await reconciler.run_once(report_only=report_only)
+
+
+async def run_notifier(settings: Settings) -> None:
+    """Fill the projections until SIGTERM, and forget what keyed requests were answered a day ago."""
+    async with core(settings, "notifier") as made:
+        projections = [projection for app in made.applications for projection in app.projections]
+        projector = Projector(made.store.pool, projections, LoopClock())
+        forgetting = asyncio.create_task(_forget(Requests(made.store.pool)))
+        _on_stop(projector.stop)
+        _ready(settings)
+        try:
+            await projector.run()
+        finally:
+            forgetting.cancel()
+            await asyncio.wait([forgetting])
+
+
 async def run_api(settings: Settings, announce: Callable[[str], None] | None = None) -> None:
     """Serve the API until SIGTERM. `announce` is told the URL."""
     if settings.api_key is None:
@@ -159,6 +198,26 @@ async def run_api(settings: Settings, announce: Callable[[str], None] | None = N
             await backend.close()
             confirming.cancel()
             await asyncio.wait([confirming])
+
+
+@asynccontextmanager
+async def _confirming(publisher: Publisher) -> AsyncGenerator[None]:
+    """What is sent is confirmed meanwhile."""
+    running = asyncio.create_task(publisher.run())
+    try:
+        yield
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+
+
+async def _forget(requests: Requests) -> None:
+    while True:
+        try:
+            await requests.forget()
+        except StoreUnavailable as away:
+            log.warning("cannot forget old requests: %s", away)
+        await asyncio.sleep(FORGET_SECONDS)
 
 
 async def _patiently(connect: Callable[[], Awaitable[PostgresStore]]) -> PostgresStore:
