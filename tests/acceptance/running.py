@@ -42,6 +42,7 @@ class Running:
         self._arguments = ["--workers", str(workers), "--orchestrators", str(orchestrators), "--sagas", sagas]
         self._environment = dict(environment or {})
         self.runtime: dict[str, Any] = {}
+        self.killed = False
 
     async def __aenter__(self) -> "Running":
         told = {
@@ -58,6 +59,7 @@ class Running:
             str(self.folder),
             *self._arguments,
         ]
+        (self.folder / "runtime.json").unlink(missing_ok=True)  # of one that was killed
         self.log = self.folder / "up.log"
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
@@ -77,6 +79,8 @@ class Running:
         await self.http.close()
         with contextlib.suppress(asyncpg.PostgresError, OSError):
             await self.database.close()
+        if self.killed:
+            return
         self.process.send_signal(signal.SIGTERM)
         code = await asyncio.to_thread(self.process.wait, 40)
         if exc[0] is None:
