@@ -80,7 +80,7 @@ def _within(field: Field | None, form: Form, seen: set[Any]) -> Iterator[tuple[F
         yield from _within(one, one.form, seen)
 
 
-def _hints(kind: type, form: Form) -> dict[str, Form]:
+def _hints(kind: Any, form: Form) -> dict[str, Form]:
     """The annotations of a class, with what a generic one is made for put in."""
     given = dict(zip(getattr(kind, "__parameters__", ()), get_args(form), strict=False))
     hints = typing.get_type_hints(kind, include_extras=True)
