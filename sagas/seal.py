@@ -219,11 +219,17 @@ def _check_values(nodes: Mapping[str, Declared], node: Declared) -> None:
 def _result_from(saga: "Saga[Any, Any]") -> str | None:
     if saga.result is None:
         return None
-    givers = [node.name for node in saga.graph.nodes.values() if not node.silent and node.seen == saga.result]
+    loud = [node for node in saga.graph.nodes.values() if not node.silent]
+    givers = [node.name for node in loud if node.seen == saga.result]
     if len(givers) != 1:
+        perhaps = [
+            f" ('{node.name}' gives {type_name(node.seen)}: {node.kind_of_skip})"
+            for node in loud
+            if node.seen == optional(saga.result) and node.seen != node.gives
+        ]
         raise DefinitionError(
             f"saga '{saga.name}' promises result={type_name(saga.result)}; steps that give it: "
-            f"{', '.join(givers) or 'none'}; exactly one is needed"
+            f"{', '.join(givers) or 'none'}{''.join(perhaps) if not givers else ''}; exactly one is needed"
         )
     return givers[0]
 
