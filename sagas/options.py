@@ -58,6 +58,17 @@ class Said:
             raise self.refuse(field, value, "at least 1 is needed", f"give a whole number, such as {field}=1")
         return given
 
+    def number(self, field: str, value: float, least: float, most: float) -> float:
+        """A number within bounds.
+
+        Raises:
+            DefinitionError: it is none.
+        """
+        given: Any = value
+        if isinstance(given, bool) or not isinstance(given, int | float) or not least <= given <= most:
+            raise self.refuse(field, value, f"{least:g} to {most:g} is needed", f"say {field}={least:g}")
+        return given
+
     def choice(self, field: str, value: T, allowed: Sequence[str]) -> T:
         """One of these words.
 

@@ -1,7 +1,7 @@
 """When a failed execution is tried again: `Retry` as users write it, and the delays that come of it (rule O6)."""
 
 from collections.abc import Sequence
-from typing import overload
+from typing import Any, overload
 
 from sagas.durations import Seconds
 from sagas.manifest import STEP_DELAYS_SECONDS, RetryPolicy
@@ -9,6 +9,7 @@ from sagas.options import Said
 from sagas.places import place_of_caller
 
 RETRIES_MAX = 1_000
+MULTIPLIER_MAX = 1_000.0
 
 
 class Retry:
@@ -48,31 +49,33 @@ class Retry:
     ) -> None:
         said = Said(place_of_caller(), "Retry")
         if base is None:
-            chosen = tuple(
-                said.seconds("delays", delay, zero=True)
-                for delay in (STEP_DELAYS_SECONDS if delays is None else delays)
-            )
+            chosen = _listed(said, STEP_DELAYS_SECONDS if delays is None else delays)
         elif delays is None:
             chosen = _growing(said, base, multiplier, cap, max_attempts)
         else:
             raise said.refuse("base", base, "delays are said already", "leave one of them out")
-        if not 0 <= jitter <= 1:
-            raise said.refuse("jitter", jitter, "a part of the delay, 0 to 1, is needed", "say jitter=0.2")
         if len(chosen) > RETRIES_MAX:
             many = f"there are {len(chosen)}, at most {RETRIES_MAX} are allowed"
             raise said.refuse("delays", chosen, many, "say forever=True: the last delay is repeated")
         if forever and not chosen:
             raise said.refuse("forever", forever, "it repeats the last delay, and there is none", "name a delay")
-        self.policy = RetryPolicy(delays=chosen, jitter=jitter, forever=forever)
+        part = said.number("jitter", jitter, 0, 1)
+        self.policy = RetryPolicy(delays=chosen, jitter=part, forever=said.yes_or_no("forever", forever))
 
     def __repr__(self) -> str:
         """The policy by its delays in seconds."""
         return f"Retry(delays={list(self.policy.delays)}, jitter={self.policy.jitter}, forever={self.policy.forever})"
 
 
+def _listed(said: Said, delays: Sequence[Seconds]) -> tuple[float, ...]:
+    given: Any = delays
+    if not isinstance(given, list | tuple):
+        raise said.refuse("delays", given, "a list is needed", "say delays=[1, 5, 30]")
+    return tuple(said.seconds("delays", delay, zero=True) for delay in delays)
+
+
 def _growing(said: Said, base: Seconds, multiplier: float, cap: Seconds, max_attempts: int) -> tuple[float, ...]:
-    if not multiplier >= 1:  # nan is not either
-        raise said.refuse("multiplier", multiplier, "at least 1 is needed", "say multiplier=2")
+    growth = said.number("multiplier", multiplier, 1, MULTIPLIER_MAX)
     if said.whole("max_attempts", max_attempts) > RETRIES_MAX + 1:
         many = f"at most {RETRIES_MAX + 1} executions are allowed"
         raise said.refuse("max_attempts", max_attempts, many, "say forever=True: the last delay is repeated")
@@ -81,5 +84,5 @@ def _growing(said: Said, base: Seconds, multiplier: float, cap: Seconds, max_att
     delay = min(said.seconds("base", base, zero=True), longest)
     for _ in range(max_attempts - 1):
         delays.append(delay)
-        delay = min(delay * multiplier, longest)
+        delay = min(delay * growth, longest)
     return tuple(delays)

@@ -4,61 +4,58 @@ Text with NUL or halves of surrogate pairs, numbers that are none, and integers 
 """
 
 import math
-from collections.abc import Callable
+import re
 from typing import Any
 
 import orjson
 
-NUL = "\x00"
+BAD_TEXT = re.compile("[\x00\ud800-\udfff]")
 INTEGER_MIN, INTEGER_MAX = -(2**63), 2**64 - 1
+Complaint = tuple[str, str]
+"""Where in a value something stands that cannot be kept, as `field.field[0]`, and why it cannot."""
 
 
 def unstorable(value: Any) -> str | None:
-    """Where in a JSON value such text stands, as `field.field[0]`; None when there is none. Cheap where all is well."""
+    """Where in a JSON value text stands that cannot be kept; None when there is none. Cheap where all is well."""
     try:
         if b"\\u0000" not in orjson.dumps(value):
             return None
-    except TypeError:  # half a surrogate pair, most likely
-        return _find(value, "") or "value"
-    return _find(value, "")
+    except TypeError as unfit:
+        return (_find(value, "") or _unfit(unfit))[0]
+    found = _find(value, "")
+    return found[0] if found is not None else None
 
 
-def complaint(value: Any) -> tuple[str, str] | None:
-    """Where in a value that is to become JSON something stands that cannot be kept, and why; None when all is well."""
+def complaint(value: Any) -> Complaint | None:
+    """What of a value that is to become JSON cannot be kept; None when all is well."""
     try:
         document = orjson.dumps(value)
-        if b"\\u0000" not in document and b"null" not in document:
-            return None
-    except TypeError:
-        pass  # half a surrogate pair or a large integer: the search below finds it
-    for why, is_unfit in (
-        ("holds a NUL or half a surrogate pair", _is_bad_text),
-        ("is no number (nan or infinite), which JSON cannot say", _is_no_number),
-        ("has more than 64 bits, which JSON readers cut off: give it as text", _is_too_large),
-    ):
-        if (place := _find(value, "", is_unfit)) is not None:
-            return place, why
+    except TypeError as unfit:
+        return _find(value, "") or _unfit(unfit)
+    suspicious = b"\\u0000" in document or b"null" in document  # what is no number was written as null
+    return _find(value, "") if suspicious else None
+
+
+def _unfit(unfit: TypeError) -> Complaint:
+    return "value", f"cannot become JSON: {unfit}"
+
+
+def _find(value: object, place: str) -> Complaint | None:
+    if (why := _judge(value)) is not None:
+        return place or "value", why
+    for name, part in _parts(value):
+        if (found := _find(part, f"{place}{name}".lstrip("."))) is not None:
+            return found
     return None
 
 
-def _is_bad_text(value: object) -> bool:
-    return isinstance(value, str) and (NUL in value or any("\ud800" <= letter <= "\udfff" for letter in value))
-
-
-def _is_no_number(value: object) -> bool:
-    return isinstance(value, float) and not math.isfinite(value)
-
-
-def _is_too_large(value: object) -> bool:
-    return isinstance(value, int) and not INTEGER_MIN <= value <= INTEGER_MAX
-
-
-def _find(value: object, place: str, is_unfit: Callable[[object], bool] = _is_bad_text) -> str | None:
-    if is_unfit(value):
-        return place or "value"
-    for name, part in _parts(value):
-        if (found := _find(part, f"{place}{name}".lstrip("."), is_unfit)) is not None:
-            return found
+def _judge(value: object) -> str | None:
+    if isinstance(value, str) and BAD_TEXT.search(value):
+        return "holds a NUL or half a surrogate pair"
+    if isinstance(value, float) and not math.isfinite(value):
+        return "is no number (nan or infinite), which JSON cannot say"
+    if isinstance(value, int) and not INTEGER_MIN <= value <= INTEGER_MAX:
+        return "has more than 64 bits, which JSON readers cut off: give it as text"
     return None
 
 

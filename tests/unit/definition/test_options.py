@@ -95,9 +95,18 @@ def test_waits_sleeps_and_sagas_are_checked_alike() -> None:
         assert "remedy: " in text
 
 
+untyped: Any = Retry
+
+
 @pytest.mark.parametrize(
     "declare",
     [
+        lambda: untyped(delays=5),
+        lambda: untyped(delays="15"),
+        lambda: untyped(base=1, multiplier="2"),
+        lambda: untyped(base=1, jitter="much"),
+        lambda: untyped(base=1, max_attempts=2.5),
+        lambda: untyped(base=1, delays=[1]),
         lambda: Retry(base=1, multiplier=math.nan),
         lambda: Retry(base=1, multiplier=0.5),
         lambda: Retry(base=1, max_attempts=0),

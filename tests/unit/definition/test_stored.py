@@ -85,6 +85,7 @@ def test_what_json_cannot_keep_is_refused_in_words_that_fit(value: Any, says: st
     assert wrong is not None
     assert wrong[0] == "a[2]"
     assert says in wrong[1]
+    assert complaint(object()) is not None
     assert complaint({"a": [None, 2**64 - 1, -(2**63), 1.5]}) is None
 
 
