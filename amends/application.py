@@ -62,42 +62,58 @@ def load_applications(names: Sequence[str]) -> list[App]:
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     found: list[App] = []
-    for name in dict.fromkeys(names):
-        found += _load(name)
-    owners: dict[str, str] = {}
-    for app in found:
-        for saga in app.sagas:
-            if saga.name in owners:
-                raise DefinitionError(
-                    f"two sagas are called '{saga.name}': in {owners[saga.name]} and in {app.name}\n"
-                    "  remedy: rename one"
-                )
-            owners[saga.name] = app.name
+    known: dict[str, Saga[Any, Any]] = {}
+    for app in dict.fromkeys(app for name in names for app in _load(name)):
+        fresh = [saga for saga in app.sagas if not _is_known(saga, known)]
+        known |= {saga.name: saga for saga in fresh}
+        if fresh or app.routes or app.migrations is not None:
+            found.append(App(app.name, sagas=fresh, routes=app.routes, migrations=app.migrations))
     return found
+
+
+def _is_known(saga: Saga[Any, Any], known: dict[str, Saga[Any, Any]]) -> bool:
+    """Whether it was found already: a module that imports another's saga names it again.
+
+    Raises:
+        DefinitionError: another saga of its name was found.
+    """
+    other = known.get(saga.name, saga)
+    if other is not saga:
+        raise DefinitionError(
+            f"two sagas are called '{saga.name}': at {other.place} and at {saga.place}\n"
+            "  remedy: rename one, or load the module under one name only"
+        )
+    return saga.name in known
 
 
 def _load(name: str) -> list[App]:
     module_name, _, attribute = name.partition(":")
+    module = _module(module_name)
+    if not attribute:
+        return _whole(module)
+    if not hasattr(module, attribute):
+        raise DefinitionError(f"module '{module_name}' has no '{attribute}'\n  remedy: name an App or a Saga in it")
+    named = getattr(module, attribute)
+    if isinstance(named, App):
+        return [named]
+    if isinstance(named, Saga):
+        saga: Any = cast("Any", named)
+        return [App(module_name, sagas=[saga])]
+    raise DefinitionError(f"'{name}' is neither an App nor a Saga\n  remedy: name an App or a Saga of the module")
+
+
+def _module(name: str) -> ModuleType:
+    remedy = "name one that can be imported from here, as module or module:attribute"
+    if not all(part.isidentifier() for part in name.split(".")):
+        asked = name.removesuffix(".py").strip("./").replace("/", ".")
+        meant = f", such as {asked}" if asked and asked != name else ""
+        raise DefinitionError(f"'{name}' is no name of a module\n  remedy: {remedy}{meant}")
     try:
-        module = importlib.import_module(module_name)
+        return importlib.import_module(name)
     except ModuleNotFoundError as missing:
-        if missing.name is None or not module_name.startswith(missing.name):
+        if missing.name is None or not name.startswith(missing.name):
             raise
-        raise DefinitionError(
-            f"there is no module '{module_name}'\n"
-            "  remedy: name one that can be imported from here, as module or module:attribute"
-        ) from missing
-    if attribute:
-        if not hasattr(module, attribute):
-            raise DefinitionError(f"module '{module_name}' has no '{attribute}'\n  remedy: name an App or a Saga in it")
-        named = getattr(module, attribute)
-        if isinstance(named, App):
-            return [named]
-        if isinstance(named, Saga):
-            saga: Any = cast("Any", named)
-            return [App(module_name, sagas=[saga])]
-        raise DefinitionError(f"'{name}' is neither an App nor a Saga")
-    return _whole(module)
+        raise DefinitionError(f"there is no module '{name}'\n  remedy: {remedy}") from missing
 
 
 def _whole(module: ModuleType) -> list[App]:

@@ -49,7 +49,10 @@ def plan_of(manifest: Manifest, state: State, node: Node, item: int | None, para
         case "result":
             return Plan((state.step(node.name, item).result,))
         case "node":
-            return _result(manifest, state, parameter.of or "", given=parameter.given)
+            source = manifest.by_name[parameter.of or ""]
+            if source.name not in manifest.ancestors[node.name] and not _has_ended(manifest, state, source):
+                return Plan((None,))
+            return _result(manifest, state, source.name, given=parameter.given)
         case "context" | "transaction" | "resource":
             return None
 
@@ -67,6 +70,18 @@ def compose(plan: Plan, load: Load) -> Json:
     if plan.index is None:
         return argument
     return argument[plan.index] if plan.index < length_of(argument) else None
+
+
+def _has_ended(manifest: Manifest, state: State, node: Node) -> bool:
+    """Whether all of a node has ended well once; what stands beside an undone step need not have (def_R2)."""
+    whole = state.step(node.name)
+    if whole.status == "skipped" or node.each is None:
+        return whole.status == "skipped" or whole.result is not None
+    before = manifest.by_name.get(node.each.partition(".")[0])
+    if before is not None and not _has_ended(manifest, state, before):
+        return False
+    items = [state.step(node.name, index) for index in range(item_count(manifest, state, node))]
+    return all(item.status == "skipped" or item.result is not None for item in items)
 
 
 def _value(value: Value, load: Load) -> Json:

@@ -3,16 +3,13 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, cast
 
-from pydantic import TypeAdapter, ValidationError
-from pydantic_core import ErrorDetails, PydanticSerializationError
-
-from sagas.annotations import NOTHING, Form, given_of
 from sagas.answers import CannotTell, DidNotHappen, Given, Happened
 from sagas.declared import Declared, DeclaredHandler
 from sagas.errors import ArgumentError, ResultError
 from sagas.events import Json
+from sagas.forms import NOTHING, Form, Shape, given_of
 from sagas.manifest import Parameter, Role
-from sagas.storable import unstorable
+from sagas.values import UnfitError, Values
 
 ProbeAnswer = tuple[Literal["happened", "did_not_happen", "cannot_tell"], Json, str | None]
 FROM_COMMAND = frozenset({"item", "result", "node", "input"})
@@ -33,14 +30,16 @@ class BoundHandler:
         self.transactional = handler.transactional
         self.resources: Mapping[str, type] = dict(handler.resources)
         forms = handler.signature.parameters
-        self._given = {entry.name: forms[entry.name] for entry in handler.parameters if entry.given}
-        self._adapters: dict[str, TypeAdapter[Any]] = {
-            entry.name: TypeAdapter(given_of(forms[entry.name])[0])
+        self._given: dict[str, Shape | None] = {
+            entry.name: given_of(forms[entry.name])[1] for entry in handler.parameters if entry.given
+        }
+        self._values = {
+            entry.name: Values(given_of(forms[entry.name])[0])
             for entry in handler.parameters
             if entry.source in FROM_COMMAND
         }
         returns: Form = node.gives if role == "probe" else handler.signature.returns
-        self._result: TypeAdapter[Any] = TypeAdapter(NOTHING if returns is None else returns)
+        self._result = Values(NOTHING if returns is None else returns)
 
     def arguments(
         self, values: Mapping[str, Json], given: Mapping[str, Json], *, without_result: bool = False
@@ -53,15 +52,14 @@ class BoundHandler:
             ArgumentError: one does not fit; it names the step, the parameter and the field. Nothing has run.
         """
         found: dict[str, Any] = {}
-        for name, adapter in self._adapters.items():
+        for name, kind in self._values.items():
             if without_result and name == "result":
                 continue
             try:
-                value = adapter.validate_python(values.get(name))
-            except ValidationError as unfit:
-                field, message = first_error(unfit.errors(include_url=False, include_input=False))
-                raise ArgumentError(self.step, name, field, message) from None
-            found[name] = _with_given(value, given.get(name)) if name in self._given else value
+                value = kind.load(values.get(name))
+            except UnfitError as unfit:
+                raise ArgumentError(self.step, name, *unfit.errors[0]) from None
+            found[name] = _with_given(value, given.get(name), self._given.get(name))
         return found
 
     def dump(self, result: object) -> Json:
@@ -71,16 +69,9 @@ class BoundHandler:
             ResultError: it is not what the handler declares.
         """
         try:
-            checked = self._result.validate_python(result)
-            document: Json = self._result.dump_python(checked, mode="json")
-        except ValidationError as unfit:
-            field, message = first_error(unfit.errors(include_url=False, include_input=False))
-            raise ResultError(self.step, self.function.__name__, field, message) from None
-        except PydanticSerializationError as unfit:
-            raise ResultError(self.step, self.function.__name__, "", str(unfit)) from None
-        if (place := unstorable(document)) is not None:
-            raise ResultError(self.step, self.function.__name__, place, "holds a NUL or half a surrogate pair")
-        return document
+            return self._result.store(result)
+        except UnfitError as unfit:
+            raise ResultError(self.step, self.function.__name__, *unfit.errors[0]) from None
 
     def dump_probe(self, answer: object) -> ProbeAnswer:
         """A probe's answer, its result as JSON, and why it cannot tell.
@@ -97,15 +88,11 @@ class BoundHandler:
         raise ResultError(self.step, self.function.__name__, "", "Happened, DidNotHappen or CannotTell is needed")
 
 
-def first_error(errors: list[ErrorDetails]) -> tuple[str, str]:
-    """The field and the message of the first of pydantic's errors."""
-    return ".".join(str(part) for part in errors[0]["loc"]), errors[0]["msg"]
-
-
-def _with_given(value: Any, how: Json) -> Any:
+def _with_given(value: Any, how: Json, shape: Shape | None) -> Any:
     """`how` is what the engine says of a result: whether it is a fallback's and why; a list of these under `each`."""
-    elements: list[Any] | None = getattr(value, "copy", list)() if value.__class__ is list else None
-    if elements is not None:
-        return [_with_given(one, said) for one, said in zip(elements, how, strict=True)]
+    if shape is None or (shape == "each" and value is None):
+        return value
+    if shape == "each":
+        return [_with_given(one, said, "whole") for one, said in zip(value, how, strict=True)]
     fallback, reason = (how["fallback"], how["reason"]) if how else (False, None)
     return Given[Any](value, fallback, reason)

@@ -1,7 +1,9 @@
 """A breaker as users write it (def_R19)."""
 
-from sagas.durations import Seconds, in_seconds
+from sagas.durations import Seconds
 from sagas.manifest import BreakerPolicy
+from sagas.options import Said
+from sagas.places import place_of_caller
 
 
 class Breaker:
@@ -11,10 +13,14 @@ class Breaker:
     row and stays open for `open_for` (seconds or timedelta).
 
     Raises:
-        ValueError: `failures` is below 1, or `open_for` is not a length of time.
+        DefinitionError: `failures` is below 1, or `open_for` is not a length of time.
     """
 
     def __init__(self, name: str, *, per: str | None = None, failures: int = 5, open_for: Seconds = 60.0) -> None:
-        if failures < 1:
-            raise ValueError(f"Breaker({name!r}): failures={failures}; at least 1 is needed")
-        self.policy = BreakerPolicy(name=name, per=per, failures=failures, open_for=in_seconds(open_for))
+        said = Said(place_of_caller(), f"Breaker({name!r})")
+        self.policy = BreakerPolicy(
+            name=said.text("name", name),
+            per=said.path("per", per),
+            failures=said.whole("failures", failures),
+            open_for=said.seconds("open_for", open_for),
+        )

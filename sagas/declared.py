@@ -4,9 +4,10 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sagas.annotations import NOTHING, Form, Signature, list_of, optional
+from sagas.annotations import Signature
 from sagas.breaker import Breaker
 from sagas.errors import DefinitionError
+from sagas.forms import NOTHING, Form, list_of, optional
 from sagas.manifest import NodeKind, Parameter, Priority, RetryPolicy, Role
 from sagas.paths import follow
 
@@ -98,10 +99,7 @@ class Graph:
             DefinitionError: it may not.
         """
         remedy = f'\n  remedy: give the step another name: {decorator}("...")'
-        if not NAME.fullmatch(name):
-            raise DefinitionError(
-                f"'{name}' is no name for a step: small letters, digits and _ are allowed, at most 100{remedy}"
-            )
+        check_spelling(name, "step", remedy)
         if name in RESERVED:
             raise DefinitionError(f"'{name}' is reserved: it means something else in handlers and paths{remedy}")
         if name in self.nodes:
@@ -111,6 +109,11 @@ class Graph:
             raise DefinitionError(
                 f"step '{name}' would change what '{name}' means: {function}({name}) already takes it as {use}{remedy}"
             )
+
+    def stands_above(self, name: str, node: Declared) -> bool:
+        """Whether a node is declared above another, which may not be declared yet (def_R3)."""
+        names = list(self.nodes)
+        return name in names[: names.index(node.name)] if node.name in names else name in names
 
     def path(self, path: str, what: str) -> tuple[Form, str | None]:
         """The type behind a path and the node that it begins at, `None` for the input.
@@ -125,6 +128,21 @@ class Graph:
             above = ", ".join(self.nodes) or "none"
             raise DefinitionError(f"{what}: '{head}' is neither `input` nor a step above; steps above: {above}")
         return follow(self.nodes[head].seen, fields, what), head
+
+
+def check_spelling(name: str, what: str, remedy: str) -> None:
+    """Whether a saga or a node may be written so (def_R27).
+
+    Raises:
+        DefinitionError: it may not.
+    """
+    given: Any = name
+    if not isinstance(given, str) or not NAME.fullmatch(given):
+        shown = f"'{given}'" if isinstance(given, str) else repr(given)
+        raise DefinitionError(
+            f"{shown} is no name for a {what}: small letters, digits and _ are allowed, a letter first, at most 100"
+            f"{remedy}"
+        )
 
 
 def path_label(kind: str, node: str, saga: str, path: str) -> str:

@@ -2,17 +2,22 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, Generic, Literal, TypeVar, overload
+from typing import Any, Generic, Literal, TypeVar, cast, get_args, overload
 
-from sagas.annotations import NOTHING, accepts, place_of, signature_of, type_name
+from pydantic import NaiveDatetime
+
+from sagas.annotations import Signature, signature_of
 from sagas.breaker import Breaker
-from sagas.declared import Declared, Graph, path_label
-from sagas.durations import Seconds, in_seconds
+from sagas.declared import Declared, Graph, check_spelling, path_label
+from sagas.durations import Seconds
 from sagas.errors import DefinitionError
-from sagas.manifest import Priority, Role
+from sagas.forms import NOTHING, accepts, members, type_name
+from sagas.manifest import NodeKind, Priority, Role
 from sagas.nodes import Child, Decorator, Node, Signal, Step
+from sagas.options import Said
 from sagas.parameters import bind
-from sagas.paths import check_condition, check_list
+from sagas.paths import check_condition, check_list, follow
+from sagas.places import place_of, place_of_caller
 from sagas.retry import Retry
 from sagas.returns import check_input, check_returns, schema_of
 from sagas.seal import Defaults, Sealed, seal
@@ -22,7 +27,10 @@ J = TypeVar("J")
 O = TypeVar("O")  # noqa: E741 - the output
 M = TypeVar("M")
 T = TypeVar("T")
+ItemFailure = Literal["fail", "leave_out"]
+OnTimeout = Literal["compensate", "continue"]
 TRANSACTION_SECONDS_MAX = 10.0
+ARTICLES: dict[Role, str] = {"step": "a", "undo": "an", "probe": "a", "fallback": "a"}
 
 
 class Saga(Generic[I, O]):
@@ -64,10 +72,12 @@ class Saga(Generic[I, O]):
         resources: Sequence[type] = (),
     ) -> None:
         self.name = name
+        self.place = place_of_caller()
         self.result = result
-        self.deadline = None if deadline is None else in_seconds(deadline)
-        self.graph = Graph(saga=name, input=input, resources=tuple(resources))
-        Graph(saga=name, input=input, resources=()).check_name(name, "Saga")
+        check_spelling(name, "saga", '\n  remedy: write it like Saga("trip", ...)')
+        said = Said(self.place, f"saga '{name}'")
+        self.deadline = said.seconds_or_none("deadline", deadline)
+        self.graph = Graph(saga=name, input=input, resources=_types(said, resources))
         self.input_schema = check_input(name, input)
         self._sealed: Sealed | None = None
 
@@ -85,7 +95,7 @@ class Saga(Generic[I, O]):
         unless: str | None = None,
         each: str | None = None,
         concurrency: int | None = None,
-        item_failure: Literal["fail", "leave_out"] = "fail",
+        item_failure: ItemFailure = "fail",
         pivot: bool = False,
         timeout: Seconds | None = None,
         schedule_timeout: Seconds | None = None,
@@ -102,20 +112,24 @@ class Saga(Generic[I, O]):
         """
         if callable(name):
             raise DefinitionError(f"{place_of(name)}: write `@{self.name}.step()`: the parentheses are needed")
-        if concurrency is not None and concurrency < 1:
-            raise DefinitionError(f"concurrency={concurrency} of step '{name}': at least 1 is needed")
 
         def declare(function: Callable[..., Any]) -> Step[Any, Any]:
-            declared = self._declare(name or function.__name__, "step", after, f"@{self.name}.step")
-            declared.when, declared.unless, declared.each = when, unless, each
-            declared.concurrency, declared.item_failure, declared.pivot = concurrency, item_failure, pivot
-            declared.schedule_timeout = None if schedule_timeout is None else in_seconds(schedule_timeout)
-            declared.heartbeat_timeout = None if heartbeat_timeout is None else in_seconds(heartbeat_timeout)
-            declared.breaker, declared.queue, declared.priority = breaker, queue, priority
+            signature = signature_of(function)
+            declared = self._declare(signature.name if name is None else name, "step", after, f"@{self.name}.step")
+            said = Said(signature.place, f"step '{declared.name}'")
+            declared.when, declared.unless = said.path("when", when), said.path("unless", unless)
+            declared.each = said.path("each", each)
+            declared.concurrency = None if concurrency is None else said.whole("concurrency", concurrency)
+            declared.item_failure = said.choice("item_failure", item_failure, get_args(ItemFailure))
+            declared.pivot = said.yes_or_no("pivot", pivot)
+            declared.schedule_timeout = said.seconds_or_none("schedule_timeout", schedule_timeout)
+            declared.heartbeat_timeout = said.seconds_or_none("heartbeat_timeout", heartbeat_timeout)
+            declared.breaker = said.kind("breaker", breaker, Breaker, 'say breaker=Breaker("name")')
+            declared.queue, declared.priority = said.queue(queue), said.choice("priority", priority, get_args(Priority))
             if pivot and each is not None:
                 raise DefinitionError(f"step '{declared.name}' is a pivot and has `each`: nobody could undo half of it")
             self._read_paths(declared)
-            self.add_handler(declared, "step", function, timeout, retry)
+            self._add_handler(declared, "step", signature, timeout, retry)
             self.graph.nodes[declared.name] = declared
             return Step(self, declared, function)
 
@@ -127,12 +141,15 @@ class Saga(Generic[I, O]):
         *,
         model: type[M],
         timeout: Seconds,
-        on_timeout: Literal["compensate", "continue"],
+        on_timeout: OnTimeout,
         after: Sequence[Node] = (),
     ) -> Signal[M]:
         """Declare a wait for a signal of type `model` (def_R7)."""
         declared = self._declare(name, "signal", after, f"{self.name}.wait")
-        declared.gives, declared.timeout, declared.on_timeout = model, in_seconds(timeout), on_timeout
+        said = Said(place_of_caller(), f"wait '{name}'")
+        declared.timeout = said.seconds("timeout", timeout)
+        declared.on_timeout = said.choice("on_timeout", on_timeout, get_args(OnTimeout))
+        declared.gives = model
         schema_of(model, f"signal '{name}' of saga '{self.name}'")
         self.graph.nodes[name] = declared
         return Signal(name)
@@ -140,16 +157,17 @@ class Saga(Generic[I, O]):
     def sleep(self, name: str, length: Seconds, *, after: Sequence[Node] = ()) -> Node:
         """Declare a pause (def_R7)."""
         declared = self._declare(name, "sleep", after, f"{self.name}.sleep")
-        declared.length = in_seconds(length)
+        declared.length = Said(place_of_caller(), f"sleep '{name}'").seconds("length", length, zero=True)
         self.graph.nodes[name] = declared
         return Node(name)
 
     def sleep_until(self, name: str, moment: str, *, after: Sequence[Node] = ()) -> Node:
         """Declare a pause until the instant that the path `moment` names (def_R7)."""
         declared = self._declare(name, "sleep_until", after, f"{self.name}.sleep_until")
+        Said(place_of_caller(), f"sleep_until '{name}'").path("moment", moment)
         what = path_label("moment", name, self.name, moment)
         form, head = self.graph.path(moment, what)
-        if not accepts(datetime | None, form):
+        if not accepts(datetime | None, form) or NaiveDatetime in members(form):
             raise DefinitionError(f"{what}: is {type_name(form)}; a datetime with a time zone is needed")
         declared.moment = moment
         declared.after |= {head} if head is not None else set()
@@ -159,6 +177,11 @@ class Saga(Generic[I, O]):
     def start(self, name: str, child: "Saga[Any, T]", *, input: str, after: Sequence[Node] = ()) -> Child[T]:
         """Declare a child saga; the path `input` gives its input (def_R7)."""
         declared = self._declare(name, "child", after, f"{self.name}.start")
+        said = Said(place_of_caller(), f"child '{name}'")
+        said.kind("child", child, Saga, "name the saga that is to be started")
+        said.path("input", input)
+        if self in child.family():
+            raise said.refuse("child", child, f"it would start {self!r} again, without end", "start another saga")
         what = path_label("input", name, self.name, input)
         form, head = self.graph.path(input, what)
         if not accepts(child.graph.input, form):
@@ -168,6 +191,11 @@ class Saga(Generic[I, O]):
         declared.after |= {head} if head is not None else set()
         self.graph.nodes[name] = declared
         return Child(name)
+
+    def family(self) -> "list[Saga[Any, Any]]":
+        """The saga, its children, and theirs."""
+        children = [node.child for node in self.graph.nodes.values() if node.child is not None]
+        return [self, *(one for child in children for one in child.family())]
 
     def add_handler(
         self, node: Declared, role: Role, function: Callable[..., Any], timeout: Seconds | None, retry: Retry | None
@@ -179,13 +207,24 @@ class Saga(Generic[I, O]):
         """
         self._check_open()
         if role in node.handlers:
-            raise DefinitionError(f"{place_of(function)}: step '{node.name}' has an {role} already")
-        signature = signature_of(function)
+            raise DefinitionError(f"{place_of(function)}: step '{node.name}' has {ARTICLES[role]} {role} already")
+        self._add_handler(node, role, signature_of(function), timeout, retry)
+
+    def _add_handler(
+        self, node: Declared, role: Role, signature: Signature, timeout: Seconds | None, retry: Retry | None
+    ) -> None:
         if role == "step":
-            node.gives = NOTHING if signature.returns is None else signature.returns
+            node.gives = signature.returns
+        said = Said(signature.place, f"{role} '{node.name}'")
+        seconds = said.seconds_or_none("timeout", timeout)
+        policy = said.kind("retry", retry, Retry, "say retry=Retry(delays=[1, 5, 30])")
         check_returns(signature, role, node.name, node.gives)
-        seconds = None if timeout is None else in_seconds(timeout)
-        handler = bind(self.graph, node, role, signature, seconds, retry.policy if retry is not None else None)
+        handler = bind(self.graph, node, role, signature, seconds, policy.policy if policy is not None else None)
+        if handler.transactional and not signature.is_async:
+            raise DefinitionError(
+                f"{signature.place}: {role} '{node.name}' takes a Transaction, whose methods must be awaited\n"
+                "  remedy: write it with `async def`"
+            )
         if handler.transactional and seconds is not None and seconds > TRANSACTION_SECONDS_MAX:
             raise DefinitionError(
                 f"{signature.place}: timeout={seconds:g} of {role} '{node.name}': open transactions hold readers back\n"
@@ -194,12 +233,15 @@ class Saga(Generic[I, O]):
         node.handlers[role] = handler
 
     def seal(self, defaults: Defaults | None = None) -> Sealed:
-        """The finished saga; no step may be added any more (def_R4).
+        """The finished saga; no step may be added to it or its children any more (def_R4).
 
         Raises:
             DefinitionError: the graph does not hold together.
         """
         if self._sealed is None:
+            for node in self.graph.nodes.values():
+                if node.child is not None:
+                    node.child.seal(defaults)
             self._sealed = seal(self, defaults or Defaults())
         return self._sealed
 
@@ -217,17 +259,17 @@ class Saga(Generic[I, O]):
 
         return describe(self.seal())
 
-    def _declare(
-        self, name: str, kind: Literal["step", "signal", "sleep", "sleep_until", "child"], after: Sequence[Node],
-        decorator: str,
-    ) -> Declared:  # fmt: skip
+    def _declare(self, name: str, kind: NodeKind, after: Sequence[Node], decorator: str) -> Declared:
         self._check_open()
         self.graph.check_name(name, decorator)
-        for node in after:
-            if getattr(node, "name", None) not in self.graph.nodes:
+        given: Any = after
+        remedy = "name functions, waits and children that are declared above"
+        if not isinstance(given, list | tuple):
+            raise Said(place_of_caller(), f"'{name}'").refuse("after", after, "a list is needed", remedy)
+        for node in cast("list[object]", given):
+            if not isinstance(node, Node) or node.name not in self.graph.nodes:
                 raise DefinitionError(
-                    f"after of '{name}' of saga '{self.name}': {node!r} is no step of this saga\n"
-                    "  remedy: name functions, waits and children that are declared above"
+                    f"after of '{name}' of saga '{self.name}': {node!r} is no step of this saga\n  remedy: {remedy}"
                 )
         return Declared(name, kind, after={node.name for node in after})
 
@@ -242,9 +284,34 @@ class Saga(Generic[I, O]):
             else:
                 check_condition(form, what)
             declared.after |= {head} if head is not None else set()
+        per = declared.breaker.policy.per if declared.breaker is not None else None
+        if per is not None:
+            declared.after |= self._head_of_breaker(declared, per)
+
+    def _head_of_breaker(self, declared: Declared, per: str) -> set[str]:
+        what = path_label("breaker", declared.name, self.name, per)
+        first, *fields = per.split(".")
+        if first != "item":
+            _, head = self.graph.path(per, what)
+            return {head} if head is not None else set()
+        if declared.each is None:
+            raise DefinitionError(f'{what}: only a step with `each` has items\n  remedy: say each="PATH"')
+        follow(declared.element, fields, what)
+        return set()
 
     def _check_open(self) -> None:
         if self._sealed is not None:
             raise DefinitionError(
                 f"saga '{self.name}' is sealed: it is in use already\n  remedy: declare all its steps in one module"
             )
+
+
+def _types(said: Said, resources: Sequence[type]) -> tuple[type, ...]:
+    given: Any = resources
+    remedy = "name the types of clients that handlers take, such as resources=[StockClient]"
+    if not isinstance(given, list | tuple):
+        raise said.refuse("resources", given, "a list of types is needed", remedy)
+    for kind in cast("list[object]", given):
+        if not isinstance(kind, type):
+            raise said.refuse("resources", [kind], "it is no type", remedy)
+    return tuple(resources)

@@ -42,10 +42,10 @@ def mermaid(manifest: Manifest) -> str:
 def warnings(manifest: Manifest) -> list[str]:
     """What is allowed and probably not meant (def_R8, def_R9)."""
     found: list[str] = []
-    waits = sum((node.timeout if node.kind == "signal" else node.length) or 0.0 for node in manifest.nodes)
+    waits = _longest_wait(manifest)
     if manifest.deadline is not None and waits >= manifest.deadline:
         found.append(
-            f"saga '{manifest.name}': its waits add up to {readable(waits)}, "
+            f"saga '{manifest.name}': its waits on one way add up to {readable(waits)}, "
             f"its deadline is {readable(manifest.deadline)}"
         )
     for node in manifest.nodes:
@@ -58,6 +58,15 @@ def warnings(manifest: Manifest) -> list[str]:
             found.append(f"pivot '{node.name}' of '{manifest.name}' has neither a Transaction nor a probe: when nobody "
                          "knows whether it happened, an operator must say")  # fmt: skip
     return found
+
+
+def _longest_wait(manifest: Manifest) -> float:
+    """The seconds of waits and sleeps on the way where they are most; what is parallel is not added up."""
+    ends: dict[str, float] = {}
+    for node in manifest.nodes:  # declared before use (def_R3), so one pass is enough
+        own = (node.timeout if node.kind == "signal" else node.length) or 0.0
+        ends[node.name] = own + max((ends[before] for before in node.after), default=0.0)
+    return max(ends.values(), default=0.0)
 
 
 def _line(row: tuple[str, ...], widths: list[int]) -> str:
@@ -87,8 +96,13 @@ def _step_fate(manifest: Manifest, node: Node, handler: Handler) -> str:
     parts: list[str] = []
     if node.each is not None:
         parts.append(f"one for each {node.each}")
-    if node.when is not None or node.unless is not None:
-        parts.append(f"only when {node.when}" if node.when is not None else f"unless {node.unless}")
+    conditions = [f"only when {node.when}"] if node.when is not None else []
+    conditions += [f"unless {node.unless}"] if node.unless is not None else []
+    if conditions:
+        parts.append(" and ".join(conditions))
+    if node.breaker is not None:
+        each = f" for each {node.breaker.per}" if node.breaker.per is not None else ""
+        parts.append(f"breaker {node.breaker.name}{each}")
     if node.fallback is not None:
         parts.append(f"fallback {node.fallback.function}")
     if node.name in manifest.behind_pivot:

@@ -2,6 +2,7 @@
 
 import math
 from datetime import timedelta
+from typing import Any
 
 Seconds = float | timedelta
 
@@ -22,9 +23,13 @@ def in_seconds(length: Seconds) -> float:
     """The length in seconds.
 
     Raises:
+        TypeError: it is neither a number nor a timedelta.
         ValueError: it is negative or not finite.
     """
-    seconds = length.total_seconds() if isinstance(length, timedelta) else float(length)
+    given: Any = length
+    if isinstance(given, bool) or not isinstance(given, int | float | timedelta):
+        raise TypeError(f"{length!r} is not a length of time: seconds or a timedelta are needed")
+    seconds = given.total_seconds() if isinstance(given, timedelta) else float(given)
     if not math.isfinite(seconds) or seconds < 0:
         raise ValueError(f"{length!r} is not a length of time: seconds or a timedelta, not negative, are needed")
     return seconds

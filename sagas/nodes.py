@@ -1,8 +1,6 @@
 """The nodes of a saga as users hold them: what `after` may name, and the decorators that a step offers."""
 
 import functools
-import inspect
-import sys
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, overload
 
@@ -49,8 +47,8 @@ class Step(Node, Generic[P, R]):
         self._declared = declared
         self._function = function
         functools.update_wrapper(self, function)
-        if sys.version_info >= (3, 12) and inspect.iscoroutinefunction(function):
-            inspect.markcoroutinefunction(self)
+        for name in ("__code__", "__defaults__", "__kwdefaults__"):  # so `inspect` sees a (coroutine) function
+            setattr(self, name, getattr(function, name))
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
         """Call the function itself."""
@@ -78,14 +76,24 @@ class Step(Node, Generic[P, R]):
 
         return declare if handler is None else declare(handler)
 
+    @overload
     def probe(
         self, handler: Callable[Q, Coroutine[Any, Any, Happened[R] | DidNotHappen | CannotTell]], /
-    ) -> Callable[Q, Coroutine[Any, Any, Happened[R] | DidNotHappen | CannotTell]]:
+    ) -> Callable[Q, Coroutine[Any, Any, Happened[R] | DidNotHappen | CannotTell]]: ...
+    @overload
+    def probe(
+        self, handler: Callable[Q, Happened[R] | DidNotHappen | CannotTell], /
+    ) -> Callable[Q, Happened[R] | DidNotHappen | CannotTell]: ...
+    def probe(self, handler: Callable[..., Any], /) -> Callable[..., Any]:
         """Declare who can say whether the step happened (rule O3)."""
         self._saga.add_handler(self._declared, "probe", handler, None, None)
         return handler
 
-    def fallback(self, handler: Callable[Q, Coroutine[Any, Any, R]], /) -> Callable[Q, Coroutine[Any, Any, R]]:
+    @overload
+    def fallback(self, handler: Callable[Q, Coroutine[Any, Any, R]], /) -> Callable[Q, Coroutine[Any, Any, R]]: ...
+    @overload
+    def fallback(self, handler: Callable[Q, R], /) -> Callable[Q, R]: ...
+    def fallback(self, handler: Callable[..., Any], /) -> Callable[..., Any]:
         """Declare what runs when the step failed for good; its result stands for the step's (def_R18)."""
         self._saga.add_handler(self._declared, "fallback", handler, None, None)
         return handler

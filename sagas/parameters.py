@@ -2,12 +2,14 @@
 
 from difflib import get_close_matches
 
-from sagas.annotations import NOTHING, Form, Signature, accepts, given_of, optional, type_name, without_none
+from sagas.annotations import Signature
 from sagas.context import Context, Transaction
 from sagas.declared import Declared, DeclaredHandler, Graph
 from sagas.errors import DefinitionError
+from sagas.forms import NOTHING, Form, Shape, accepts, given_of, optional, type_name, with_given, without_none
 from sagas.manifest import Parameter, RetryPolicy, Role
 from sagas.resources import registered
+from sagas.returns import check_readable
 
 
 def bind(
@@ -21,7 +23,8 @@ def bind(
     found: list[Parameter] = []
     resources: dict[str, type] = {}
     for name, annotation in signature.parameters.items():
-        parameter = _source(graph, node, role, signature, name, annotation)
+        own = f"{signature.place}: parameter '{name}' of {role} '{node.name}'"
+        parameter = _source(graph, node, role, signature, own, name, annotation)
         found.append(parameter)
         if parameter.source == "resource":
             resources[name] = annotation
@@ -30,25 +33,31 @@ def bind(
     return DeclaredHandler(signature, tuple(found), resources, timeout, retry)
 
 
-def _source(graph: Graph, node: Declared, role: Role, signature: Signature, name: str, annotation: Form) -> Parameter:
-    own = f"{signature.place}: parameter '{name}' of {role} '{node.name}'"
+def _source(
+    graph: Graph, node: Declared, role: Role, signature: Signature, own: str, name: str, annotation: Form
+) -> Parameter:
     if name == "item":
         if node.each is None:
             raise DefinitionError(f'{own}: only a step with `each` has items\n  remedy: say each="PATH"')
         _fits(own, name, annotation, node.element, f"an element of '{node.each}' is")
         return Parameter(name, "item")
     if name == "result" and role in ("undo", "probe"):
-        if not accepts(annotation, node.gives):
-            raise DefinitionError(
-                f"{own} is {type_name(annotation)}, but '{node.name}' gives {type_name(node.gives)}\n"
-                f"  remedy: annotate `result: {type_name(optional(node.gives))}`"
-            )
-        return Parameter(name, "result")
+        return _own_result(node, role, own, annotation)
+    if name == node.name and role == "fallback":
+        raise DefinitionError(
+            f"{own}: '{name}' has failed and gave nothing\n"
+            "  remedy: drop the parameter; `context.cause` says why it failed"
+        )
     if name == node.name and role != "step":
         raise DefinitionError(
             f"{own}: a step's own result is called `result`\n  remedy: rename the parameter to `result`"
         )
     if name in graph.nodes and name != node.name:
+        if role == "fallback" and not graph.stands_above(name, node):
+            raise DefinitionError(
+                f"{own}: '{name}' is declared below '{node.name}', which would wait for it\n"
+                f"  remedy: declare '{name}' above '{node.name}', or drop the parameter"
+            )
         return _of_node(graph.nodes[name], own, name, annotation)
     parameter, use = _by_type(graph, name, annotation)
     if parameter is None:
@@ -57,18 +66,43 @@ def _source(graph: Graph, node: Declared, role: Role, signature: Signature, name
     return parameter
 
 
+def _own_result(node: Declared, role: Role, own: str, annotation: Form) -> Parameter:
+    """A probe is asked when nobody knows the result; whether an undo may have it is known when the saga is sealed."""
+    if not accepts(annotation, node.gives):
+        raise DefinitionError(
+            f"{own} is {type_name(annotation)}, but '{node.name}' gives {type_name(node.gives)}\n"
+            f"  remedy: annotate `result: {type_name(optional(node.gives))}`"
+        )
+    if role == "probe" and not accepts(annotation, NOTHING):
+        raise DefinitionError(
+            f"{own} is {type_name(annotation)}, but a probe is asked when nobody knows the result\n"
+            f"  remedy: annotate `result: {type_name(optional(annotation))}`, or drop the parameter"
+        )
+    check_readable(annotation, own)
+    return Parameter("result", "result")
+
+
 def _of_node(source: Declared, own: str, name: str, annotation: Form) -> Parameter:
     if source.silent:
         raise DefinitionError(f"{own}: '{name}' gives nothing\n  remedy: drop the parameter and say after=[{name}]")
-    bare, given = given_of(annotation)
+    bare, shape = given_of(annotation)
+    due: Shape = "whole" if source.each is None else "each"
+    if shape not in (None, due):
+        raise DefinitionError(
+            f"{own} is {type_name(annotation)}, but '{name}' gives {type_name(source.seen)} "
+            f"with {'one Given' if due == 'whole' else 'a Given for each item'}\n"
+            f"  remedy: annotate `{name}: {type_name(with_given(source.seen, due))}`"
+        )
     if not accepts(bare, source.seen):
         may_be_none = source.seen != source.gives and accepts(bare, without_none(source.seen))
         skipped = f" ({source.kind_of_skip})" if may_be_none else ""
+        right = source.seen if shape is None else with_given(source.seen, shape)
         raise DefinitionError(
             f"{own} is {type_name(annotation)}, but '{name}' gives {type_name(source.seen)}{skipped}\n"
-            f"  remedy: annotate `{name}: {type_name(source.seen)}`"
+            f"  remedy: annotate `{name}: {type_name(right)}`"
         )
-    return Parameter(name, "node", name, given)
+    check_readable(bare, own)
+    return Parameter(name, "node", name, shape is not None)
 
 
 def _fits(own: str, name: str, annotation: Form, given: Form, says: str) -> None:
@@ -77,6 +111,7 @@ def _fits(own: str, name: str, annotation: Form, given: Form, says: str) -> None
             f"{own} is {type_name(annotation)}, but {says} {type_name(given)}\n"
             f"  remedy: annotate `{name}: {type_name(given)}`"
         )
+    check_readable(annotation, own)
 
 
 def _by_type(graph: Graph, name: str, annotation: Form) -> tuple[Parameter | None, str]:

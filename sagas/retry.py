@@ -1,12 +1,15 @@
 """When a failed execution is tried again: `Retry` as users write it, and the delays that come of it (rule O6)."""
 
 from collections.abc import Sequence
-from typing import overload
+from typing import Any, overload
 
-from sagas.durations import Seconds, in_seconds
+from sagas.durations import Seconds
 from sagas.manifest import STEP_DELAYS_SECONDS, RetryPolicy
+from sagas.options import Said
+from sagas.places import place_of_caller
 
 RETRIES_MAX = 1_000
+MULTIPLIER_MAX = 1_000.0
 
 
 class Retry:
@@ -17,7 +20,7 @@ class Retry:
     the step succeeds or somebody decides.
 
     Raises:
-        ValueError: a length is negative, jitter is not within 0 to 1, or there are more than 1,000 retries.
+        DefinitionError: a length is negative, jitter is not within 0 to 1, or there are more than 1,000 retries.
     """
 
     @overload
@@ -44,35 +47,42 @@ class Retry:
         max_attempts: int = 4,
         forever: bool = False,
     ) -> None:
+        said = Said(place_of_caller(), "Retry")
         if base is None:
-            chosen = tuple(in_seconds(delay) for delay in (STEP_DELAYS_SECONDS if delays is None else delays))
+            chosen = _listed(said, STEP_DELAYS_SECONDS if delays is None else delays)
         elif delays is None:
-            chosen = _growing(in_seconds(base), multiplier, in_seconds(cap), max_attempts)
+            chosen = _growing(said, base, multiplier, cap, max_attempts)
         else:
-            raise ValueError("Retry takes either delays, or base with multiplier and cap")
-        if not 0 <= jitter <= 1:
-            raise ValueError(f"jitter={jitter}: a part of the delay, 0 to 1, is needed")
+            raise said.refuse("base", base, "delays are said already", "leave one of them out")
         if len(chosen) > RETRIES_MAX:
-            raise ValueError(
-                f"{len(chosen)} retries: at most {RETRIES_MAX} are allowed; forever=True goes on after them"
-            )
+            many = f"there are {len(chosen)}, at most {RETRIES_MAX} are allowed"
+            raise said.refuse("delays", chosen, many, "say forever=True: the last delay is repeated")
         if forever and not chosen:
-            raise ValueError("forever=True repeats the last delay: name at least one")
-        self.policy = RetryPolicy(delays=chosen, jitter=jitter, forever=forever)
+            raise said.refuse("forever", forever, "it repeats the last delay, and there is none", "name a delay")
+        part = said.number("jitter", jitter, 0, 1)
+        self.policy = RetryPolicy(delays=chosen, jitter=part, forever=said.yes_or_no("forever", forever))
 
     def __repr__(self) -> str:
         """The policy by its delays in seconds."""
         return f"Retry(delays={list(self.policy.delays)}, jitter={self.policy.jitter}, forever={self.policy.forever})"
 
 
-def _growing(base: float, multiplier: float, cap: float, max_attempts: int) -> tuple[float, ...]:
-    if multiplier < 1:
-        raise ValueError(f"multiplier={multiplier}: at least 1 is needed")
-    if not 1 <= max_attempts <= RETRIES_MAX + 1:
-        raise ValueError(f"max_attempts={max_attempts}: 1 to {RETRIES_MAX + 1} executions are allowed")
+def _listed(said: Said, delays: Sequence[Seconds]) -> tuple[float, ...]:
+    given: Any = delays
+    if not isinstance(given, list | tuple):
+        raise said.refuse("delays", given, "a list is needed", "say delays=[1, 5, 30]")
+    return tuple(said.seconds("delays", delay, zero=True) for delay in delays)
+
+
+def _growing(said: Said, base: Seconds, multiplier: float, cap: Seconds, max_attempts: int) -> tuple[float, ...]:
+    growth = said.number("multiplier", multiplier, 1, MULTIPLIER_MAX)
+    if said.whole("max_attempts", max_attempts) > RETRIES_MAX + 1:
+        many = f"at most {RETRIES_MAX + 1} executions are allowed"
+        raise said.refuse("max_attempts", max_attempts, many, "say forever=True: the last delay is repeated")
+    longest = said.seconds("cap", cap)
     delays: list[float] = []
-    delay = min(base, cap)
+    delay = min(said.seconds("base", base, zero=True), longest)
     for _ in range(max_attempts - 1):
         delays.append(delay)
-        delay = min(delay * multiplier, cap)
+        delay = min(delay * growth, longest)
     return tuple(delays)

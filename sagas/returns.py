@@ -3,30 +3,72 @@
 import dataclasses
 from typing import Any
 
-from pydantic import BaseModel, PydanticSchemaGenerationError, PydanticUserError, TypeAdapter
+from pydantic import (
+    BaseModel,
+    PydanticSchemaGenerationError,
+    PydanticUndefinedAnnotation,
+    PydanticUserError,
+    Secret,
+    SecretBytes,
+    SecretStr,
+    TypeAdapter,
+)
 from pydantic.errors import PydanticInvalidForJsonSchema
 
-from sagas.annotations import NOTHING, Form, Signature, accepts, members, origin_of, type_name
+from sagas.annotations import Signature
 from sagas.answers import CannotTell, DidNotHappen, Happened
 from sagas.errors import DefinitionError
+from sagas.fields import forms_within, is_class
+from sagas.forms import NOTHING, Form, accepts, members, origin_of, type_name
 from sagas.manifest import Role
 
-NO_SCHEMA = (PydanticSchemaGenerationError, PydanticUserError, PydanticInvalidForJsonSchema)
+HIDDEN = (Secret, SecretStr, SecretBytes)
 
 
 def schema_of(form: Form, what: str) -> dict[str, Any]:
     """The JSON Schema of a type.
 
     Raises:
-        DefinitionError: its values cannot become JSON.
+        DefinitionError: its values cannot become JSON and come back.
+    """
+    adapter = check_readable(form, what)
+    try:
+        schema = adapter.json_schema()
+    except (PydanticInvalidForJsonSchema, PydanticUserError) as unfit:
+        raise _unfit(form, what, unfit) from unfit
+    for field, one in forms_within(form):
+        kind = origin_of(one) or one
+        if kind is type or (isinstance(kind, type) and issubclass(kind, HIDDEN)):
+            where = f"its field '{field.name}' of {field.owner} is " if field is not None else ""
+            raise DefinitionError(
+                f"{what} is {type_name(form)}: {where}{type_name(one)}, which does not come back from JSON\n"
+                "  remedy: give an id or a name, and look the rest up where it is needed"
+            )
+    return schema
+
+
+def check_readable(form: Form, what: str) -> TypeAdapter[Any]:
+    """What reads values of a type from JSON.
+
+    Raises:
+        DefinitionError: nothing can.
     """
     try:
-        return TypeAdapter[Any](form).json_schema()
-    except NO_SCHEMA as unfit:
-        raise DefinitionError(
+        return TypeAdapter(form)
+    except (PydanticSchemaGenerationError, PydanticUserError, PydanticUndefinedAnnotation) as unfit:
+        raise _unfit(form, what, unfit) from unfit
+
+
+def _unfit(form: Form, what: str, unfit: Exception) -> DefinitionError:
+    if isinstance(unfit, PydanticSchemaGenerationError | PydanticInvalidForJsonSchema):
+        return DefinitionError(
             f"{what} is {type_name(form)}, which cannot become JSON\n"
             "  remedy: use a pydantic model, a dataclass, or plain JSON types"
-        ) from unfit
+        )
+    return DefinitionError(
+        f"{what} is {type_name(form)}, which pydantic does not take: {str(unfit).splitlines()[0]}\n"
+        "  remedy: change the type so that `pydantic.TypeAdapter` takes it"
+    )
 
 
 def check_returns(signature: Signature, role: Role, step: str, gives: Form) -> None:
@@ -35,7 +77,7 @@ def check_returns(signature: Signature, role: Role, step: str, gives: Form) -> N
     Raises:
         DefinitionError: it does not.
     """
-    returns = NOTHING if signature.returns is None else signature.returns
+    returns = signature.returns
     own = f"{signature.place}: the result of {role} '{step}'"
     match role:
         case "step":
@@ -52,11 +94,18 @@ def check_returns(signature: Signature, role: Role, step: str, gives: Form) -> N
                     f"  remedy: annotate `-> {type_name(gives)}`"
                 )
         case "probe":
-            if not all(one in (DidNotHappen, CannotTell) or origin_of(one) is Happened for one in members(returns)):
+            if not all(_answers(one, gives) for one in members(returns)):
                 raise DefinitionError(
-                    f"{own} is {type_name(returns)}\n"
+                    f"{own} is {type_name(returns)}, but the step gives {type_name(gives)}\n"
                     f"  remedy: annotate `-> Happened[{type_name(gives)}] | DidNotHappen | CannotTell`"
                 )
+
+
+def _answers(answer: Form, gives: Form) -> bool:
+    """Whether it is an answer that a probe of a step that gives this may give."""
+    if origin_of(answer) is Happened:
+        return accepts(gives, answer.__args__[0])
+    return answer in (DidNotHappen, CannotTell)
 
 
 def decides(signature: Signature) -> bool:
@@ -70,20 +119,16 @@ def check_input(saga: str, form: Form) -> dict[str, Any]:
     Raises:
         DefinitionError: it is no model or dataclass, or a field has a `default_factory` (def_R22).
     """
-    fields: dict[str, Any] = {}
-    if isinstance(form, type) and issubclass(form, BaseModel):
-        fields = {name: field.default_factory for name, field in form.model_fields.items()}
-    elif isinstance(form, type) and dataclasses.is_dataclass(form):
-        factories = {field.name: field.default_factory for field in dataclasses.fields(form)}
-        fields = {name: None if factory is dataclasses.MISSING else factory for name, factory in factories.items()}
-    else:
+    kind: Any = origin_of(form) or form
+    if not is_class(kind) or not (issubclass(kind, BaseModel) or dataclasses.is_dataclass(kind)):
         raise DefinitionError(
             f"the input of saga '{saga}' is {type_name(form)}\n  remedy: use a pydantic model or a dataclass"
         )
-    for name, factory in fields.items():
-        if factory is not None:
+    schema = schema_of(form, f"the input of saga '{saga}'")
+    for field, _ in forms_within(form):
+        if field is not None and field.has_factory:
             raise DefinitionError(
-                f"the input of saga '{saga}': field '{name}' of {type_name(form)} has a default_factory, so each step "
-                "would see another value\n  remedy: give it where the saga is started"
+                f"the input of saga '{saga}': field '{field.name}' of {field.owner} has a default_factory, so each "
+                "step would see another value\n  remedy: give it where the saga is started"
             )
-    return schema_of(form, f"the input of saga '{saga}'")
+    return schema

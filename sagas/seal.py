@@ -4,14 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pydantic import TypeAdapter, ValidationError
-
-from sagas.annotations import NOTHING, accepts, type_name
 from sagas.binding import BoundHandler
 from sagas.declared import Declared, DeclaredHandler
 from sagas.durations import readable
 from sagas.errors import DefinitionError, InputError
 from sagas.events import Json
+from sagas.forms import NOTHING, accepts, given_of, optional, type_name, with_given
 from sagas.manifest import (
     STEP_DELAYS_SECONDS,
     STEP_TIMEOUT_SECONDS,
@@ -24,7 +22,7 @@ from sagas.manifest import (
     StepClass,
 )
 from sagas.returns import decides, schema_of
-from sagas.storable import unstorable
+from sagas.values import UnfitError, Values
 
 if TYPE_CHECKING:
     from sagas.definition import Saga
@@ -54,20 +52,14 @@ class Sealed:
         Raises:
             InputError: it does not fit; each field is named.
         """
-        adapter = TypeAdapter[Any](self.saga.graph.input)
         try:
-            found = adapter.validate_python(value, by_alias=True, by_name=True)
-        except ValidationError as unfit:
-            errors = [(".".join(map(str, one["loc"])), one["msg"]) for one in unfit.errors(include_url=False)]
-            raise InputError(self.manifest.name, errors) from None
-        document: Json = adapter.dump_python(found, mode="json", by_alias=False)
-        if (place := unstorable(document)) is not None:
-            raise InputError(self.manifest.name, [(place, "holds a NUL or half a surrogate pair")])
-        return document
+            return Values(self.saga.graph.input).store(value)
+        except UnfitError as unfit:
+            raise InputError(self.manifest.name, unfit.errors) from None
 
     def load_result(self, value: Json) -> Any:
         """The saga's result as the type that it promises."""
-        return TypeAdapter[Any](self.saga.result if self.saga.result is not None else NOTHING).validate_python(value)
+        return Values(self.saga.result if self.saga.result is not None else NOTHING).load(value)
 
 
 def seal(saga: "Saga[Any, Any]", defaults: Defaults) -> Sealed:
@@ -85,6 +77,7 @@ def seal(saga: "Saga[Any, Any]", defaults: Defaults) -> Sealed:
     for node in nodes.values():
         _check_undo(node)
         _check_fallback(node)
+        _check_values(nodes, node)
     manifest = Manifest(
         name=saga.name,
         nodes=compiled,
@@ -204,14 +197,39 @@ def _check_fallback(node: Declared) -> None:
         )
 
 
+def _check_values(nodes: Mapping[str, Declared], node: Declared) -> None:
+    """What stands beside a step need not have happened when it is undone or asked for (def_R2)."""
+    before = _ancestors(nodes)[node.name]
+    for role in ("undo", "probe"):
+        handler = node.handlers.get(role)
+        for parameter in handler.parameters if handler is not None else ():
+            if handler is None or parameter.source != "node" or parameter.of in before:
+                continue
+            annotation = handler.signature.parameters[parameter.name]
+            bare, shape = given_of(annotation)
+            if not accepts(bare, NOTHING):
+                right = optional(bare) if shape is None else with_given(optional(bare), shape)
+                raise DefinitionError(
+                    f"{handler.signature.place}: parameter '{parameter.name}' of {role} '{node.name}' is "
+                    f"{type_name(annotation)}, but '{parameter.of}' need not have ended when '{node.name}' runs\n"
+                    f"  remedy: annotate `{parameter.name}: {type_name(right)}`, or let '{node.name}' take it too"
+                )
+
+
 def _result_from(saga: "Saga[Any, Any]") -> str | None:
     if saga.result is None:
         return None
-    givers = [node.name for node in saga.graph.nodes.values() if not node.silent and node.seen == saga.result]
+    loud = [node for node in saga.graph.nodes.values() if not node.silent]
+    givers = [node.name for node in loud if node.seen == saga.result]
     if len(givers) != 1:
+        perhaps = [
+            f" ('{node.name}' gives {type_name(node.seen)}: {node.kind_of_skip})"
+            for node in loud
+            if node.seen == optional(saga.result) and node.seen != node.gives
+        ]
         raise DefinitionError(
             f"saga '{saga.name}' promises result={type_name(saga.result)}; steps that give it: "
-            f"{', '.join(givers) or 'none'}; exactly one is needed"
+            f"{', '.join(givers) or 'none'}{''.join(perhaps) if not givers else ''}; exactly one is needed"
         )
     return givers[0]
 

@@ -2,19 +2,20 @@
 
 import asyncio
 import copy
+import functools
 import inspect
-from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn, cast
 
-from pydantic_core import to_jsonable_python
-
-from consumers.execution import Call, ClosedError, Effect, key_of, keys_to_close
+from amends.testing.virtual import IN_HANDLER
 from sagas.binding import BoundHandler
+from sagas.context import Transaction
 from sagas.definition import Saga
+from sagas.errors import ResultError
 from sagas.events import Json
+from sagas.fields import is_class
 from sagas.manifest import Role
 from sagas.nodes import Step
-from sagas.ports import Command, CommitUnknown
 from sagas.seal import Sealed
 
 ROLES: tuple[Role, ...] = ("step", "undo", "probe", "fallback")
@@ -32,19 +33,33 @@ class Unknown:
         self.result = result
 
 
-class Answers:
-    """The answers of one run, and which of them were used."""
+class LostError(Exception):
+    """The commit of a transaction step is lost; where it happened, this is its result."""
 
-    def __init__(self, sealed: Sealed, answers: Mapping[Any, Any], resources: Mapping[type, object]) -> None:
-        self._resources = resources
+    def __init__(self, *, happened: bool, result: Json) -> None:
+        super().__init__("lost")
+        self.happened = happened
+        self.result = result
+
+
+class WrongTestError(AssertionError):
+    """The test is wrong, not the saga: something that it must give is missing, or is not what the step takes."""
+
+
+class Answers:
+    """The answers of one run, and which of them were used. `wrong` collects what is wrong with the test."""
+
+    def __init__(self, sealed: Sealed, answers: Mapping[Any, Any], resources: Mapping[Any, object]) -> None:
+        self.resources = resources
         self._answers = {place_of(sealed.saga, key): answer for key, answer in answers.items()}
-        self._calls: dict[tuple[str, str, int | None], int] = {}
-        self.used: set[Place] = set()
+        self._calls: dict[Place, int] = {}
+        self._made_up: set[Place] = set(self._answers)
+        self._used: set[Place] = set()
+        self.wrong: list[WrongTestError] = []
 
     def unused(self) -> list[str]:
         """The steps whose answers nobody asked for."""
-        places = [place for place in self._answers if place not in self.used]
-        return [step if role == "step" else f"{step}:{role}" for step, role in places]
+        return [name_of(place) for place in self._answers if place not in self._used]
 
     def bind(self, sealed: Sealed) -> Sealed:
         """The saga with handlers that answer.
@@ -56,62 +71,140 @@ class Answers:
             if place in self._answers:
                 handlers[place] = self._answering(bound, place)
             elif place[1] == "undo" and (place[0], "step") in self._answers and not self._can_run(bound):
-                handlers[place] = _succeeding(bound)
+                self._made_up.add(place)
+                handlers[place] = self._with(bound, _succeed)
+            else:
+                handlers[place] = _marked(bound)
         return Sealed(sealed.manifest, handlers, sealed.saga)
 
+    def transaction(self, step: str, role: Role) -> object:
+        """The transaction that a handler gets; none where an answer stands in its place."""
+        if (step, role) in self._made_up:
+            return None
+        if Transaction not in self.resources:
+            self.fail(f"the handler of '{name_of((step, role))}' takes a Transaction: give a fake in "
+                      "resources={Transaction: ...}, or give its step an answer")  # fmt: skip
+        return self.resources[Transaction]
+
+    def fail(self, text: str) -> NoReturn:
+        """The test is wrong: the run ends, and says so.
+
+        Raises:
+            WrongTestError: always.
+        """
+        error = WrongTestError(text)
+        self.wrong.append(error)
+        raise error
+
     def _can_run(self, bound: BoundHandler) -> bool:
-        return not bound.transactional and all(kind in self._resources for kind in bound.resources.values())
+        needed: list[Any] = [*bound.resources.values(), *([Transaction] if bound.transactional else [])]
+        return all(kind in self.resources for kind in needed)
+
+    def _with(self, bound: BoundHandler, function: Callable[..., Any]) -> BoundHandler:
+        """The handler with another function, which takes what the test gave."""
+        other = copy.copy(bound)
+        other.function = functools.wraps(bound.function)(function)
+        other.is_async = True
+        other.resources = {name: kind for name, kind in bound.resources.items() if kind in self.resources}
+        return other
 
     def _answering(self, bound: BoundHandler, place: Place) -> BoundHandler:
-        answering = copy.copy(bound)
-
         async def answer(**arguments: Any) -> Any:
-            self.used.add(place)
-            return await self._give(self._answers[place], place, arguments)
+            self._used.add(place)
+            return await self._give(bound, place, self._this_time(bound, place), arguments)
 
-        answering.function = answer
-        answering.is_async = True
-        answering.resources = {name: kind for name, kind in bound.resources.items() if kind in self._resources}
-        return answering
+        return self._with(bound, answer)
 
-    async def _give(self, answer: object, place: Place, arguments: dict[str, Any]) -> Any:
-        many = list_or_nothing(answer)
-        if _one_an_attempt(many):
-            key = (*place, None)
-            call = self._calls[key] = self._calls.get(key, -1) + 1
-            return await self._give(many[min(call, len(many) - 1)], place, arguments)
-        if isinstance(answer, Unknown):
-            return await asyncio.get_running_loop().create_future()
+    def _this_time(self, bound: BoundHandler, place: Place) -> Any:
+        """The answer of this call: a list is one for each attempt, unless it is itself what the step gives."""
+        answer: Any = self._answers[place]
+        many = _elements(answer)
+        if many is None or (bound.role != "probe" and _fits(bound, many)):
+            return answer
+        if not many:
+            self.fail(f"the answer of '{name_of(place)}' is an empty list: nothing for its first attempt")
+        call = self._calls[place] = self._calls.get(place, -1) + 1
+        return many[min(call, len(many) - 1)]
+
+    async def _give(self, bound: BoundHandler, place: Place, answer: Any, arguments: dict[str, Any]) -> Any:
+        if _is_called(answer):
+            answer = answer(**self._chosen(place, answer, arguments))
+            answer = await answer if inspect.isawaitable(answer) else answer
+        if is_class(answer) and issubclass(answer, Unknown | BaseException):
+            answer = answer()
         if isinstance(answer, BaseException):
             raise answer
-        if inspect.isroutine(answer):
-            names = inspect.signature(answer).parameters
-            given = answer(**{name: value for name, value in arguments.items() if name in names})
-            given = await given if inspect.isawaitable(given) else given
-            return await self._give(given, place, arguments) if isinstance(given, Unknown | BaseException) else given
-        return answer
+        if not isinstance(answer, Unknown):
+            self._check(bound, place, answer)
+            return answer
+        if not bound.transactional:
+            return await asyncio.get_running_loop().create_future()
+        kept = self._check(bound, place, answer.result) if answer.happened and bound.role != "probe" else None
+        raise LostError(happened=answer.happened, result=kept)
+
+    def _check(self, bound: BoundHandler, place: Place, answer: object) -> Json:
+        """The answer as it is stored; a test whose answer is no result of the step is wrong."""
+        try:
+            return bound.dump_probe(answer)[1] if bound.role == "probe" else bound.dump(answer)
+        except ResultError as unfit:
+            self.fail(f"the answer of '{name_of(place)}' is no result of it: {unfit}")
+
+    def _chosen(self, place: Place, answer: Callable[..., object], arguments: dict[str, Any]) -> dict[str, Any]:
+        """Those arguments that a function of the test takes."""
+        wanted = inspect.signature(answer).parameters.values()
+        if any(one.kind is one.VAR_KEYWORD for one in wanted):
+            return arguments
+        named = [one for one in wanted if one.kind is not one.VAR_POSITIONAL]
+        for one in named:
+            if one.name not in arguments and one.default is one.empty:
+                there = ", ".join(arguments) or "nothing"
+                self.fail(f"the answer of '{name_of(place)}' takes '{one.name}', but its handler takes {there}")
+        return {one.name: arguments[one.name] for one in named if one.name in arguments}
 
 
-def _succeeding(bound: BoundHandler) -> BoundHandler:
-    succeeding = copy.copy(bound)
-
-    async def succeed(**arguments: Any) -> None:
-        """The step was made up, so there is nothing to undo."""
-
-    succeeding.function = succeed
-    succeeding.is_async = True
-    succeeding.resources = {}
-    return succeeding
+async def _succeed(**arguments: Any) -> None:
+    """The step was made up, so there is nothing to undo."""
 
 
-def list_or_nothing(answer: Any) -> list[Any]:
-    """The elements of a list; of anything else, none."""
-    return list(answer) if isinstance(answer, list) else []  # pyright: ignore[reportUnknownArgumentType] # any list
+def _marked(bound: BoundHandler) -> BoundHandler:
+    """The handler, whose timers are told from those of the machinery."""
+    if not bound.is_async:
+        return bound
+    function = bound.function
+
+    @functools.wraps(function)
+    async def run(**arguments: Any) -> Any:
+        token = IN_HANDLER.set(True)
+        try:
+            return await function(**arguments)
+        finally:
+            IN_HANDLER.reset(token)
+
+    marked = copy.copy(bound)
+    marked.function = run
+    return marked
 
 
-def _one_an_attempt(answers: Sequence[Any]) -> bool:
-    """A list is one answer for each attempt as soon as one of them is no value."""
-    return any(isinstance(one, Unknown | BaseException) or inspect.isroutine(one) for one in answers)
+def _elements(answer: Any) -> list[Any] | None:
+    return answer if isinstance(answer, list) else None  # pyright: ignore[reportUnknownVariableType] # any list
+
+
+def _is_called(answer: object) -> bool:
+    return callable(answer) and not is_class(answer)
+
+
+def _fits(bound: BoundHandler, answer: object) -> bool:
+    try:
+        bound.dump(answer)
+    except ResultError:
+        return False
+    return True
+
+
+def name_of(place: Place) -> str:
+    """`hotel`, or `hotel:undo`."""
+    step, role = place
+    return step if role == "step" else f"{step}:{role}"
 
 
 def place_of(saga: Saga[Any, Any], key: Any) -> Place:
@@ -134,76 +227,22 @@ def place_of(saga: Saga[Any, Any], key: Any) -> Place:
     raise LookupError(f"answers: {key!r} is no step of saga '{saga.name}'; it has {', '.join(saga.graph.nodes)}")
 
 
-class MissingError(AssertionError):
-    """A handler ran that needs something which the test did not give."""
-
-
-class Anything(Mapping[type, object]):
+class GivenResources(Mapping[type, object]):
     """The resources of a test. One that nobody gave fails the test, not the saga."""
 
-    def __init__(self, given: Mapping[type, object], missing: list[str]) -> None:
-        self._given = given
-        self._missing = missing
+    def __init__(self, answers: Answers) -> None:
+        self._answers = answers
 
     def __getitem__(self, kind: type) -> object:
-        if kind not in self._given:
-            self._missing.append(
-                f"a handler takes {kind.__qualname__}: give it in resources, or give its step an answer"
-            )
-            return None
-        return self._given[kind]
+        if kind not in self._answers.resources:
+            self._answers.fail(f"a handler takes {kind.__qualname__}: give it in resources, or give its step an answer")
+        return self._answers.resources[kind]
 
     def __contains__(self, kind: object) -> bool:
         return True
 
     def __iter__(self) -> Any:
-        return iter(self._given)
+        return iter(self._answers.resources)
 
     def __len__(self) -> int:
-        return len(self._given)
-
-
-class MemoryTransactions:
-    """Transaction steps without a database: their keys in memory, no tables (rules T1, T2)."""
-
-    def __init__(self, answers: Answers, missing: list[str], raw: Mapping[Any, Any], saga: Saga[Any, Any]) -> None:
-        self._answers = answers
-        self._missing = missing
-        self._happens = {place_of(saga, key): answer for key, answer in raw.items() if isinstance(answer, Unknown)}
-        self._kept: dict[str, Json] = {}
-        self._closed: set[str] = set()
-
-    async def run(self, command: Command, call: Call) -> Effect:
-        """Run a transaction step once."""
-        key = key_of(command)
-        if key in self._closed:
-            raise ClosedError(f"the key {key} is closed: the step was given up")
-        if key in self._kept:
-            return Effect(self._kept[key])
-        unknown = self._happens.get((command.step, command.role))
-        if unknown is not None:
-            self._answers.used.add((command.step, command.role))
-            if unknown.happened:
-                self._kept[key] = to_jsonable_python(unknown.result)
-            raise CommitUnknown("the answer of the commit was lost")
-        self._kept[key] = await call(None)
-        return Effect(self._kept[key])
-
-    async def close_key(self, command: Command) -> Effect:
-        """Close the step's key, and the fallback's for an undo, or find the result."""
-        happened: Effect | None = None
-        for key in keys_to_close(command):
-            if key in self._kept:
-                happened = Effect(self._kept[key], happened=True)
-            else:
-                self._closed.add(key)
-        return happened or Effect(closed=True)
-
-    async def undo(self, command: Command, call: Call) -> Effect:
-        """Undo what happened, once."""
-        found = await self.close_key(command)
-        key = f"{command.step_key}/undo"
-        if not found.closed and key not in self._kept:
-            await call(object(), found.result)
-            self._kept[key] = None
-        return Effect(closed=found.closed)
+        return len(self._answers.resources)

@@ -9,8 +9,10 @@ from datetime import timedelta
 from typing import Any, Generic, TypeVar
 
 from amends.clock import LoopClock
-from amends.testing.answers import Answers, Anything, MemoryTransactions, MissingError, Unknown
-from amends.testing.virtual import run_virtual
+from amends.testing.answers import Answers, GivenResources, Unknown
+from amends.testing.pace import LEASE_SECONDS, WatchedStore
+from amends.testing.transactions import MemoryTransactions
+from amends.testing.virtual import VirtualLoop, run_virtual
 from amends.timeline import timeline
 from consumers.execution import Surroundings
 from consumers.inprocess import Broker, InProcessTransport
@@ -32,8 +34,7 @@ I = TypeVar("I")  # noqa: E741 - the input
 O = TypeVar("O")  # noqa: E741 - the output
 
 LONGEST = timedelta(days=30)
-EPOCH = 1_767_225_600.0
-LOOK_SECONDS = 0.05
+ATTEMPTS_MAX = 2_000
 _runs = itertools.count(1)
 
 
@@ -63,7 +64,7 @@ def run(
     input: I,
     *,
     answers: Mapping[Any, Any] | None = None,
-    resources: Mapping[type, object] | None = None,
+    resources: Mapping[Any, object] | None = None,
     until: timedelta | None = None,
     seed: int = 0,
     unused_ok: bool = False,
@@ -72,62 +73,76 @@ def run(
 
     A step with an answer does not run its handler; one without runs the real handler with `resources`. An answer is a
     value, an exception, `Unknown`, a function with some of the handler's parameters, or a list of these, one for each
-    attempt. `until` is the most virtual time that may pass (30 days).
+    attempt; a fake transaction is given as `resources={Transaction: fake}`. The run also ends after `until` of virtual
+    time (30 days), and when a step was tried 2,000 times.
 
     Raises:
-        AssertionError: a handler needs what nobody gave, or an answer was never asked for (a typo, perhaps).
+        AssertionError: a handler needs what nobody gave, an answer is no result of its step, or was never asked for (a
+            typo, perhaps).
         DefinitionError: the saga does not hold together.
     """
     sealed = saga.seal()
     if missing := unsupported(sealed.manifest):
         raise NotImplementedError(f"saga '{saga.name}' uses what cannot run yet: {', '.join(missing)}")
     given = Answers(sealed, answers or {}, resources or {})
-    lacking: list[str] = []
-    random.seed(seed)
 
     async def drive() -> Run[O]:
-        transactions = MemoryTransactions(given, lacking, answers or {}, saga)
-        here = Surroundings(Anything(resources or {}, lacking), transactions, worker="worker")
-        return await _drive(sealed, given.bind(sealed), sealed.normalise(input), here, until or LONGEST, lacking)
+        return await _drive(sealed, given, sealed.normalise(input), (until or LONGEST).total_seconds())
 
-    done = run_virtual(drive)
-    if lacking:
-        raise MissingError(lacking[0])
+    chance = random.getstate()
+    random.seed(seed)
+    try:
+        done = run_virtual(drive)
+    finally:
+        random.setstate(chance)
+    if given.wrong:
+        raise given.wrong[0]
     if not unused_ok and (unused := given.unused()):
         raise AssertionError(f"answers that nobody asked for: {', '.join(unused)}\n{done}")
     return done
 
 
-async def _drive(
-    sealed: Sealed, bound: Sealed, value: Any, here: Surroundings, until: timedelta, lacking: list[str]
-) -> Run[Any]:
+async def _drive(sealed: Sealed, given: Answers, value: Any, until: float) -> Run[Any]:
     loop = asyncio.get_running_loop()
-    store = MemoryStore(lambda: EPOCH + loop.time())
+    assert isinstance(loop, VirtualLoop)
+    store = WatchedStore(loop, until)
+    loop.skip(store.quiet_until)
     clock, broker = LoopClock(), Broker()
     sender = InProcessTransport(broker, "orchestrator")
-    lease_seconds = 4.0
     saga_id = f"01900000-0000-7000-8000-{next(_runs):012d}"
-    publisher = Publisher(store, sender, clock, lease_seconds)
+    publisher = Publisher(store, sender, clock, LEASE_SECONDS)
     engine = Engine(store, clock, publisher)
     await store.put_manifest(sealed.manifest)
-    worker = Worker(InProcessTransport(broker, "worker"), store, {sealed.manifest.name: bound}, here, engine)
+    here = Surroundings(GivenResources(given), MemoryTransactions(given), worker="worker")
+    bound = {sealed.manifest.name: given.bind(sealed)}
+    worker = Worker(InProcessTransport(broker, "worker"), store, bound, here, engine)
     orchestrator = Orchestrator(store, sender, clock, engine, publisher)
     tasks = [asyncio.create_task(worker.run()), asyncio.create_task(orchestrator.run())]
     await engine.apply([Start(saga_id, sealed.manifest, value)])
     try:
-        while not lacking and loop.time() < until.total_seconds():
-            head = (await store.heads([saga_id]))[saga_id]
-            if head.terminal or all(wait.kind in ("operator", "deadline") for wait in head.waits.values()):
+        while not given.wrong and loop.time() < until:
+            store.changed.clear()
+            if _has_ended((await store.heads([saga_id]))[saga_id]):
                 break
+            changing = asyncio.create_task(store.changed.wait())
+            await asyncio.wait([changing, *tasks], timeout=until - loop.time(), return_when=asyncio.FIRST_COMPLETED)
+            changing.cancel()
             for task in tasks:
                 if task.done():
                     task.result()
-            await asyncio.sleep(LOOK_SECONDS)
     finally:
+        loop.skip(lambda: 0.0)
         worker.drain()
         orchestrator.stop()
         await asyncio.wait(tasks)
     return await _report(sealed, store, saga_id)
+
+
+def _has_ended(head: State) -> bool:
+    """Whether nothing more happens, unless a person acts or a step goes on failing for ever."""
+    if head.terminal or max((step.attempt for step in head.steps.values()), default=0) >= ATTEMPTS_MAX:
+        return True
+    return all(wait.kind in ("operator", "deadline") for wait in head.waits.values())
 
 
 async def _report(sealed: Sealed, store: MemoryStore, saga_id: str) -> Run[Any]:
@@ -162,9 +177,11 @@ def assert_undone_for_each_failure(
     input: I,
     answers: Mapping[Any, Any] | None = None,
     *,
-    resources: Mapping[type, object] | None = None,
+    resources: Mapping[Any, object] | None = None,
 ) -> None:
     """Let each step fail for good, and be unknown, in turn: the saga must end compensated, or ask an operator.
+
+    An operator who is asked because an undo does not succeed is no good end.
 
     Raises:
         AssertionError: a way ends otherwise; the message names the step and shows the timeline.
@@ -176,7 +193,8 @@ def assert_undone_for_each_failure(
             what = f"'{node.name}' {'fails for good' if isinstance(harm, Permanent) else 'is unknown'}"
             if not any(event.step == node.name and event.attempt for event in done.events):
                 continue  # it is not needed with this input
-            if done.status == "compensated" or any(wait.kind == "operator" for wait in done.waits):
+            causes = {wait.cause for wait in done.state.waits.values() if wait.kind == "operator"}
+            if done.status == "compensated" or (causes and "undo_failed" not in causes):
                 continue
             if done.fallbacks and done.status == "completed":
                 continue

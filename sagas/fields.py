@@ -1,0 +1,107 @@
+"""What values are made of: the fields of models, dataclasses and typed dictionaries, and everything within a type."""
+
+import dataclasses
+import typing
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar, get_args
+
+from pydantic import BaseModel, RootModel
+from pydantic.fields import FieldInfo
+
+from sagas.forms import Form, origin_of, plain, type_name, without_none
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field: its type, and whether it is filled in anew for each value that does not have it."""
+
+    name: str
+    form: Form
+    has_factory: bool
+    owner: str
+
+
+def fields_of(form: Form) -> dict[str, Field]:
+    """The fields by name; of anything else, none."""
+    bare = plain(without_none(form))
+    kind: Any = origin_of(bare) or bare
+    if not is_class(kind):
+        return {}
+    owner = type_name(bare)
+    if issubclass(kind, BaseModel):
+        return {
+            name: Field(name, field.annotation, field.default_factory is not None, owner)
+            for name, field in kind.model_fields.items()
+        }
+    if not dataclasses.is_dataclass(kind) and not hasattr(kind, "__total__"):
+        return {}
+    hints = _hints(kind, bare)
+    if dataclasses.is_dataclass(kind):
+        return {
+            field.name: Field(field.name, hints[field.name], _has_factory(field, hints[field.name]), owner)
+            for field in dataclasses.fields(kind)
+        }
+    return {name: Field(name, hint, False, owner) for name, hint in hints.items()}
+
+
+def is_class(kind: object) -> bool:
+    """Whether it is a class; checkers make less of `isinstance(kind, type)` than they know."""
+    return isinstance(kind, type)
+
+
+def stored_fields(form: Form) -> dict[str, Form]:
+    """The types of the fields that stand in the stored JSON under their names; where a type writes itself, none."""
+    kind: Any = plain(without_none(form))
+    if is_class(kind) and issubclass(kind, BaseModel):
+        own = kind.__pydantic_decorators__
+        if issubclass(kind, RootModel) or own.model_serializers:
+            return {}
+        written = {name for decorator in own.field_serializers.values() for name in decorator.info.fields}
+        return {name: field.form for name, field in fields_of(kind).items() if not written & {name, "*"}}
+    return {name: field.form for name, field in fields_of(form).items()}
+
+
+def forms_within(form: Form, seen: set[Any] | None = None) -> Iterator[tuple[Field | None, Form]]:
+    """Every type within a type, itself first, each with the field that it stands in."""
+    yield from _within(None, form, set() if seen is None else seen)
+
+
+def _within(field: Field | None, form: Form, seen: set[Any]) -> Iterator[tuple[Field | None, Form]]:
+    form = plain(form)
+    yield field, form
+    if form in seen:
+        return
+    seen.add(form)
+    for part in get_args(form):
+        if isinstance(part, type) or origin_of(part) is not None:
+            yield from _within(field, part, seen)
+    for one in fields_of(form).values():
+        yield from _within(one, one.form, seen)
+
+
+def _hints(kind: Any, form: Form) -> dict[str, Form]:
+    """The annotations of a class, with what a generic one is made for put in."""
+    given = dict(zip(getattr(kind, "__parameters__", ()), get_args(form), strict=False))
+    hints = typing.get_type_hints(kind, include_extras=True)
+    return {name: _filled(_bare(hint), given) for name, hint in hints.items()}
+
+
+def _bare(hint: Form) -> Form:
+    """Without `Required`, `NotRequired` and `ReadOnly`, which say nothing of the value."""
+    while str(origin_of(hint)).rpartition(".")[2] in ("Required", "NotRequired", "ReadOnly"):
+        hint = get_args(hint)[0]
+    return hint
+
+
+def _filled(hint: Form, given: dict[Any, Form]) -> Form:
+    if isinstance(hint, TypeVar):
+        return given.get(hint, hint)
+    open_ones = getattr(hint, "__parameters__", ())
+    return hint[tuple(given.get(one, one) for one in open_ones)] if open_ones else hint
+
+
+def _has_factory(field: "dataclasses.Field[Any]", hint: Form) -> bool:
+    said = [field.default, *(get_args(hint)[1:] if origin_of(hint) is Annotated else ())]
+    written = any(isinstance(one, FieldInfo) and one.default_factory is not None for one in said)
+    return field.default_factory is not dataclasses.MISSING or written

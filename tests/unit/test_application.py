@@ -1,0 +1,62 @@
+"""What the names in `AMENDS_SAGAS` and of `amends check` lead to."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from amends import DefinitionError
+from amends.application import load_applications
+
+DECLARE = "from amends import Saga\nfrom pydantic import BaseModel\nclass In(BaseModel):\n    n: int\n"
+ONE = f"{DECLARE}a = Saga('a', input=In)\n@a.step('first')\nasync def first(request: In) -> None: ...\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder whose modules can be imported, and are forgotten again."""
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    before = set(sys.modules)
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+
+
+def names_of(*modules: str) -> list[list[str]]:
+    return [[saga.name for saga in app.sagas] for app in load_applications(modules)]
+
+
+def test_a_saga_that_is_imported_is_the_same_saga(folder: Path) -> None:
+    (folder / "one.py").write_text(ONE)
+    (folder / "other.py").write_text("from one import a\nfrom amends import Saga\nb = Saga('b', input=a.graph.input)\n")
+    assert names_of("one", "other") == [["a"], ["b"]]
+    assert names_of("other", "one") == [["a", "b"]]
+    assert names_of("one", "one:a") == [["a"]]
+
+
+def test_two_sagas_of_one_name_are_told_by_their_lines(folder: Path) -> None:
+    (folder / "one.py").write_text(ONE)
+    (folder / "other.py").write_text(f"{DECLARE}\na = Saga('a', input=In)\n")
+    with pytest.raises(DefinitionError) as raised:
+        load_applications(["one", "other"])
+    assert str(raised.value) == (
+        "two sagas are called 'a': at one.py:5 and at other.py:6\n"
+        "  remedy: rename one, or load the module under one name only"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("./one.py", "such as one$"),
+        (":a", "'' is no name of a module"),
+        ("nope.nope", "there is no module 'nope.nope'"),
+        ("a b", "'a b' is no name of a module"),
+    ],
+)
+def test_what_is_no_module_is_refused_with_a_remedy(folder: Path, name: str, says: str) -> None:
+    (folder / "one.py").write_text(ONE)
+    with pytest.raises(DefinitionError, match=says) as raised:
+        load_applications([name])
+    assert "remedy: name one that can be imported from here" in str(raised.value)
