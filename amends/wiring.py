@@ -14,9 +14,8 @@ from functools import partial
 from typing import Any
 from uuid import uuid4
 
-from aiohttp import web
-
 from amends.api.app import make_app
+from amends.api.server import listening
 from amends.application import App, load_applications
 from amends.backend import Backend
 from amends.clock import LoopClock
@@ -132,30 +131,22 @@ async def run_worker(settings: Settings) -> None:
             await registry.leave()
 
 
-async def run_api(settings: Settings, announce: Callable[[str], None] | None = None) -> None:
-    """Serve the API until SIGTERM. `announce` is told the URL."""
+async def run_api(settings: Settings) -> None:
+    """Serve the API until SIGTERM."""
     if settings.api_key is None:
         raise SettingsError("AMENDS_API_KEY is needed: set it to 16 characters or more that only callers know")
     async with core(settings, "api") as made:
         backend = Backend(made.store, made.store.pool, made.engine, made.streams, made.sagas)
         confirming = asyncio.create_task(made.publisher.run())
-        runner = web.AppRunner(
-            make_app(backend, made.applications, settings.api_key), access_log=None, shutdown_timeout=10.0
-        )
-        await runner.setup()
         try:
-            site = web.TCPSite(runner, settings.host, settings.port, backlog=1024, reuse_address=True)
-            await site.start()
-            url = f"http://{settings.host}:{runner.addresses[0][1]}"
-            log.info("the API listens on %s", url)
-            stopping = asyncio.Event()
-            _on_stop(stopping.set)
-            _ready(settings, url)
-            if announce is not None:
-                announce(url)
-            await stopping.wait()
+            app = make_app(backend, made.applications, settings.api_key)
+            async with listening(app, settings.host, settings.port) as url:
+                log.info("the API listens on %s", url)
+                stopping = asyncio.Event()
+                _on_stop(stopping.set)
+                _ready(settings, url)
+                await stopping.wait()
         finally:
-            await runner.cleanup()
             await backend.close()
             confirming.cancel()
             await asyncio.wait([confirming])
