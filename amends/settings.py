@@ -53,7 +53,9 @@ class Settings(BaseModel):
     port: int = _named(3000, "AMENDS_PORT", "port of the API; 0: a free one", ge=0, le=65535)
     api_key: str | None = _named(None, "AMENDS_API_KEY", "key that callers of the API show", min_length=16)
     step_timeout: float = _named(10.0, "AMENDS_STEP_TIMEOUT", "timeout of a step that says nothing", gt=0, le=86400)
-    drain_timeout: float = _named(30.0, "AMENDS_DRAIN_TIMEOUT", "how long a worker ends what it runs", ge=0, le=3600)
+    drain_timeout: float = _named(
+        30.0, "AMENDS_DRAIN_TIMEOUT", "how long a worker ends what it runs; at most 15 under `amends up`", ge=0, le=3600
+    )
     development: bool = _named(False, "AMENDS_DEVELOPMENT", "allows what production must not do")
     faults: str = _named("", "AMENDS_FAULTS", "injected faults: saga.step=fail|maybe|hang|sleep:SECONDS")
     log_level: str = _named(

@@ -22,6 +22,11 @@ from eventstore.migrate import migrate
 
 log = logging.getLogger("amends.up")
 
+# Together within the 30 s that `up` has for ending. A worker cancels what its drain leaves and says what became of it.
+DRAIN_SECONDS_MAX = 15.0
+ROLE_STOP_SECONDS = 22.0
+SERVER_STOP_SECONDS = 5.0
+
 
 class InUseError(Exception):
     """Another `amends up` has the data directory."""
@@ -117,7 +122,7 @@ class Up:
             prepare=server.prepare,
             ready=server.ready,
             stop_signal=described.stop_signal,
-            stop_seconds=10.0,
+            stop_seconds=SERVER_STOP_SECONDS,
             folder="/",
         )
         await self._supervisor.start(plan)
@@ -141,10 +146,12 @@ class Up:
             "AMENDS_API_KEY": self._runtime.api_key,
             "AMENDS_SAGAS": ",".join(self._settings.sagas),
             "AMENDS_PORT": str(self._settings.port),
+            "AMENDS_DRAIN_TIMEOUT": str(min(self._settings.drain_timeout, DRAIN_SECONDS_MAX)),
         }
         role = name.partition("-")[0]
         arguments = (sys.executable, "-m", "amends", role)
-        return ProcessPlan(name, arguments, told, self._folder / "logs" / f"{name}.log", folder=str(Path.cwd()))
+        log_file = self._folder / "logs" / f"{name}.log"
+        return ProcessPlan(name, arguments, told, log_file, stop_seconds=ROLE_STOP_SECONDS, folder=str(Path.cwd()))
 
     def _changed(self) -> None:
         if self._announced:

@@ -24,7 +24,7 @@ from consumers.effects import PostgresTransactions
 from consumers.execution import Surroundings
 from consumers.stream import RedisStreams
 from consumers.worker import Worker, WorkerNumbers
-from eventstore.postgres import PostgresStore
+from eventstore.postgres import COMMAND_SECONDS, PostgresStore
 from eventstore.workers import Registry
 from orchestrator.engine import Engine
 from orchestrator.publisher import Publisher
@@ -37,6 +37,8 @@ from sagas.seal import Sealed
 log = logging.getLogger("amends")
 
 CONNECT_SECONDS = 30.0
+API_STATEMENT_SECONDS = 2.5
+"""Who asks the API is told within twice that time that the database does not answer."""
 HEARTBEAT_SECONDS = 30.0
 FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
@@ -72,7 +74,7 @@ def seal_all(settings: Settings) -> tuple[list[App], dict[str, Sealed]]:
 
 
 @asynccontextmanager
-async def core(settings: Settings, role: str) -> AsyncGenerator[Core]:
+async def core(settings: Settings, role: str, statement_seconds: float = COMMAND_SECONDS) -> AsyncGenerator[Core]:
     """Connect to both servers, which may come up while we wait."""
     if settings.database_url is None or settings.redis is None:
         raise SettingsError(
@@ -80,7 +82,10 @@ async def core(settings: Settings, role: str) -> AsyncGenerator[Core]:
         )
     applications, sealed = seal_all(settings)
     name = f"{role}@{socket.gethostname()}/{os.getpid()}-{uuid4().hex[:6]}"
-    store = await _patiently(partial(PostgresStore.open, settings.database_url, pool_size=settings.concurrency + 4))
+    connect = partial(
+        PostgresStore.open, settings.database_url, pool_size=settings.concurrency + 4, seconds=statement_seconds
+    )
+    store = await _patiently(connect)
     streams = RedisStreams(settings.redis, name)
     try:
         for found in sealed.values():
@@ -135,7 +140,7 @@ async def run_api(settings: Settings) -> None:
     """Serve the API until SIGTERM."""
     if settings.api_key is None:
         raise SettingsError("AMENDS_API_KEY is needed: set it to 16 characters or more that only callers know")
-    async with core(settings, "api") as made:
+    async with core(settings, "api", API_STATEMENT_SECONDS) as made:
         backend = Backend(made.store, made.store.pool, made.engine, made.streams, made.sagas)
         confirming = asyncio.create_task(made.publisher.run())
         try:

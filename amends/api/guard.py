@@ -145,7 +145,7 @@ def problem_response(problem: Problem, request_id: str) -> web.Response:
         status=problem.status,
         body=orjson.dumps(problem.document(request_id)),
         content_type="application/problem+json",
-        headers=problem.headers,
+        headers={**problem.headers, "X-Request-Id": request_id},
     )
 
 
