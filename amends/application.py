@@ -50,11 +50,16 @@ class App:
         self.migrations = migrations
 
 
+class NoApplicationError(DefinitionError):
+    """A name leads to no application: there is nothing by it, or something else."""
+
+
 def load_applications(names: Sequence[str]) -> list[App]:
     """The applications that `module` or `module:attribute` name; a module with bare sagas is one too.
 
     Raises:
-        DefinitionError: there is no such module or attribute, it holds no saga, or two sagas share a name.
+        NoApplicationError: there is no such module or attribute, or it holds no saga.
+        DefinitionError: two sagas share a name, or one does not hold together.
     """
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
@@ -75,25 +80,29 @@ def load_applications(names: Sequence[str]) -> list[App]:
 
 def _load(name: str) -> list[App]:
     module_name, _, attribute = name.partition(":")
+    if not all(part.isidentifier() for part in module_name.split(".")):
+        raise NoApplicationError(f"{name!r} names no module\n  remedy: write module or module:attribute")
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as missing:
         if missing.name is None or not module_name.startswith(missing.name):
             raise
-        raise DefinitionError(
+        raise NoApplicationError(
             f"there is no module '{module_name}'\n"
             "  remedy: name one that can be imported from here, as module or module:attribute"
         ) from missing
     if attribute:
         if not hasattr(module, attribute):
-            raise DefinitionError(f"module '{module_name}' has no '{attribute}'\n  remedy: name an App or a Saga in it")
+            raise NoApplicationError(
+                f"module '{module_name}' has no '{attribute}'\n  remedy: name an App or a Saga in it"
+            )
         named = getattr(module, attribute)
         if isinstance(named, App):
             return [named]
         if isinstance(named, Saga):
             saga: Any = cast("Any", named)
             return [App(module_name, sagas=[saga])]
-        raise DefinitionError(f"'{name}' is neither an App nor a Saga")
+        raise NoApplicationError(f"'{name}' is neither an App nor a Saga")
     return _whole(module)
 
 
@@ -104,7 +113,7 @@ def _whole(module: ModuleType) -> list[App]:
         return list(dict.fromkeys(apps))
     sagas: dict[int, Any] = {id(value): value for value in values if _is_saga(value)}
     if not sagas:
-        raise DefinitionError(
+        raise NoApplicationError(
             f"module '{module.__name__}' holds no saga and no App\n  remedy: declare one at module level: x = Saga(...)"
         )
     return [App(module.__name__, sagas=list(sagas.values()))]

@@ -86,7 +86,7 @@ async def listening(app: web.Application, host: str, port: int) -> AsyncGenerato
             "  remedy: end what listens there, or name another address with --port, AMENDS_PORT or AMENDS_HOST"
         ) from taken
     try:
-        yield f"http://{host}:{server.sockets[0].getsockname()[1]}"
+        yield f"http://{f'[{host}]' if ':' in host else host}:{server.sockets[0].getsockname()[1]}"
     finally:
         server.close()
         await runner.cleanup()
