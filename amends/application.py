@@ -53,11 +53,16 @@ class App:
         self.projections = tuple(projections)
 
 
+class NoApplicationError(DefinitionError):
+    """A name leads to no application: there is nothing by it, or something else."""
+
+
 def load_applications(names: Sequence[str]) -> list[App]:
     """The applications that `module` or `module:attribute` name; a module with bare sagas is one too.
 
     Raises:
-        DefinitionError: there is no such module or attribute, it holds no saga, or two sagas share a name.
+        NoApplicationError: there is no such module or attribute, or it holds no saga.
+        DefinitionError: two sagas share a name, or one does not hold together.
     """
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
@@ -92,14 +97,14 @@ def _load(name: str) -> list[App]:
     if not attribute:
         return _whole(module)
     if not hasattr(module, attribute):
-        raise DefinitionError(f"module '{module_name}' has no '{attribute}'\n  remedy: name an App or a Saga in it")
+        raise NoApplicationError(f"module '{module_name}' has no '{attribute}'\n  remedy: name an App or a Saga in it")
     named = getattr(module, attribute)
     if isinstance(named, App):
         return [named]
     if isinstance(named, Saga):
         saga: Any = cast("Any", named)
         return [App(module_name, sagas=[saga])]
-    raise DefinitionError(f"'{name}' is neither an App nor a Saga\n  remedy: name an App or a Saga of the module")
+    raise NoApplicationError(f"'{name}' is neither an App nor a Saga\n  remedy: name an App or a Saga of the module")
 
 
 def _module(name: str) -> ModuleType:
@@ -107,13 +112,13 @@ def _module(name: str) -> ModuleType:
     if not all(part.isidentifier() for part in name.split(".")):
         asked = name.removesuffix(".py").strip("./").replace("/", ".")
         meant = f", such as {asked}" if asked and asked != name else ""
-        raise DefinitionError(f"'{name}' is no name of a module\n  remedy: {remedy}{meant}")
+        raise NoApplicationError(f"'{name}' is no name of a module\n  remedy: {remedy}{meant}")
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as missing:
         if missing.name is None or not name.startswith(missing.name):
             raise
-        raise DefinitionError(f"there is no module '{name}'\n  remedy: {remedy}") from missing
+        raise NoApplicationError(f"there is no module '{name}'\n  remedy: {remedy}") from missing
 
 
 def _whole(module: ModuleType) -> list[App]:
@@ -123,7 +128,7 @@ def _whole(module: ModuleType) -> list[App]:
         return list(dict.fromkeys(apps))
     sagas: dict[int, Any] = {id(value): value for value in values if _is_saga(value)}
     if not sagas:
-        raise DefinitionError(
+        raise NoApplicationError(
             f"module '{module.__name__}' holds no saga and no App\n  remedy: declare one at module level: x = Saga(...)"
         )
     return [App(module.__name__, sagas=list(sagas.values()))]

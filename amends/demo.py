@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 from amends.application import load_applications
 from amends.settings import environment
+from amends.supervisor import end_with_parent
 
 T = TypeVar("T")
 
@@ -57,7 +58,7 @@ class Story:
 class Running:
     """An `amends up` that was started for the story."""
 
-    def __init__(self, folder: Path, faults: str, workers: int) -> None:
+    def __init__(self, folder: Path, faults: str, workers: int, *, keep: bool = False) -> None:
         told = {**environment(), "AMENDS_DEVELOPMENT": "1", "AMENDS_FAULTS": faults, "AMENDS_SAGAS": "marketplace"}
         told.pop("DATABASE_URL", None)
         told.pop("REDIS_URL", None)
@@ -66,10 +67,15 @@ class Running:
         folder.mkdir(parents=True, exist_ok=True)
         with self._log.open("ab") as output:
             self.process = subprocess.Popen(  # noqa: S603 - ourselves
-                [*arguments, "--workers", str(workers)], env=told, stdout=output, stderr=output, start_new_session=True
-            )
+                [*arguments, "--workers", str(workers)], env=told, stdout=output, stderr=output, start_new_session=True,
+                preexec_fn=None if keep else end_with_parent,
+            )  # fmt: skip
         self._path = folder / "runtime.json"
-        self.runtime: dict[str, Any] = until(self._read, START_SECONDS, "amends up is not ready", self._tail)
+        self.runtime: dict[str, Any] = {}
+
+    def wait(self) -> None:
+        """Wait until it is ready."""
+        self.runtime = until(self._read, START_SECONDS, "amends up is not ready", self._tail)
         self._connection = http.client.HTTPConnection(str(self.runtime["url"]).removeprefix("http://"), timeout=30)
 
     def pids(self, prefix: str) -> dict[str, int]:
@@ -103,23 +109,47 @@ class Running:
         return "\n".join(self._log.read_text("utf-8", "replace").splitlines()[-15:])
 
 
+@dataclass
+class Stage:
+    """Where the story happens: a folder, and each `amends up` that was started in it."""
+
+    folder: Path
+    keep: bool
+    running: list[Running] = field(default_factory=list[Running])
+
+    def start(self, faults: str, workers: int, *, last: bool = False) -> Running:
+        """Start one; whatever happens from now on, it is known and can be ended."""
+        one = Running(self.folder, faults, workers, keep=last and self.keep)
+        self.running.append(one)
+        one.wait()
+        return one
+
+    def clear(self) -> None:
+        """End what runs, and remove the folder."""
+        for one in self.running:
+            if one.process.poll() is None:
+                one.end()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
 def run_demo(*, as_json: bool, keep: bool) -> int:
-    """Tell the story; 0 when it ends well."""
+    """Tell the story; 0 when it ends well. SIGTERM ends it as Ctrl-C does: nothing is left running."""
+    signal.signal(signal.SIGTERM, _interrupt)
     story = Story(quiet=as_json)
-    folder = Path(tempfile.mkdtemp(prefix="amends-demo-"))
-    folder.chmod(0o755)
-    running: list[Running] = []
+    stage = Stage(Path(tempfile.mkdtemp(prefix="amends-demo-")), keep)
+    stage.folder.chmod(0o755)
+    kept = False
     try:
-        _tell(story, folder, running)
-        if keep:
-            story.say(f"It keeps running at {running[-1].runtime['url']} (data and key: {folder})")
-            story.facts["url"] = running[-1].runtime["url"]
+        _tell(story, stage)
+        kept = keep
     finally:
-        if not keep:
-            for one in running:
-                if one.process.poll() is None:
-                    one.end()
-            shutil.rmtree(folder, ignore_errors=True)
+        if not kept:
+            stage.clear()
+    if kept:
+        last = stage.running[-1]
+        story.facts |= {"url": last.runtime["url"], "pid": last.process.pid, "folder": str(stage.folder)}
+        story.say(f"It keeps running at {last.runtime['url']} (data and key: {stage.folder})")
+        story.say(f"  end it with: kill {last.process.pid}; then remove its data: rm -r {stage.folder}")
     story.facts["took"] = round(time.monotonic() - story.began, 2)
     story.say(f"Done in {story.facts['took']:.1f} s.")
     if as_json:
@@ -127,10 +157,13 @@ def run_demo(*, as_json: bool, keep: bool) -> int:
     return 0
 
 
-def _tell(story: Story, folder: Path, running: list[Running]) -> None:
+def _interrupt(number: int, frame: object) -> None:
+    raise SystemExit(128 + number)
+
+
+def _tell(story: Story, stage: Stage) -> None:
     story.say("Starting PostgreSQL, Valkey, the API, an orchestrator and two workers")
-    first = Running(folder, SLOW, workers=2)
-    running.append(first)
+    first = stage.start(SLOW, workers=2)
     samples = _samples()
     story.say()
     plans = [
@@ -150,8 +183,7 @@ def _tell(story: Story, folder: Path, running: list[Running]) -> None:
     first.end()
     story.say()
     story.say("Starting again on the same data; now the step that assigns tasks fails for good")
-    second = Running(folder, BROKEN, workers=2)
-    running.append(second)
+    second = stage.start(BROKEN, workers=2)
     undone = _approve(story, second, plans[1])
     done = _ended(second, undone)
     _expect(done["status"] == "compensated", f"the saga is {done['status']}, not compensated")
@@ -159,12 +191,11 @@ def _tell(story: Story, folder: Path, running: list[Running]) -> None:
     _expect(plan["tasks"] == [] and plan["status"] == "pending", "something of the undone approval is left")
     story.say(f"  undone in order: no task is left, the plan is {plan['status']} again")
     second.end()
-    third = Running(folder, "", workers=1)
-    running.append(third)
+    third = stage.start("", workers=1, last=True)
     _measure(story, third, samples)
     for title, saga_id in (("The approval whose worker was killed", killed), ("The approval that was undone", undone)):
         _print_timeline(story, third, title, saga_id)
-    _check(story, folder)
+    _check(story, stage.folder)
 
 
 def _upload(story: Story, running: Running, path: Path, channels: list[str]) -> str:

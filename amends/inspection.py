@@ -67,9 +67,9 @@ async def inspect(database_url: str | None, redis_url: str | None, *, invariants
             if invariants:
                 found.invariants = await check(store.pool)
             await store.close()
-    elif invariants:
-        found.problems.append("no database to check")
-        found.database = "not set: run `amends up` here, or set DATABASE_URL"
+    else:
+        found.database = "not set: nothing runs here; run `amends up` in this folder, or set DATABASE_URL and REDIS_URL"
+        found.problems.append(found.database)
     if redis_url is not None:
         try:
             found.redis = f"connected, {await ping(redis_url) * 1000:.1f} ms"

@@ -8,7 +8,7 @@ class Problem(Exception):
     """An answer that is not a success.
 
     `status` is the HTTP status, `title` says what kind of thing is wrong, `detail` what is wrong here and what to do;
-    `errors` names fields: each entry has `field`, `message` and perhaps `remedy`.
+    `errors` names fields: each entry has `field`, `message` and perhaps `remedy`; `members` stand beside all that.
     """
 
     def __init__(
@@ -26,6 +26,7 @@ class Problem(Exception):
         self.detail = detail
         self.errors = tuple(errors)
         self.headers = dict(headers or {})
+        self.members: dict[str, str] = {}
 
     def document(self, request_id: str | None = None) -> dict[str, Any]:
         """The problem as JSON."""
@@ -35,6 +36,7 @@ class Problem(Exception):
             "status": self.status,
             "detail": self.detail,
             "errors": [dict(entry) for entry in self.errors],
+            **self.members,
         }
         if request_id is not None:
             document["requestId"] = request_id

@@ -1,11 +1,13 @@
 """The only module that reads the environment. Unknown and malformed values stop the start, with name and remedy."""
 
 import os
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
@@ -21,7 +23,12 @@ BACKOFF_JITTER = 0.5
 URL_KINDS = {
     "database_url": ("postgresql://", "postgres://"),
     "redis_url": ("redis://", "rediss://", "unix://"),
+    "url": ("http://", "https://"),
 }
+HOST_AND_PORT = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]]*)(:\d{1,5})?")
+ADDRESS = re.compile(r"[\d.]+|.*:.*")
+HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")
+KEY = re.compile(r"[!-~]{16,}")
 
 
 class SettingsError(Exception):
@@ -51,9 +58,12 @@ class Settings(BaseModel):
     data_dir: Path = _named(Path(".amends"), "AMENDS_DATA_DIR", "where the embedded servers keep their data")
     host: str = _named("127.0.0.1", "AMENDS_HOST", "address that the API listens on")
     port: int = _named(3000, "AMENDS_PORT", "port of the API; 0: a free one", ge=0, le=65535)
-    api_key: str | None = _named(None, "AMENDS_API_KEY", "key that callers of the API show", min_length=16)
+    api_key: str | None = _named(None, "AMENDS_API_KEY", "key that callers of the API show")
+    url: str | None = _named(None, "AMENDS_URL", "where commands find the API; unset: what `amends up` wrote down")
     step_timeout: float = _named(10.0, "AMENDS_STEP_TIMEOUT", "timeout of a step that says nothing", gt=0, le=86400)
-    drain_timeout: float = _named(30.0, "AMENDS_DRAIN_TIMEOUT", "how long a worker ends what it runs", ge=0, le=3600)
+    drain_timeout: float = _named(
+        30.0, "AMENDS_DRAIN_TIMEOUT", "how long a worker ends what it runs; at most 15 under `amends up`", ge=0, le=3600
+    )
     development: bool = _named(False, "AMENDS_DEVELOPMENT", "allows what production must not do")
     faults: str = _named("", "AMENDS_FAULTS", "injected faults: saga.step=fail|maybe|hang|sleep:SECONDS")
     log_level: str = _named(
@@ -73,12 +83,30 @@ class Settings(BaseModel):
             raise ValueError("names no application")
         return value
 
-    @field_validator("database_url", "redis_url")
+    @field_validator("database_url", "redis_url", "url")
     @classmethod
     def _of_a_known_kind(cls, value: str | None, which: ValidationInfo) -> str | None:
         kinds = URL_KINDS[which.field_name or ""]
         if value is not None and not value.startswith(kinds):
             raise ValueError(f"begins with none of {', '.join(kinds)}")
+        if not all(HOST_AND_PORT.fullmatch(host) for host in _hosts(value or "")):
+            raise ValueError("names no server as HOST or HOST:PORT")
+        return value
+
+    @field_validator("host")
+    @classmethod
+    def _listenable(cls, value: str) -> str:
+        if ADDRESS.fullmatch(value):
+            ip_address(value)
+        elif not HOST_NAME.fullmatch(value):
+            raise ValueError("is no address and no name of a host")
+        return value
+
+    @field_validator("api_key")
+    @classmethod
+    def _fit_for_a_header(cls, value: str | None) -> str | None:
+        if value is not None and not KEY.fullmatch(value):
+            raise ValueError("has fewer than 16 characters, or others than visible ASCII")
         return value
 
     @field_validator("faults")
@@ -127,6 +155,14 @@ class Settings(BaseModel):
         return Defaults(self.step_timeout, listed[:retries])
 
 
+def _hosts(url: str) -> list[str]:
+    """The servers that a URL names. What is wrong with it is not quoted: a password may stand in it."""
+    try:
+        return urlsplit(url).netloc.rpartition("@")[2].split(",")
+    except ValueError:
+        raise ValueError("cannot be read as a URL") from None
+
+
 def load(environment: Mapping[str, str] | None = None) -> Settings:
     """The settings of this process.
 
@@ -137,7 +173,7 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     known = {str(field.validation_alias) for field in Settings.model_fields.values()}
     wrong: list[str] = []
     for name in sorted(found):
-        if name.startswith(PREFIX) and name not in known and name != "AMENDS_URL":
+        if name.startswith(PREFIX) and name not in known:
             ours = [other.removeprefix(PREFIX) for other in known if other.startswith(PREFIX)]
             close = get_close_matches(name.removeprefix(PREFIX), ours, n=1)
             wrong.append(f"{name} is unknown: " + (f"did you mean {PREFIX}{close[0]}?" if close else "unset it"))

@@ -36,10 +36,10 @@ class ProcessPlan:
     arguments: Sequence[str]
     environment: Mapping[str, str]
     log: Path
+    stop_seconds: float
     prepare: Callable[[], None] | None = None
     ready: Callable[[], bool] | None = None
     stop_signal: signal.Signals = signal.SIGTERM
-    stop_seconds: float = 25.0
     folder: str | None = None
     changes: dict[str, str] = field(default_factory=dict[str, str])
     """What a later start finds in its environment beside; the first start may teach it (a port)."""

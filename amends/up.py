@@ -15,12 +15,18 @@ from pathlib import Path
 from urllib.request import Request, urlopen
 
 from amends.embedded import EmbeddedPostgres, EmbeddedValkey
-from amends.settings import Settings, environment
+from amends.settings import Settings, SettingsError, environment
 from amends.supervisor import ProcessPlan, Supervisor
 from amends.wiring import seal_all
 from eventstore.migrate import migrate
+from eventstore.postgres import reachable
 
 log = logging.getLogger("amends.up")
+
+# Together within the 30 s that `up` has for ending. A worker cancels what its drain leaves and says what became of it.
+DRAIN_SECONDS_MAX = 15.0
+ROLE_STOP_SECONDS = 22.0
+SERVER_STOP_SECONDS = 5.0
 
 
 class InUseError(Exception):
@@ -64,21 +70,22 @@ class Up:
         """Start everything, tell `announce`, keep it running until SIGTERM or SIGINT, drain, end.
 
         Raises:
-            InUseError: the data directory is another's. StartError: a process does not start.
+            SettingsError: the data directory cannot be made. InUseError: it is another's.
+            StoreUnavailable: the database is away. StartError: a process does not start.
         """
         stopping = asyncio.Event()
         for which in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(which, stopping.set)
         applications, _ = seal_all(self._settings)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        lock = _lock(self._folder)
+        lock = _lock(_made(self._folder))
         path = self._folder / "runtime.json"
         path.unlink(missing_ok=True)
         try:
             await self._start_servers()
             folders = {app.name: app.migrations for app in applications if app.migrations is not None}
-            for name in await migrate(self._runtime.database_url, folders):
-                log.info("migrated: %s", name)
+            async with reachable():
+                for name in await migrate(self._runtime.database_url, folders):
+                    log.info("migrated: %s", name)
             await self._start_roles()
             await asyncio.to_thread(_wait_until_ready, self._runtime.url)
             self._announced = True
@@ -117,7 +124,7 @@ class Up:
             prepare=server.prepare,
             ready=server.ready,
             stop_signal=described.stop_signal,
-            stop_seconds=10.0,
+            stop_seconds=SERVER_STOP_SECONDS,
             folder="/",
         )
         await self._supervisor.start(plan)
@@ -141,15 +148,33 @@ class Up:
             "AMENDS_API_KEY": self._runtime.api_key,
             "AMENDS_SAGAS": ",".join(self._settings.sagas),
             "AMENDS_PORT": str(self._settings.port),
+            "AMENDS_DRAIN_TIMEOUT": str(min(self._settings.drain_timeout, DRAIN_SECONDS_MAX)),
         }
         role = name.partition("-")[0]
         arguments = (sys.executable, "-m", "amends", role)
-        return ProcessPlan(name, arguments, told, self._folder / "logs" / f"{name}.log", folder=str(Path.cwd()))
+        log_file = self._folder / "logs" / f"{name}.log"
+        return ProcessPlan(name, arguments, told, log_file, stop_seconds=ROLE_STOP_SECONDS, folder=str(Path.cwd()))
 
     def _changed(self) -> None:
         if self._announced:
             self._runtime.pids = self._supervisor.pids
             self._runtime.write(self._folder / "runtime.json")
+
+
+def _made(folder: Path) -> Path:
+    """The data directory, made if it is not there.
+
+    Raises:
+        SettingsError: it cannot be.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as refused:
+        raise SettingsError(
+            f"{folder} cannot be the data directory: {refused.strerror}\n"
+            "  remedy: name a folder that can be made, with --data-dir or AMENDS_DATA_DIR"
+        ) from None
+    return folder
 
 
 def _lock(folder: Path) -> int:

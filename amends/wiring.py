@@ -14,9 +14,8 @@ from functools import partial
 from typing import Any
 from uuid import uuid4
 
-from aiohttp import web
-
 from amends.api.app import make_app
+from amends.api.server import listening
 from amends.application import App, load_applications
 from amends.backend import Backend
 from amends.clock import LoopClock
@@ -26,7 +25,7 @@ from consumers.execution import Surroundings
 from consumers.projector import Projector
 from consumers.stream import RedisStreams
 from consumers.worker import Worker, WorkerNumbers
-from eventstore.postgres import PostgresStore
+from eventstore.postgres import COMMAND_SECONDS, PostgresStore
 from eventstore.requests import Requests
 from eventstore.workers import Registry
 from orchestrator.engine import Engine
@@ -41,6 +40,8 @@ from sagas.seal import Sealed
 log = logging.getLogger("amends")
 
 CONNECT_SECONDS = 30.0
+API_STATEMENT_SECONDS = 2.5
+"""Who asks the API is told within twice that time that the database does not answer."""
 HEARTBEAT_SECONDS = 30.0
 FORGET_SECONDS = 3600.0
 FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
@@ -77,7 +78,7 @@ def seal_all(settings: Settings) -> tuple[list[App], dict[str, Sealed]]:
 
 
 @asynccontextmanager
-async def core(settings: Settings, role: str) -> AsyncGenerator[Core]:
+async def core(settings: Settings, role: str, statement_seconds: float = COMMAND_SECONDS) -> AsyncGenerator[Core]:
     """Connect to both servers, which may come up while we wait."""
     if settings.database_url is None or settings.redis is None:
         raise SettingsError(
@@ -85,7 +86,10 @@ async def core(settings: Settings, role: str) -> AsyncGenerator[Core]:
         )
     applications, sealed = seal_all(settings)
     name = f"{role}@{socket.gethostname()}/{os.getpid()}-{uuid4().hex[:6]}"
-    store = await _patiently(partial(PostgresStore.open, settings.database_url, pool_size=settings.concurrency + 4))
+    connect = partial(
+        PostgresStore.open, settings.database_url, pool_size=settings.concurrency + 4, seconds=statement_seconds
+    )
+    store = await _patiently(connect)
     streams = RedisStreams(settings.redis, name)
     try:
         for found in sealed.values():
@@ -171,30 +175,22 @@ async def run_notifier(settings: Settings) -> None:
             await asyncio.wait([forgetting])
 
 
-async def run_api(settings: Settings, announce: Callable[[str], None] | None = None) -> None:
-    """Serve the API until SIGTERM. `announce` is told the URL."""
+async def run_api(settings: Settings) -> None:
+    """Serve the API until SIGTERM."""
     if settings.api_key is None:
         raise SettingsError("AMENDS_API_KEY is needed: set it to 16 characters or more that only callers know")
-    async with core(settings, "api") as made:
+    async with core(settings, "api", API_STATEMENT_SECONDS) as made:
         backend = Backend(made.store, made.store.pool, made.engine, made.streams, made.sagas)
         confirming = asyncio.create_task(made.publisher.run())
-        runner = web.AppRunner(
-            make_app(backend, made.applications, settings.api_key), access_log=None, shutdown_timeout=10.0
-        )
-        await runner.setup()
         try:
-            site = web.TCPSite(runner, settings.host, settings.port, backlog=1024, reuse_address=True)
-            await site.start()
-            url = f"http://{settings.host}:{runner.addresses[0][1]}"
-            log.info("the API listens on %s", url)
-            stopping = asyncio.Event()
-            _on_stop(stopping.set)
-            _ready(settings, url)
-            if announce is not None:
-                announce(url)
-            await stopping.wait()
+            app = make_app(backend, made.applications, settings.api_key)
+            async with listening(app, settings.host, settings.port) as url:
+                log.info("the API listens on %s", url)
+                stopping = asyncio.Event()
+                _on_stop(stopping.set)
+                _ready(settings, url)
+                await stopping.wait()
         finally:
-            await runner.cleanup()
             await backend.close()
             confirming.cancel()
             await asyncio.wait([confirming])

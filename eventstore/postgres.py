@@ -43,6 +43,7 @@ APPEND_SETTINGS = {
     "plan_cache_mode": "force_generic_plan",
 }
 COMMAND_SECONDS = 30.0
+CLOSE_SECONDS = 5.0
 AWAY = (
     OSError,
     asyncpg.InterfaceError,
@@ -53,6 +54,8 @@ AWAY = (
     asyncpg.PostgresSystemError,
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.InternalClientError,  # what the driver says when the connection breaks under it
     TimeoutError,
 )
 AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
@@ -66,13 +69,18 @@ class PostgresStore:
     `pool` is for queries, and for the transactions of handlers and routes; `appending` for appends alone.
     """
 
-    def __init__(self, pool: "Pool", appending: "Pool") -> None:
+    def __init__(self, pool: "Pool", appending: "Pool", seconds: float = COMMAND_SECONDS) -> None:
         self.pool = pool
         self.appending = appending
+        self._seconds = seconds
 
     @classmethod
-    async def open(cls, url: str, *, pool_size: int = 8, name: str = "amends") -> Self:
-        """Connect; where the role `amends_app` exists and may be taken, everything runs under it.
+    async def open(
+        cls, url: str, *, pool_size: int = 8, name: str = "amends", seconds: float = COMMAND_SECONDS
+    ) -> Self:
+        """Connect; a statement may take so many seconds, and giving it up as many more.
+
+        Where the role `amends_app` exists and may be taken, everything runs under it.
 
         Raises:
             StoreUnavailable: the database cannot be reached.
@@ -81,23 +89,33 @@ class PostgresStore:
             role = await _role(url)
             settings = {"application_name": name, **({"role": role} if role is not None else {})}
             pool = await asyncpg.create_pool(
-                url, min_size=1, max_size=pool_size, server_settings=settings, command_timeout=COMMAND_SECONDS
+                url,
+                min_size=1,
+                max_size=pool_size,
+                server_settings=settings,
+                timeout=seconds,
+                command_timeout=seconds,
             )
             appending = await asyncpg.create_pool(
                 url,
                 min_size=1,
                 max_size=2,
                 server_settings={**settings, **APPEND_SETTINGS},
-                command_timeout=COMMAND_SECONDS,
+                timeout=seconds,
+                command_timeout=seconds,
                 init=_meet_cluster,
             )
         except AWAY as away:
             raise StoreUnavailable(str(away) or type(away).__name__) from away
-        return cls(pool, appending)
+        return cls(pool, appending, seconds)
 
     async def close(self) -> None:
-        """End all connections."""
-        await asyncio.gather(self.pool.close(), self.appending.close())
+        """End all connections; those of a server that does not answer are dropped."""
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await asyncio.gather(self.pool.close(), self.appending.close())
+        except TimeoutError:
+            log.info("the database does not answer: its connections are dropped")
 
     async def now(self) -> float:
         """The database's clock."""
@@ -273,7 +291,7 @@ class PostgresStore:
 
     async def _commit(self, statement: str, arguments: Sequence[Any]) -> Committed:
         try:
-            connection = await self.appending.acquire(timeout=COMMAND_SECONDS)
+            connection = await self.appending.acquire(timeout=self._seconds * 2)
         except AWAY as away:
             raise StoreUnavailable(str(away) or type(away).__name__) from away
         try:

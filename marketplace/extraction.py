@@ -5,6 +5,7 @@ A document is foreign input: it may be huge when unpacked, hang its reader, or b
 
 import asyncio
 import json
+import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -18,14 +19,16 @@ READER = Path(__file__).with_name("reader.py")
 BYTES_MAX = 20 * 1024 * 1024
 SECONDS_MAX = 10.0
 SUFFIXES: dict[str, Kind] = {".pdf": "pdf", ".xlsx": "xlsx", ".csv": "csv", ".txt": "text", ".md": "text"}
-STATUSES = {"encrypted": 422, "bomb": 422, "empty": 422, "broken": 422, "type": 415}
-REMEDIES = {
-    "encrypted": "remove the password and upload it again",
-    "bomb": "upload the document itself, not one that unpacks to so much",
-    "empty": "upload a document with text in it; scanned pages need text recognition first",
-    "broken": "open it, save it again, and upload that",
-    "type": "upload a PDF, XLSX, CSV or text file",
+REFUSALS = {
+    "encrypted": (422, "Unreadable file", "remove the password and upload it again"),
+    "bomb": (422, "Unreadable file", "upload the document itself, not one that unpacks to so much"),
+    "empty": (422, "Unreadable file", "upload a document with text in it; scanned pages need text recognition first"),
+    "broken": (422, "Unreadable file", "open it, save it again as PDF, XLSX, CSV or plain text, and upload that"),
+    "long": (413, "File too large", "split it into smaller documents and upload each"),
+    "type": (415, "Unsupported file type", "upload a PDF, XLSX, CSV or text file"),
 }
+OUT_OF_BOUNDS = frozenset({-signal.SIGXCPU, -signal.SIGKILL, -signal.SIGABRT})
+"""How the reader ends at its limits: of time by the kernel, of memory where its libraries abort."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +98,10 @@ async def extract(filename: str, content: bytes) -> Document:
         if process.returncode is None:
             process.kill()
             await process.wait()
-    if process.returncode != 0:
+    if process.returncode in OUT_OF_BOUNDS:
         raise _problem("bomb", "reading it takes more memory or time than a document may")
+    if process.returncode != 0:
+        raise _problem("broken", "reading it fails")
     answer = json.loads(output)
     if "problem" in answer:
         raise _problem(answer["problem"], answer["message"])
@@ -104,5 +109,5 @@ async def extract(filename: str, content: bytes) -> Document:
 
 
 def _problem(code: str, message: str) -> Problem:
-    title = "Unsupported file type" if code == "type" else "Unreadable file"
-    return field_problem(STATUSES[code], title, "file", message, REMEDIES[code])
+    status, title, remedy = REFUSALS[code]
+    return field_problem(status, title, "file", message, remedy)

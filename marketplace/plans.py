@@ -1,9 +1,14 @@
 """What the application talks about: opportunities, phases, plans, and what sagas are started with (req. J8)."""
 
-from typing import Literal
+from typing import Annotated, Literal
+from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StringConstraints, field_validator
 
+CHANNELS_MAX = 20
+CHANNEL_CHARACTERS_MAX = 60
+NAME_CHARACTERS_MAX = 200
+Name = Annotated[str, StringConstraints(min_length=1, max_length=NAME_CHARACTERS_MAX)]
 Priority = Literal["alta", "média", "baixa"]
 PRIORITIES: tuple[Priority, ...] = ("alta", "média", "baixa")
 
@@ -42,16 +47,23 @@ class Plan(BaseModel):
 class Analyse(BaseModel):
     """Input of the analysis: ids, not documents (def_R22)."""
 
-    plan_id: str
-    document_id: str
-    channels: list[str]
+    plan_id: UUID
+    document_id: UUID
+    channels: list[str] = Field(min_length=1, max_length=CHANNELS_MAX)
+
+    @field_validator("channels")
+    @classmethod
+    def _of_fitting_length(cls, channels: list[str]) -> list[str]:
+        if not all(0 < len(name) <= CHANNEL_CHARACTERS_MAX for name in channels):
+            raise ValueError(f"each channel has 1 to {CHANNEL_CHARACTERS_MAX} characters")
+        return channels
 
 
 class Approve(BaseModel):
     """Input of the approval."""
 
-    plan_id: str
-    approved_by: str
+    plan_id: UUID
+    approved_by: Name
 
 
 class Task(BaseModel):

@@ -4,33 +4,33 @@ import json
 from typing import Any
 from uuid import UUID, uuid4
 
-from aiohttp import BodyPartReader, web
+from aiohttp import web
 
 from amends import Backend, KeyConflict, Problem, Route, field_problem, read_json
-from marketplace.extraction import BYTES_MAX, extract, too_large
-from marketplace.sagas.analysis import analysis
+from marketplace.extraction import extract
+from marketplace.forms import BODY_BYTES_MAX, read_form
+from marketplace.plans import NAME_CHARACTERS_MAX
+from marketplace.sagas.analysis import GIVE_UP, analysis
 from marketplace.sagas.approval import approval
 
-CHANNELS_MAX = 20
-CHANNEL_CHARACTERS_MAX = 60
-NAME_CHARACTERS_MAX = 200
-BODY_BYTES_MAX = BYTES_MAX + 1024 * 1024
 APPROVED = "Plan approved. Phase 1 creation queued."
+ENDED_BADLY = ("compensated", "failed")
+REMEDIES = {
+    "analysing": "wait until it is pending",
+    "failed": "upload the document again, or another one",
+    "cancelled": "upload the document again",
+}
 
 
 async def upload(request: web.Request, backend: Backend) -> web.Response:
     """`POST /api/marketplace/analysis/upload`: document, plan and start of the analysis in one commit; 202."""
-    filename, content, channels = await _read_form(request)
+    filename, content, channels = await read_form(request)
     document = await extract(filename, content)
     plan_id, document_id = uuid4(), uuid4()
     async with backend.transaction() as connection:
         await connection.execute(
             "INSERT INTO marketplace_documents (id, filename, kind, text) VALUES ($1, $2, $3, $4)",
-            document_id, filename, document.kind, document.text,
-        )  # fmt: skip
-        await connection.execute(
-            "INSERT INTO marketplace_plans (id, document_id, channels, status) VALUES ($1, $2, $3, 'analysing')",
-            plan_id, document_id, channels,
+            document_id, filename[:NAME_CHARACTERS_MAX], document.kind, document.text,
         )  # fmt: skip
         handle: Any = await backend.start(
             analysis,
@@ -39,6 +39,11 @@ async def upload(request: web.Request, backend: Backend) -> web.Response:
             connection=connection,
             actor="api",
         )
+        await connection.execute(
+            "INSERT INTO marketplace_plans (id, document_id, channels, status, analysis_id) "
+            "VALUES ($1, $2, $3, 'analysing', $4::text::uuid)",
+            plan_id, document_id, channels, handle.id,
+        )  # fmt: skip
     body = {"planId": str(plan_id), "sagaId": handle.id, "jobId": handle.id, "status": "analysing"}
     return web.json_response(body, status=202, headers={"Location": f"/api/marketplace/analysis/{plan_id}"})
 
@@ -46,13 +51,7 @@ async def upload(request: web.Request, backend: Backend) -> web.Response:
 async def show(request: web.Request, backend: Backend) -> web.Response:
     """`GET /api/marketplace/analysis/{id}`: the plan with its tasks."""
     plan_id = _plan_id(request)
-    row = await backend.database.fetchrow(
-        "SELECT id::text, status, channels, plan_data::text, error, approved_by, created_at FROM marketplace_plans "
-        "WHERE id = $1",
-        plan_id,
-    )
-    if row is None:
-        raise _unknown_plan(request)
+    row = await _plan(request, backend, plan_id)
     tasks = await backend.database.fetch(
         "SELECT id::text, phase, position, title, status, assignee, generated FROM tasks WHERE plan_id = $1 "
         "ORDER BY phase, position",
@@ -80,10 +79,8 @@ async def act(request: web.Request, backend: Backend) -> web.Response:
     by = body.get("approvedBy", "api")
     if not isinstance(by, str) or not 0 < len(by) <= NAME_CHARACTERS_MAX:
         raise field_problem(422, "Invalid input", "approvedBy", "is no text of 1 to 200 characters", "say who approves")
-    known = (await backend.store.by_key([(approval.name, str(plan_id))])).get((approval.name, str(plan_id)))
-    if known is not None:  # approving twice is one saga, whoever asks and whatever has become of it
-        return _approved(known.saga_id)
-    await _check_can_be_approved(request, backend, plan_id)
+    if (known := await _approval_of(request, backend, plan_id)) is not None:
+        return _approved(known)  # approving twice is one saga, whoever asks and whatever has become of it
     try:
         handle: Any = await backend.start(
             approval, {"plan_id": str(plan_id), "approved_by": by}, key=str(plan_id), actor=by
@@ -116,78 +113,45 @@ ROUTES = (
 )
 
 
-async def _check_can_be_approved(request: web.Request, backend: Backend, plan_id: UUID) -> None:
-    row = await backend.database.fetchrow("SELECT status FROM marketplace_plans WHERE id = $1", plan_id)
+async def _plan(request: web.Request, backend: Backend, plan_id: UUID) -> Any:
+    """The plan's row. If its analysis ended before its first step could say so on the plan, it is said now."""
+    query = (
+        "SELECT id::text, status, channels, plan_data::text, error, approved_by, created_at, "
+        "analysis_id::text, approval_id::text FROM marketplace_plans WHERE id = $1"
+    )
+    row = await backend.database.fetchrow(query, plan_id)
     if row is None:
         raise _unknown_plan(request)
-    if row["status"] not in ("pending", "approved"):
-        raise Problem(
-            409,
-            "Plan cannot be approved",
-            f"plan {plan_id} is {row['status']}; only a plan that is pending can be approved",
-            errors=[{"field": "id", "message": f"the plan is {row['status']}", "remedy": "wait until it is pending"}],
-        )
+    if row["status"] == "analysing" and row["analysis_id"] is not None:
+        saga = (await backend.store.heads([row["analysis_id"]])).get(row["analysis_id"])
+        if saga is not None and saga.status in ENDED_BADLY:
+            await backend.database.execute(GIVE_UP, plan_id, row["analysis_id"])
+            return await backend.database.fetchrow(query, plan_id)
+    return row
+
+
+async def _approval_of(request: web.Request, backend: Backend, plan_id: UUID) -> str | None:
+    """The saga that approves or has approved the plan; None where one may be started.
+
+    Raises:
+        Problem: 404 there is no such plan, 409 it does not await approval.
+    """
+    name = (approval.name, str(plan_id))
+    if (known := (await backend.store.by_key([name])).get(name)) is not None:
+        return known.saga_id
+    row = await _plan(request, backend, plan_id)
+    status = row["status"]
+    if status in REMEDIES:
+        why = f"the plan is {status}" + (f": {row['error']}" if row["error"] else "")
+        raise field_problem(409, "Plan cannot be approved", "id", why, REMEDIES[status])
+    approved_by_saga: str | None = row["approval_id"]
+    return approved_by_saga
 
 
 def _approved(saga_id: str) -> web.Response:
     location = f"/api/marketplace/jobs/{saga_id}"
     body = {"jobId": saga_id, "sagaId": saga_id, "status": "approved", "message": APPROVED}
     return web.json_response(body, status=202, headers={"Location": location})
-
-
-async def _read_form(request: web.Request) -> tuple[str, bytes, list[str]]:
-    if request.content_type != "multipart/form-data":
-        raise field_problem(
-            415, "Unsupported media type", "Content-Type", f"is {request.content_type}", "send multipart/form-data"
-        )
-    if (request.content_length or 0) > BODY_BYTES_MAX:
-        raise too_large()
-    filename, content, channels = None, b"", list[str]()
-    try:
-        async for part in await request.multipart():
-            if not isinstance(part, BodyPartReader):
-                raise field_problem(400, "Malformed form", "body", "has a part within a part", "send plain parts")
-            if part.name == "file":
-                if filename is not None:
-                    raise field_problem(422, "Invalid form", "file", "is given twice", "send one file")
-                filename, content = part.filename or "", await _read_part(part, BYTES_MAX)
-            elif part.name == "channels":
-                channels.append((await _read_part(part, 4096)).decode("utf-8", "replace").strip())
-            else:
-                raise field_problem(
-                    422, "Invalid form", str(part.name)[:60], "is not expected", "send `file` and `channels` only"
-                )
-    except (ValueError, AssertionError) as malformed:
-        raise field_problem(
-            400, "Malformed form", "body", f"is no valid form: {malformed}", "send multipart/form-data"
-        ) from None
-    if filename is None:
-        raise field_problem(422, "Invalid form", "file", "is missing", "send one file")
-    return _text(filename[:NAME_CHARACTERS_MAX], "file"), content, _channels(channels)
-
-
-async def _read_part(part: BodyPartReader, limit: int) -> bytes:
-    found = bytearray()
-    while chunk := await part.read_chunk(65536):
-        found += chunk
-        if len(found) > limit:
-            raise too_large()
-    return bytes(found)
-
-
-def _channels(channels: list[str]) -> list[str]:
-    named = list(dict.fromkeys(_text(channel, "channels") for channel in channels))
-    if not named or len(named) > CHANNELS_MAX or any(not 0 < len(name) <= CHANNEL_CHARACTERS_MAX for name in named):
-        raise field_problem(
-            422, "Invalid form", "channels", "are not 1 to 20 names of 1 to 60 characters", "repeat channels=NAME"
-        )
-    return named
-
-
-def _text(text: str, field: str) -> str:
-    if "\x00" in text:
-        raise field_problem(422, "Unstorable text", field, "holds a NUL", "remove it")
-    return text.encode("utf-8", "replace").decode()
 
 
 def _plan_id(request: web.Request) -> UUID:
@@ -198,12 +162,10 @@ def _plan_id(request: web.Request) -> UUID:
 
 
 def _unknown_plan(request: web.Request) -> Problem:
-    text = f"{request.match_info['id'][:60]}: there is no such plan"
-    errors = [{"field": "id", "message": "there is no such plan", "remedy": "use a planId that an upload answered"}]
-    return Problem(404, "Not found", f"{text}; use a planId that an upload answered", errors=errors)
+    text = f"{request.match_info['id'][:60]!r}: there is no such plan"
+    return field_problem(404, "Not found", "id", text, "use a planId that an upload answered")
 
 
 def _unknown_job(request: web.Request) -> Problem:
-    text = f"{request.match_info['jobId'][:60]}: there is no such job"
-    errors = [{"field": "jobId", "message": "there is no such job", "remedy": "use a jobId that an approval answered"}]
-    return Problem(404, "Not found", f"{text}; use a jobId that an approval answered", errors=errors)
+    text = f"{request.match_info['jobId'][:60]!r}: there is no such job"
+    return field_problem(404, "Not found", "jobId", text, "use a jobId that an approval answered")

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from aiohttp import web
 
 from amends.api import sagas
-from amends.api.guard import answer, guard
+from amends.api.guard import answer, guard, unavailable
 from amends.application import App, Route
 from amends.backend import Backend
 from sagas.ports import StoreUnavailable
@@ -31,10 +31,14 @@ def make_app(backend: Backend, applications: Sequence[App], api_key: str) -> web
     """The API's aiohttp application."""
     routes = [*ROUTES, *(route for application in applications for route in application.routes)]
     app = web.Application(
-        middlewares=guard(api_key, OPEN_PATHS), client_max_size=max(route.body_bytes_max for route in routes)
+        middlewares=[guard(api_key, OPEN_PATHS)], client_max_size=max(route.body_bytes_max for route in routes)
     )
     for route in routes:
-        app.router.add_route(route.method, route.path, _bound(route.handler, backend))
+        handle = _bound(route.handler, backend)
+        if route.method == "GET":
+            app.router.add_get(route.path, handler=handle)  # HEAD too
+        else:
+            app.router.add_route(route.method, route.path, handle)
     app.router.add_get("/livez", _live)
     app.router.add_get("/readyz", _bound(_ready, backend))
     return app
@@ -59,5 +63,7 @@ async def _ready(request: web.Request, backend: Backend) -> web.Response:
             await backend.store.now()
     except (StoreUnavailable, TimeoutError) as away:
         log.warning("not ready: %s", away)
-        return answer({"status": "unready", "database": "away"}, 503, {"Retry-After": "2"})
+        problem = unavailable()
+        problem.members["database"] = "away"
+        raise problem from away
     return answer({"status": "ready", "database": "connected"})

@@ -1,5 +1,6 @@
 """Request bodies: bounded, of the right type, and without what Postgres cannot store."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -9,6 +10,8 @@ from amends.problems import Problem, field_problem
 from sagas.storable import unstorable
 
 BODY_BYTES_MAX = 1024 * 1024
+LEVELS_MAX = 100
+PARSER_SAYS_TOO_DEEP = "depth limit exceeded"
 
 
 async def read_json(request: web.Request, limit_bytes: int = BODY_BYTES_MAX) -> dict[str, Any]:
@@ -31,9 +34,13 @@ async def read_json(request: web.Request, limit_bytes: int = BODY_BYTES_MAX) -> 
     try:
         found: Any = orjson.loads(bytes(body))
     except orjson.JSONDecodeError as malformed:
+        if malformed.msg == PARSER_SAYS_TOO_DEEP:
+            raise _too_deep() from None
         raise field_problem(400, "Malformed body", "body", f"is not JSON: {malformed}", "send a JSON object") from None
     if not isinstance(found, dict):
         raise field_problem(400, "Malformed body", "body", "is not a JSON object", "send a JSON object")
+    if body.count(b"[") + body.count(b"{") > LEVELS_MAX and _is_deeper(found, LEVELS_MAX):
+        raise _too_deep()
     check_text(found, "body")
     return found  # pyright: ignore[reportUnknownVariableType] # any object
 
@@ -43,6 +50,27 @@ def too_large(limit_bytes: int) -> Problem:
     return field_problem(
         413, "Body too large", "body", f"is larger than {limit_bytes:,} bytes", f"send at most {limit_bytes:,} bytes"
     )
+
+
+def _too_deep() -> Problem:
+    return field_problem(
+        422, "Nested too deeply", "body", f"is nested too deeply: over {LEVELS_MAX} levels", "flatten it"
+    )
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    """Whether a JSON value is nested deeper; level by level, so that no depth is too much for looking."""
+    level: list[Any] = [value]
+    for _ in range(levels + 1):
+        level = [part for whole in level for part in _parts_of(whole)]
+        if not level:
+            return False
+    return True
+
+
+def _parts_of(whole: Any) -> Iterable[Any]:
+    kind = type(whole).__name__
+    return whole.values() if kind == "dict" else whole if kind == "list" else ()
 
 
 def check_text(value: Any, field: str) -> None:

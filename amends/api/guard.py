@@ -3,7 +3,7 @@
 import hmac
 import logging
 import re
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from uuid import uuid4
 
 import orjson
@@ -12,7 +12,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from amends.backend import UnknownDefinition
 from amends.joining import KeyConflict, NotSupported
-from amends.problems import Problem
+from amends.problems import Problem, field_problem
 from eventstore.postgres import AWAY
 from sagas.errors import InputError
 from sagas.ports import StoreUnavailable
@@ -27,24 +27,27 @@ TITLES = {
     405: "Method not allowed",
     413: "Body too large",
     415: "Unsupported media type",
+    417: "Expectation failed",
 }
-REMEDIES = {
-    404: "there is no such path: see the reference for the endpoints",
-    405: "use one of the methods that Allow names",
-    413: "send a smaller body",
+FIELDS = {
+    404: ("path", "there is nothing here", "see the reference for the endpoints"),
+    405: ("method", "is not possible here", "use one of the methods that Allow names"),
+    413: ("body", "is too large", "send a smaller body"),
+    417: ("Expect", "is not known", "send Expect: 100-continue, or leave it out"),
 }
+COMPRESSED = "Content-Encoding"
+Answers = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
-def guard(api_key: str, open_paths: Collection[str]) -> list[Middleware]:
-    """The middlewares of the API. Every path but `open_paths` needs the key."""
+def answering(handle: Answers) -> Answers:
+    """A handler of all requests that gives each an id, and turns whatever goes wrong into a problem document."""
 
-    @web.middleware
-    async def identified(request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def answer_it(request: web.BaseRequest) -> web.StreamResponse:
         asked = request.headers.get("X-Request-Id", "")
-        request_id = asked if REQUEST_ID.fullmatch(asked) else uuid4().hex
+        request_id = asked if REQUEST_ID.fullmatch(asked) else new_request_id()
         request["request_id"] = request_id
         try:
-            response = await handler(request)
+            response = await handle(request)
         except Problem as problem:
             response = problem_response(problem, request_id)
         except Exception as error:  # noqa: BLE001 - the last line of defence: the caller gets a problem document
@@ -55,34 +58,49 @@ def guard(api_key: str, open_paths: Collection[str]) -> list[Middleware]:
                 response.headers["traceparent"] = request.headers["traceparent"]
         return response
 
+    return answer_it
+
+
+def new_request_id() -> str:
+    """An id for a request that brings none of its own."""
+    return uuid4().hex
+
+
+def guard(api_key: str, open_paths: Collection[str]) -> Middleware:
+    """What stands before every route: every path but `open_paths` needs the key, and bodies come as they are."""
+    expected = api_key.encode()
+
     @web.middleware
     async def keyed(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path in open_paths:
-            return await handler(request)
         scheme, _, shown = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not hmac.compare_digest(shown.strip().encode(), api_key.encode()):
-            raise Problem(
-                401,
-                "Unauthorized",
-                "Authorization: no valid key; send `Authorization: Bearer KEY`",
-                errors=[
-                    {"field": "Authorization", "message": "no valid key", "remedy": "send Authorization: Bearer KEY"}
-                ],
-                headers={"WWW-Authenticate": "Bearer"},
+        known = scheme.lower() == "bearer" and hmac.compare_digest(_bytes(shown.strip()), expected)
+        if not known and request.path not in open_paths:
+            problem = field_problem(
+                401, "Unauthorized", "Authorization", "no valid key", "send Authorization: Bearer KEY"
             )
+            problem.headers["WWW-Authenticate"] = "Bearer"
+            raise problem
+        if request.headers.get(COMPRESSED, "identity").lower() != "identity":
+            raise field_problem(415, TITLES[415], COMPRESSED, "is not taken", "send the body uncompressed")
         return await handler(request)
 
-    return [identified, keyed]
+    return keyed
 
 
-def problem_of(error: Exception, request: web.Request) -> Problem:
+def _bytes(header: str) -> bytes:
+    """A header's value as it came over the wire; aiohttp keeps what is no UTF-8 as surrogates."""
+    return header.encode("utf-8", "surrogateescape")
+
+
+def problem_of(error: Exception, request: web.BaseRequest) -> Problem:
     """An exception as what the caller is told."""
     match error:
         case web.HTTPException():
-            status = error.status
-            headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
-            detail = f"{request.method} {request.path}: {REMEDIES.get(status, error.reason)}"
-            return Problem(status, TITLES.get(status, error.reason), detail, headers=headers)
+            return _of_status(error, request)
+        case web.RequestPayloadError():
+            return field_problem(
+                400, TITLES[400], "body", "ends early, or is not what its headers say", "send it whole"
+            )
         case InputError():
             errors = [
                 {"field": field or "input", "message": message, "remedy": "correct it"}
@@ -90,18 +108,35 @@ def problem_of(error: Exception, request: web.Request) -> Problem:
             ]
             return Problem(422, "Invalid input", str(error), errors=errors)
         case UnknownDefinition():
-            return Problem(404, "Unknown definition", str(error))
+            return field_problem(404, "Unknown definition", "definition", str(error), "name one of these")
         case NotSupported():
-            return Problem(422, "Not supported", str(error))
+            return field_problem(422, "Not supported", "definition", str(error), "start it with a later version")
         case KeyConflict():
-            return Problem(409, "Key conflict", f"{error}; use another key, or send the same input")
+            return field_problem(409, "Key conflict", "key", str(error), "use another key, or send the same input")
         case away if isinstance(away, (StoreUnavailable, *AWAY)):
             log.warning("the database is away: %s", error)
-            return Problem(503, "Unavailable", "the database is away: try again",
-                           headers={"Retry-After": RETRY_AFTER_SECONDS})  # fmt: skip
+            return unavailable()
         case _:
             log.exception("%s %s failed", request.method, request.path, exc_info=error)
             return Problem(500, "Internal error", "this is our fault; the request id finds it in the log")
+
+
+def unavailable() -> Problem:
+    """The answer while the database is away."""
+    problem = field_problem(503, "Unavailable", "database", "is away", "try again")
+    problem.headers["Retry-After"] = RETRY_AFTER_SECONDS
+    return problem
+
+
+def _of_status(error: web.HTTPException, request: web.BaseRequest) -> Problem:
+    """What aiohttp itself answers."""
+    status = error.status
+    place, message, remedy = FIELDS.get(status, ("request", error.reason, "correct it"))
+    said = f"{request.method} {request.path[:200]}: {message}"
+    problem = field_problem(status, TITLES.get(status, error.reason), place, said, remedy)
+    if "Allow" in error.headers:
+        problem.headers["Allow"] = error.headers["Allow"]
+    return problem
 
 
 def problem_response(problem: Problem, request_id: str) -> web.Response:
@@ -110,7 +145,7 @@ def problem_response(problem: Problem, request_id: str) -> web.Response:
         status=problem.status,
         body=orjson.dumps(problem.document(request_id)),
         content_type="application/problem+json",
-        headers=problem.headers,
+        headers={**problem.headers, "X-Request-Id": request_id},
     )
 
 

@@ -12,10 +12,12 @@ from amends.identifiers import is_id
 from amends.problems import Problem, field_problem
 from sagas.ports import SagaFilter
 from sagas.state import SagaStatus, WaitKind
+from sagas.storable import unstorable
 
 KEY_CHARACTERS_MAX = 255
 PAGE_MAX = 200
 EVENTS_MAX = 1000
+DIGITS_MAX = 10
 
 
 async def start(request: web.Request, backend: Backend) -> web.Response:
@@ -49,9 +51,9 @@ async def list_all(request: web.Request, backend: Backend) -> web.Response:
     if cursor is not None and not is_id(cursor):
         raise field_problem(400, "Malformed request", "cursor", "is none of ours", "take it from `next`")
     wanted = SagaFilter(
-        definition=asked.get("definition"),
+        definition=_text(asked.get("definition"), "definition"),
         status=_one_of(asked.get("status"), "status", get_args(SagaStatus)),
-        key=asked.get("key"),
+        key=_text(asked.get("key"), "key"),
         waiting=cast("WaitKind | None", _one_of(asked.get("waiting"), "waiting", get_args(WaitKind))),
         after=cursor,
         limit=limit_of(request, 50, PAGE_MAX),
@@ -91,7 +93,8 @@ async def cancel(request: web.Request, backend: Backend) -> web.Response:
     if told.code == "not_found":
         raise unknown(request)
     if told.code == "refused":
-        raise Problem(409, "Refused", f"cancel is refused: {told.detail}")
+        message = f"cannot be cancelled: {told.detail}"
+        raise field_problem(409, "Refused", "id", message, f"see GET /api/sagas/{saga_id} for how it stands")
     return await show(request, backend)
 
 
@@ -109,7 +112,8 @@ def saga_id_of(request: web.Request, name: str = "id") -> str:
 
 def unknown(request: web.Request) -> Problem:
     """The answer for a saga that is not there."""
-    return Problem(404, "Not found", f"{request.path}: there is no such saga; GET /api/sagas lists them")
+    text = f"{request.path[:200]!r}: there is no such saga"
+    return field_problem(404, "Not found", "id", text, "GET /api/sagas lists them")
 
 
 def limit_of(request: web.Request, default: int, most: int) -> int:
@@ -118,11 +122,17 @@ def limit_of(request: web.Request, default: int, most: int) -> int:
 
 
 def _number(text: str, field: str, least: int, most: int) -> int:
-    if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
+    if not text.isascii() or not text.isdigit() or len(text) > DIGITS_MAX or not least <= int(text) <= most:
         raise field_problem(
             400, "Malformed request", field, f"is {text[:40]!r}", f"give a number from {least} to {most}"
         )
     return int(text)
+
+
+def _text(text: str | None, field: str) -> str | None:
+    if text is not None and unstorable(text):
+        raise field_problem(400, "Malformed request", field, "holds a NUL or half a surrogate pair", "remove it")
+    return text
 
 
 def _one_of(text: str | None, field: str, allowed: tuple[Any, ...]) -> str | None:

@@ -32,12 +32,18 @@ _CODES = {
     "DemoError": NO,
     "RefusedError": NO,
     "InUseError": NO,
+    "NoApplicationError": USAGE,
     "SettingsError": USAGE,
+    "ListenError": UNAVAILABLE,
     "StoreUnavailable": UNAVAILABLE,
     "TransportUnavailable": UNAVAILABLE,
     "UnavailableError": UNAVAILABLE,
     "StartError": UNAVAILABLE,
     "EmbeddedError": UNAVAILABLE,
+}
+_REMEDIES = {
+    "StoreUnavailable": "the database does not answer: {}\n  remedy: start it, or correct DATABASE_URL",
+    "TransportUnavailable": "Redis does not answer: {}\n  remedy: start it, or correct REDIS_URL",
 }
 
 
@@ -49,5 +55,5 @@ def main() -> None:
         code = _CODES.get(type(error).__name__)
         if code is None:
             raise
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(_REMEDIES.get(type(error).__name__, "{}").format(error) + "\n")
         sys.exit(code)

@@ -5,7 +5,7 @@ import urllib.error
 import urllib.request
 from typing import Any
 
-from amends.settings import Settings, url
+from amends.settings import Settings, SettingsError
 
 
 class UnavailableError(Exception):
@@ -17,12 +17,24 @@ class RefusedError(Exception):
 
 
 def runtime_of(settings: Settings) -> dict[str, Any] | None:
-    """What `amends up` wrote in the data directory, if it runs."""
+    """What `amends up` wrote in the data directory, if it runs.
+
+    Raises:
+        SettingsError: the file is none that `amends up` has written.
+    """
     path = settings.data_dir / "runtime.json"
     if not path.exists():
         return None
-    found: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    return found
+    try:
+        found: Any = json.loads(path.read_text("utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError("it holds no object")
+    except (ValueError, OSError) as torn:
+        raise SettingsError(
+            f"{path} cannot be read: {torn}\n"
+            "  remedy: remove it and run `amends up` again, or set AMENDS_URL and AMENDS_API_KEY"
+        ) from None
+    return found  # pyright: ignore[reportUnknownVariableType] # any object
 
 
 def call(settings: Settings, method: str, path: str, body: object = None) -> Any:
@@ -31,8 +43,8 @@ def call(settings: Settings, method: str, path: str, body: object = None) -> Any
     Raises:
         UnavailableError: nothing answers. RefusedError: the answer is a problem.
     """
-    found = runtime_of(settings) or {}
-    base = url() or found.get("url")
+    found = {} if settings.url and settings.api_key else runtime_of(settings) or {}
+    base = settings.url or found.get("url")
     if base is None:
         raise UnavailableError(
             "no Amends is known here\n  remedy: run `amends up` in this folder, or set AMENDS_URL and AMENDS_API_KEY"

@@ -5,7 +5,7 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +15,8 @@ from amends.settings import Settings, load, rows
 
 Sagas = Annotated[list[str] | None, typer.Option("--sagas", help="module[:attribute] with sagas; repeatable")]
 AsJson = Annotated[bool, typer.Option("--json", help="for machines")]
+Port = Annotated[int | None, typer.Option(min=0, max=65535, help="port of the API; 0: a free one")]
+DataDir = Annotated[Path | None, typer.Option("--data-dir", file_okay=False, help="of a running `amends up`")]
 
 
 def settings_with(**changes: object) -> Settings:
@@ -23,14 +25,14 @@ def settings_with(**changes: object) -> Settings:
 
 
 def _named(sagas: list[str] | None) -> tuple[str, ...] | None:
-    return tuple(sagas) if sagas else None
+    return None if sagas is None else tuple(sagas)
 
 
 def up(
-    port: Annotated[int | None, typer.Option(help="port of the API; 0: a free one")] = None,
+    port: Port = None,
     workers: Annotated[int, typer.Option(min=1, max=64, help="worker processes")] = 1,
     orchestrators: Annotated[int, typer.Option(min=1, max=16, help="orchestrator processes")] = 1,
-    data_dir: Annotated[Path | None, typer.Option(help="where servers keep their data")] = None,
+    data_dir: Annotated[Path | None, typer.Option(file_okay=False, help="where servers keep their data")] = None,
     sagas: Sagas = None,
 ) -> None:
     """Start everything: embedded servers unless DATABASE_URL and REDIS_URL name others, API, orchestrator, workers."""
@@ -48,7 +50,7 @@ def up(
     asyncio.run(Up(settings, workers, orchestrators).run(announce))
 
 
-def api(port: Annotated[int | None, typer.Option(help="port; 0: a free one")] = None, sagas: Sagas = None) -> None:
+def api(port: Port = None, sagas: Sagas = None) -> None:
     """Serve the HTTP API."""
     from amends.wiring import run_api
 
@@ -78,37 +80,57 @@ def migrate(sagas: Sagas = None) -> None:
     """Bring the database up to date: Amends' own tables, then those of each application."""
     from amends.application import load_applications
     from amends.settings import SettingsError
-    from eventstore.migrate import migrate as bring_up_to_date
 
     settings = settings_with(sagas=_named(sagas))
     if settings.database_url is None:
         raise SettingsError("DATABASE_URL is needed: set it to the database that is to be migrated")
     folders = {app.name: app.migrations for app in load_applications(settings.sagas) if app.migrations is not None}
-    for name in asyncio.run(bring_up_to_date(settings.database_url, folders)) or ["nothing to do"]:
+    for name in asyncio.run(_migrated(settings.database_url, folders)) or ["nothing to do"]:
         typer.echo(name)
+
+
+async def _migrated(database_url: str, folders: Mapping[str, Path]) -> list[str]:
+    from eventstore.migrate import migrate
+    from eventstore.postgres import reachable
+
+    async with reachable():
+        return await migrate(database_url, folders)
 
 
 def check(
     modules: Annotated[list[str], typer.Argument(help="module[:attribute] with sagas")],
+    as_json: AsJson = False,
 ) -> None:
     """Check sagas without running anything: names, types, graph. Belongs in CI; needs no database."""
     from amends.application import load_applications
     from sagas.describe import warnings
     from sagas.seal import unsupported
 
-    for application in load_applications(modules):
-        for saga in application.sagas:
-            manifest = saga.seal().manifest
-            typer.echo(f"{saga.name}: {len(manifest.nodes)} steps, fingerprint {manifest.fingerprint[:6]}: good")
-            for line in warnings(manifest):
-                typer.echo(f"  warning: {line}")
-            for line in unsupported(manifest):
-                typer.echo(f"  this version does not run it yet: {line}")
+    manifests = [saga.seal().manifest for application in load_applications(modules) for saga in application.sagas]
+    found: list[dict[str, Any]] = [
+        {
+            "saga": manifest.name,
+            "steps": len(manifest.nodes),
+            "fingerprint": manifest.fingerprint,
+            "warnings": list(warnings(manifest)),
+            "notRunYet": list(unsupported(manifest)),
+        }
+        for manifest in manifests
+    ]
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+        return
+    for entry in found:
+        typer.echo(f"{entry['saga']}: {entry['steps']} steps, fingerprint {entry['fingerprint'][:6]}: good")
+        for line in entry["warnings"]:
+            typer.echo(f"  warning: {line}")
+        for line in entry["notRunYet"]:
+            typer.echo(f"  this version does not run it yet: {line}")
 
 
 def doctor(
     invariants: Annotated[bool, typer.Option("--invariants", help="check every saga's history and head")] = False,
-    data_dir: Annotated[Path | None, typer.Option(help="of a running `amends up`")] = None,
+    data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Show the settings and whether the servers answer; with --invariants, whether every promise is kept."""

@@ -3,33 +3,43 @@
 import json
 import time
 from datetime import datetime
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from amends.cli.remote import call
-from amends.cli.run import AsJson, Sagas, settings_with
+from amends.cli.run import AsJson, DataDir, Sagas, settings_with
+from amends.identifiers import is_id
+from amends.settings import Settings
+from sagas.state import SagaStatus, WaitKind
 
 app = typer.Typer(no_args_is_help=True)
-SagaId = Annotated[str, typer.Argument(help="the saga's id")]
-DataDir = Annotated[Path | None, typer.Option("--data-dir", help="of a running `amends up`")]
+
+
+def _id(text: str) -> str:
+    if not is_id(text.lower()):
+        raise typer.BadParameter(f"{text!r} is no id; `amends saga list` shows them")
+    return text.lower()
+
+
+SagaId = Annotated[str, typer.Argument(help="the saga's id", callback=_id)]
 
 
 @app.command("list")
 def list_all(
     definition: Annotated[str | None, typer.Option(help="only sagas of this definition")] = None,
-    status: Annotated[str | None, typer.Option(help="active, compensating, completed, compensated or failed")] = None,
-    waiting: Annotated[str | None, typer.Option(help="only with an open wait of this kind, such as operator")] = None,
+    status: Annotated[SagaStatus | None, typer.Option(help="only sagas that stand so")] = None,
+    waiting: Annotated[WaitKind | None, typer.Option(help="only with an open wait of this kind")] = None,
     limit: Annotated[int, typer.Option(min=1, max=200)] = 50,
+    cursor: Annotated[str | None, typer.Option(help="where the last page says that the next one begins")] = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """List sagas, newest first."""
     from urllib.parse import urlencode
 
-    asked = {"definition": definition, "status": status, "waiting": waiting, "limit": limit}
-    query = urlencode({name: value for name, value in asked.items() if value is not None})
+    asked = {"definition": definition, "status": status, "waiting": waiting, "limit": limit, "cursor": cursor}
+    query = urlencode({name: value for name, value in asked.items() if value is not None}, errors="replace")
     found = call(settings_with(data_dir=data_dir), "GET", f"/api/sagas?{query}")
     if as_json:
         typer.echo(json.dumps(found, indent=2))
@@ -38,6 +48,8 @@ def list_all(
     for row in found["items"]:
         line = f"{row['sagaId']}  {row['definition']:<16}  {(row['key'] or ''):<24}  {row['status']:<13}  "
         typer.echo((line + (row["waitsFor"] or "")).rstrip())
+    if found["next"] is not None:
+        typer.echo(f"there are more: --cursor {found['next']}")
 
 
 @app.command()
@@ -45,13 +57,14 @@ def show(saga_id: SagaId, data_dir: DataDir = None, as_json: AsJson = False) -> 
     """Show a saga: its steps, its waits, its history."""
     settings = settings_with(data_dir=data_dir)
     found = call(settings, "GET", f"/api/sagas/{saga_id}")
+    history = _history(settings, saga_id)
     if as_json:
-        typer.echo(json.dumps(found, indent=2))
+        typer.echo(json.dumps({**found, "history": history}, indent=2))
         return
     typer.echo(f"{found['definition']} {found['sagaId']}  {found['status']}  version {found['version']}")
     for step in found["steps"]:
         typer.echo(f"  {_name(step):<24} {step['status']:<12} attempt {step['attempt']}")
-    for entry in call(settings, "GET", f"/api/sagas/{saga_id}/events?limit=1000")["items"]:
+    for entry in history:
         typer.echo(f"  {entry['createdAt']}  {entry['sequenceNumber']:>4}  {entry['sentence']}")
 
 
@@ -91,8 +104,8 @@ def start(
     """Start a saga."""
     try:
         value: Any = json.loads(input)
-    except ValueError as malformed:
-        raise typer.BadParameter(f"the input is not JSON: {malformed}") from None
+    except (ValueError, RecursionError) as malformed:
+        raise typer.BadParameter(f"the input is no JSON that can be read: {malformed}") from None
     body = {"definition": definition, "input": value, **({"key": key} if key is not None else {})}
     found = call(settings_with(data_dir=data_dir), "POST", "/api/sagas", body)
     if as_json:
@@ -121,6 +134,17 @@ def explain(saga_id: SagaId, data_dir: DataDir = None, as_json: AsJson = False) 
     began = datetime.fromisoformat(found["createdAt"]).timestamp()
     lines = views.explain(found, time.time(), began)
     typer.echo(json.dumps({"sagaId": saga_id, "lines": lines}) if as_json else "\n".join(lines))
+
+
+def _history(settings: Settings, saga_id: str) -> list[dict[str, Any]]:
+    """All events of a saga, page by page."""
+    items: list[dict[str, Any]] = []
+    cursor: str | None = "0"
+    while cursor is not None:
+        page = call(settings, "GET", f"/api/sagas/{saga_id}/events?limit=1000&cursor={cursor}")
+        items += page["items"]
+        cursor = page["next"]
+    return items
 
 
 def _name(step: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 Each has a reason that quotes the line which it was found in, so that a person can check it.
 """
 
+import asyncio
 import json
 import re
 from collections.abc import Iterator
@@ -67,7 +68,7 @@ class RulesAgent:
 
     async def ask(self, channel: str, text: str) -> str:
         """Opportunities for a channel, from the lines that name it, or that name no channel at all."""
-        found = list(_find(channel, text))
+        found = await asyncio.to_thread(lambda: list(_find(channel, text)))
         return json.dumps({"channel": channel, "opportunities": found}, ensure_ascii=False)
 
 
@@ -92,5 +93,11 @@ def _lines_about(channel: str, text: str) -> list[str]:
     """Lines that name the channel, then those that name none. A line without a number is a heading."""
     lines = [" ".join(line.split()) for line in text.splitlines()]
     lines = [line for line in lines if any(letter.isdigit() for letter in line)]
-    mine = [line for line in lines if channel.lower() in line.lower()]
-    return mine + [line for line in lines if line not in mine and not any(name in line.lower() for name in KNOWN)]
+    mine, nobodys = list[str](), list[str]()
+    for line in lines:
+        folded = line.lower()
+        if channel.lower() in folded:
+            mine.append(line)
+        elif not any(name in folded for name in KNOWN):
+            nobodys.append(line)
+    return mine + nobodys

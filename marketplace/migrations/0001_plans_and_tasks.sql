@@ -16,6 +16,8 @@ CREATE TABLE public.marketplace_plans (
     plan_data   jsonb NOT NULL DEFAULT '{}',
     error       text,
     approved_by text,
+    analysis_id uuid, -- the saga that analyses it, and the one that approved it: no other may touch what they did
+    approval_id uuid,
     created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
     updated_at  timestamptz NOT NULL DEFAULT clock_timestamp()
 );

@@ -6,12 +6,35 @@ from contextlib import asynccontextmanager
 
 from pydantic import BaseModel
 
-from amends import Permanent, Retry, Saga, Transaction, resource
+from amends import Context, Permanent, Retry, Saga, Transaction, resource
 from marketplace.agents.answers import UnreadableError, read_answer
 from marketplace.agents.rules import Agent, RulesAgent
 from marketplace.plans import Analyse, Opportunity, Phase, Plan
 
 AGENT_SECONDS = 60
+TAKE = """
+UPDATE marketplace_plans SET analysis_id = $2::text::uuid
+WHERE id = $1 AND status = 'analysing' AND coalesce(analysis_id, $2::text::uuid) = $2::text::uuid
+"""
+GIVE_UP = """
+UPDATE marketplace_plans SET
+    status = CASE WHEN turned.cause = 'cancel' THEN 'cancelled' ELSE 'failed' END,
+    error = coalesce(turned.message, turned.reason, 'the analysis did not succeed'),
+    updated_at = clock_timestamp()
+FROM (
+    SELECT event_data ->> 'cause' AS cause, event_data ->> 'reason' AS reason,
+        event_data -> 'error' ->> 'message' AS message
+    FROM amends.workflow_events WHERE workflow_id = $2::text::uuid AND event_type = 'SagaTurnedBack'
+    ORDER BY sequence_number DESC LIMIT 1
+) AS turned
+WHERE id = $1 AND status = 'analysing' AND analysis_id = $2::text::uuid
+"""
+"""The plan says what its analysis turned back for, as the saga's history has it (req. X53, G-19)."""
+SAVE = """
+UPDATE marketplace_plans SET plan_data = $3::text::jsonb, status = 'pending', updated_at = clock_timestamp()
+WHERE id = $1 AND status = 'analysing' AND analysis_id = $2::text::uuid
+"""
+NOBODY = "UPDATE 0"
 
 
 class Text(BaseModel):
@@ -59,25 +82,26 @@ class Saved(BaseModel):
 analysis = Saga("analysis", input=Analyse, result=Saved, resources=[Agents])
 
 
-@analysis.step("text")
+@analysis.step("begin")
+async def take_plan(request: Analyse, context: Context, transaction: Transaction) -> None:
+    """Take the plan: from here on it is ours, and whatever goes wrong later is said on it."""
+    if await transaction.execute(TAKE, request.plan_id, context.saga_id) == NOBODY:
+        raise Permanent(f"plan {request.plan_id} does not exist, or another saga has analysed it")
+
+
+@take_plan.undo
+async def give_up(request: Analyse, context: Context, transaction: Transaction) -> None:
+    """The analysis turned back: the plan says so, and why."""
+    await transaction.execute(GIVE_UP, request.plan_id, context.saga_id)
+
+
+@analysis.step("text", after=[take_plan])
 async def read_text(request: Analyse, transaction: Transaction) -> Text:
-    """Take the text that was extracted when the document was uploaded; from here on the plan is ours."""
-    text = await transaction.fetchval(
-        "SELECT text FROM marketplace_documents WHERE id = $1::text::uuid", request.document_id
-    )
+    """Take the text that was extracted when the document was uploaded."""
+    text = await transaction.fetchval("SELECT text FROM marketplace_documents WHERE id = $1", request.document_id)
     if text is None:
         raise Permanent(f"document {request.document_id} does not exist")
     return Text(text=text)
-
-
-@read_text.undo
-async def give_up(request: Analyse, transaction: Transaction) -> None:
-    """The analysis turned back: the plan says so."""
-    await transaction.execute(
-        "UPDATE marketplace_plans SET status = 'failed', error = 'the analysis did not succeed', "
-        "updated_at = clock_timestamp() WHERE id = $1::text::uuid AND status = 'analysing'",
-        request.plan_id,
-    )
 
 
 @analysis.step(
@@ -103,9 +127,9 @@ async def no_finding(item: str) -> Finding:
     return Finding(channel=item, opportunities=[], phases=[], note="the agent gave no readable answer")
 
 
-@analysis.step("plan", queue="agents")
-async def save_plan(request: Analyse, findings: list[Finding], transaction: Transaction) -> Saved:
-    """Put the answers together and save the plan; without any opportunity there is none."""
+@analysis.step("plan", queue="agents", pivot=True)
+async def save_plan(request: Analyse, findings: list[Finding], context: Context, transaction: Transaction) -> Saved:
+    """Put the answers together and save the plan, which may be approved from then on; an empty one is none."""
     opportunities = [found for finding in findings for found in finding.opportunities]
     if not opportunities:
         raise Permanent("no channel gave an opportunity: the document says nothing that the agents understand")
@@ -116,10 +140,7 @@ async def save_plan(request: Analyse, findings: list[Finding], transaction: Tran
         channels=request.channels,
         empty_channels=[finding.channel for finding in findings if not finding.opportunities],
     )
-    await transaction.execute(
-        "UPDATE marketplace_plans SET plan_data = $2::text::jsonb, status = 'pending', updated_at = clock_timestamp() "
-        "WHERE id = $1::text::uuid",
-        request.plan_id,
-        json.dumps(plan.model_dump(mode="json"), ensure_ascii=False),
-    )
-    return Saved(plan_id=request.plan_id, opportunities=len(opportunities))
+    document = json.dumps(plan.model_dump(mode="json"), ensure_ascii=False)
+    if await transaction.execute(SAVE, request.plan_id, context.saga_id, document) == NOBODY:
+        raise Permanent(f"plan {request.plan_id} is no longer being analysed")
+    return Saved(plan_id=str(request.plan_id), opportunities=len(opportunities))

@@ -2,7 +2,7 @@
 
 import json
 from typing import Any
-from uuid import NAMESPACE_URL, uuid5
+from uuid import NAMESPACE_URL, UUID, uuid5
 
 from amends import Context, Permanent, Saga, Transaction
 from marketplace.phases import first_phase, generate_first_phase
@@ -14,27 +14,28 @@ approval = Saga("approval", input=Approve)
 
 
 @approval.step("plan")
-async def approve_plan(request: Approve, transaction: Transaction) -> Plan:
-    """Mark the plan approved; only a plan that awaits approval can be."""
+async def approve_plan(request: Approve, context: Context, transaction: Transaction) -> Plan:
+    """Mark the plan approved by this saga; only a plan that awaits approval can be."""
     row = await transaction.fetchrow(
-        "UPDATE marketplace_plans SET status = 'approved', approved_by = $2, error = NULL, "
-        "updated_at = clock_timestamp() WHERE id = $1::text::uuid AND status IN ('pending', 'approved') "
-        "RETURNING plan_data::text",
+        "UPDATE marketplace_plans SET status = 'approved', approved_by = $2, approval_id = $3::text::uuid, "
+        "updated_at = clock_timestamp() WHERE id = $1 AND status = 'pending' RETURNING plan_data::text",
         request.plan_id,
         request.approved_by,
+        context.saga_id,
     )
     if row is None:
-        raise Permanent(f"plan {request.plan_id} does not exist or cannot be approved")
+        raise Permanent(f"plan {request.plan_id} does not exist, or does not await approval")
     return Plan.model_validate_json(row["plan_data"])
 
 
 @approve_plan.undo
-async def restore_plan(request: Approve, transaction: Transaction) -> None:
+async def restore_plan(request: Approve, context: Context, transaction: Transaction) -> None:
     """The plan awaits approval again."""
     await transaction.execute(
-        "UPDATE marketplace_plans SET status = 'pending', approved_by = NULL, updated_at = clock_timestamp() "
-        "WHERE id = $1::text::uuid AND status = 'approved'",
+        "UPDATE marketplace_plans SET status = 'pending', approved_by = NULL, approval_id = NULL, "
+        "updated_at = clock_timestamp() WHERE id = $1 AND status = 'approved' AND approval_id = $2::text::uuid",
         request.plan_id,
+        context.saga_id,
     )
 
 
@@ -62,7 +63,7 @@ async def create_tasks(request: Approve, phase1: Phase, transaction: Transaction
     ]
     await transaction.executemany(
         "INSERT INTO tasks (id, plan_id, phase, position, title, generated, status) "
-        "VALUES ($1::text::uuid, $2::text::uuid, 1, $3, $4, $5, 'pending')",
+        "VALUES ($1::text::uuid, $2, 1, $3, $4, $5, 'pending')",
         [(task.id, request.plan_id, place, task.title, phase1.generated) for place, task in enumerate(tasks)],
     )
     await _save_phase(transaction, request.plan_id, phase1)
@@ -74,7 +75,7 @@ async def delete_tasks(request: Approve, result: list[Task], transaction: Transa
     """Delete what was created, and the phase that was made for it."""
     await transaction.execute(
         "UPDATE marketplace_plans SET plan_data = jsonb_set(plan_data, '{phases}', "
-        "jsonb_path_query_array(plan_data, '$.phases[*] ? (!(@.generated == true))')) WHERE id = $1::text::uuid",
+        "jsonb_path_query_array(plan_data, '$.phases[*] ? (!(@.generated == true))')) WHERE id = $1",
         request.plan_id,
     )
     await transaction.execute("DELETE FROM tasks WHERE id = ANY($1::text[]::uuid[])", [task.id for task in result])
@@ -99,19 +100,23 @@ async def unassign_tasks(result: dict[str, str], transaction: Transaction) -> No
 
 
 @approval.step("published", pivot=True, after=[assign_tasks])
-async def publish_plan(request: Approve, transaction: Transaction) -> None:
+async def publish_plan(request: Approve, context: Context, transaction: Transaction) -> None:
     """Show the plan to sellers. From here there is no way back."""
-    await transaction.execute(
-        "UPDATE marketplace_plans SET status = 'ready', updated_at = clock_timestamp() WHERE id = $1::text::uuid",
+    done = await transaction.execute(
+        "UPDATE marketplace_plans SET status = 'ready', updated_at = clock_timestamp() "
+        "WHERE id = $1 AND status = 'approved' AND approval_id = $2::text::uuid",
         request.plan_id,
+        context.saga_id,
     )
+    if done == "UPDATE 0":
+        raise Permanent(f"plan {request.plan_id} is no longer what was approved")
 
 
 @approval.step("notified", after=[publish_plan])
 async def notify(request: Approve, tasks: list[Task], context: Context, transaction: Transaction) -> None:
     """Tell who approved it."""
     await transaction.execute(
-        "INSERT INTO marketplace_notifications (key, plan_id, recipient, text) VALUES ($1, $2::text::uuid, $3, $4) "
+        "INSERT INTO marketplace_notifications (key, plan_id, recipient, text) VALUES ($1, $2, $3, $4) "
         "ON CONFLICT DO NOTHING",
         context.idempotency_key,
         request.plan_id,
@@ -120,14 +125,14 @@ async def notify(request: Approve, tasks: list[Task], context: Context, transact
     )
 
 
-async def _save_phase(transaction: Transaction, plan_id: str, phase: Phase) -> None:
+async def _save_phase(transaction: Transaction, plan_id: UUID, phase: Phase) -> None:
     """A generated phase becomes part of the plan, marked as generated (req. X40)."""
     if not phase.generated:
         return
     data: dict[str, Any] = phase.model_dump(mode="json")
     await transaction.execute(
         "UPDATE marketplace_plans SET plan_data = jsonb_set(plan_data, '{phases}', "
-        "jsonb_build_array($2::text::jsonb) || coalesce(plan_data -> 'phases', '[]')) WHERE id = $1::text::uuid",
+        "jsonb_build_array($2::text::jsonb) || coalesce(plan_data -> 'phases', '[]')) WHERE id = $1",
         plan_id,
         json.dumps(data, ensure_ascii=False),
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -11,7 +12,7 @@ from amends.timeline import timeline
 from marketplace.plans import Approve, Opportunity, Phase, Plan, Task
 from marketplace.sagas.approval import approval
 
-REQUEST = Approve(plan_id="11111111-1111-4111-8111-111111111111", approved_by="ana")
+REQUEST = Approve(plan_id=UUID("11111111-1111-4111-8111-111111111111"), approved_by="ana")
 OPPORTUNITY = Opportunity(channel="Amazon", priority="alta", title="Fotos", what="publicar seis", reason="“2 fotos”")
 PLAN = Plan(opportunities=[OPPORTUNITY], phases=[], channels=["Amazon"])
 TASK = Task(id="t", title="Fotos: publicar seis")

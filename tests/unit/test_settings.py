@@ -50,12 +50,41 @@ def test_an_unknown_name_that_resembles_nothing_is_to_be_unset() -> None:
         ("AMENDS_STEP_TIMEOUT", "0"),
         ("DATABASE_URL", "mysql://somewhere"),
         ("REDIS_URL", "localhost:6379"),
+        ("DATABASE_URL", "postgresql://x:notaport/y"),
+        ("DATABASE_URL", "postgresql://[bad"),
+        ("DATABASE_URL", "postgresql://a:1,b:x/y"),
+        ("REDIS_URL", "redis://127.0.0.1:notaport/0"),
+        ("AMENDS_HOST", "999.1.1.1"),
+        ("AMENDS_HOST", "no host"),
+        ("AMENDS_HOST", "::g"),
+        ("AMENDS_URL", "nonsense"),
+        ("AMENDS_URL", "http://here:port"),
+        ("AMENDS_API_KEY", "é" * 20),
+        ("AMENDS_API_KEY", "a key with some spaces"),
     ],
 )
 def test_a_malformed_value_is_refused_by_name_with_the_remedy(name: str, value: str) -> None:
     text = refusal(**{name: value})
     assert text.startswith(name)
     assert "remedy: correct it, or unset it" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", "postgresql://me:p%40ss@a:5432,b/db?host=/tmp"),
+        ("DATABASE_URL", "postgresql://amends@/amends?host=/tmp/sockets"),
+        ("DATABASE_URL", "postgres://[::1]:5432/db"),
+        ("REDIS_URL", "unix:///tmp/valkey.sock"),
+        ("REDIS_URL", "rediss://:secret@there:6380/1"),
+        ("AMENDS_HOST", "0.0.0.0"),  # noqa: S104
+        ("AMENDS_HOST", "::1"),
+        ("AMENDS_HOST", "api_1.internal"),
+        ("AMENDS_URL", "https://amends.example.com/behind"),
+    ],
+)
+def test_whatever_names_a_server_is_taken(name: str, value: str) -> None:
+    assert value in [str(found) for found in load({name: value}).model_dump().values()]
 
 
 def test_everything_that_is_wrong_is_said_at_once() -> None:
@@ -65,6 +94,7 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
 
 def test_a_refusal_never_shows_a_secret() -> None:
     assert "hunter2" not in refusal(DATABASE_URL="mysql://me:hunter2@there", AMENDS_API_KEY="hunter2")
+    assert "hunter2" not in refusal(DATABASE_URL="postgresql://me:hunter2\u2100@there/x")
 
 
 def test_req_x44_the_redis_url_wins_over_host_and_port() -> None:

@@ -1,1 +1,1 @@
-"""The application."""
+"""Tests of the shipped application without servers."""

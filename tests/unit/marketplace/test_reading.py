@@ -1,0 +1,107 @@
+"""Documents that are odd but right are read; those that cannot be read are refused for what they are."""
+
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pypdf import PdfReader, PdfWriter
+from pypdf.generic import DictionaryObject, NameObject, NumberObject
+
+from amends import Problem
+from marketplace.extraction import extract
+from marketplace.reader import TEXT_BYTES_MAX
+
+SAMPLES = Path(__file__).parent.parent.parent.parent / "marketplace" / "samples"
+SHEET = "xl/worksheets/sheet1.xml"
+EMPTY_ROWS = b'<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData/></worksheet>'
+
+
+def written(writer: PdfWriter) -> bytes:
+    buffer = io.BytesIO()
+    writer.write(buffer)
+    return buffer.getvalue()
+
+
+def pdf_with_encryption(handler: str) -> bytes:
+    """A PDF that says it is encrypted, in a way that nobody here knows."""
+    content = (SAMPLES / "listing-audit.pdf").read_bytes()
+    entry = f"<< /Filter /{handler} /V 5 /R 6 /Length 256 /P -4 /O (x) /U (x) /OE (x) /UE (x) /Perms (x) >>"
+    return content.replace(b"/Root", f"/Encrypt {entry} /ID [(a) (a)] /Root".encode())
+
+
+def pdf_with_filter(name: str) -> bytes:
+    """A PDF whose page is packed in a way that nobody here knows."""
+    writer = PdfWriter()
+    writer.append(PdfReader(SAMPLES / "listing-audit.pdf"))
+    contents: Any = writer.pages[0]["/Contents"]
+    stream = contents.get_object()
+    stream[NameObject("/Filter")] = NameObject(f"/{name}")
+    stream[NameObject("/DecodeParms")] = DictionaryObject({NameObject("/K"): NumberObject(1)})
+    return written(writer)
+
+
+def workbook_without_rows() -> bytes:
+    buffer = io.BytesIO()
+    with (
+        zipfile.ZipFile(SAMPLES / "relatorio-de-vendas.xlsx") as source,
+        zipfile.ZipFile(buffer, "w") as target,
+    ):
+        for entry in source.infolist():
+            is_sheet = entry.filename.startswith("xl/worksheets/")
+            target.writestr(entry.filename, EMPTY_ROWS if is_sheet else source.read(entry))
+    return buffer.getvalue()
+
+
+REFUSED = [
+    ("a.pdf", pdf_with_encryption("Standard"), 422, "remove the password"),
+    ("a.pdf", pdf_with_encryption("Strange"), 422, "remove the password"),
+    ("a.pdf", pdf_with_filter("StrangeDecode"), 422, "save it again"),
+    ("a.pdf", b"%PDF-1.7 nothing", 422, "save it again"),
+    ("a.xlsx", workbook_without_rows(), 422, "with text in it"),
+    ("a.csv", b" \n \n", 422, "with text in it"),
+    ("a.txt", b"SKU 17 Amazon sem estoque ha 9 dias\n" * 31_000, 413, "split it"),
+    ("a.csv", b"a,b\n" + b"1,2\n" * 200_000, 413, "split it"),
+    ("a.csv", b"a,b\n1," + b"x" * (TEXT_BYTES_MAX + 1), 413, "split it"),
+    ("a" * 300 + ".exe", b"hello", 415, "upload a PDF"),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "status", "remedy"),
+    REFUSED,
+    ids=[f"{number} {entry[0][-6:]}" for number, entry in enumerate(REFUSED)],
+)
+async def test_what_cannot_be_read_is_refused_for_what_it_is(
+    name: str, content: bytes, status: int, remedy: str
+) -> None:
+    with pytest.raises(Problem) as refused:
+        await extract(name, content)
+    (entry,) = refused.value.errors
+    assert (refused.value.status, entry["field"]) == (status, "file"), refused.value.detail
+    assert remedy in entry["remedy"]
+    assert "Traceback" not in refused.value.detail
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "line"),
+    [
+        ("a.csv", b"sku,canal\r17,Amazon\r18,eBay\r", "sku: 18; canal: eBay"),
+        ("a.csv", b"sku,canal\r\n17,Amazon\r\n", "sku: 17; canal: Amazon"),
+        ("a.csv", b'sku,texto\n17,"' + b"x" * 200_000 + b'"\n', "sku: 17; texto: " + "x" * 200_000),
+        ("a" * 300 + ".txt", b"17 Amazon", "17 Amazon"),
+    ],
+    ids=["carriage returns", "both", "a long cell", "a long name"],
+)
+async def test_odd_but_right_documents_are_read(name: str, content: bytes, line: str) -> None:
+    assert line in (await extract(name, content)).text.splitlines()
+
+
+async def test_no_accepted_text_is_too_large_for_a_step_to_give() -> None:
+    """The most that is accepted, in the letters that take the most room in JSON, stays below 1 MiB as a result."""
+    document = await extract("a.txt", b"\x01" * (TEXT_BYTES_MAX // 6 - 10))
+    assert len(json.dumps({"text": document.text}, ensure_ascii=False).encode()) < 1024 * 1024
+    with pytest.raises(Problem, match="bytes of text"):
+        await extract("a.txt", b"\x01" * (TEXT_BYTES_MAX // 6 + 10))
