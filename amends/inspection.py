@@ -1,11 +1,13 @@
 """What `amends doctor` looks at: both servers, the migrations, and every promise."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from consumers.wire import ping
-from eventstore.invariants import Report, check
+from eventstore.invariants import Report, Violation, check
 from eventstore.postgres import PostgresStore
+from eventstore.projections import Projection, differs
 from sagas.ports import StoreUnavailable, TransportUnavailable
 
 
@@ -53,8 +55,10 @@ class Inspection:
         return found
 
 
-async def inspect(database_url: str | None, redis_url: str | None, *, invariants: bool) -> Inspection:
-    """Look at everything that is set."""
+async def inspect(
+    database_url: str | None, redis_url: str | None, *, invariants: bool, projections: Sequence[Projection] = ()
+) -> Inspection:
+    """Look at everything that is set; with `invariants` also at whether projections are what their events give."""
     found = Inspection()
     if database_url is not None:
         try:
@@ -65,7 +69,14 @@ async def inspect(database_url: str | None, redis_url: str | None, *, invariants
         else:
             found.database = "connected"
             if invariants:
-                found.invariants = await check(store.pool)
+                report = await check(store.pool)
+                broken = [
+                    Violation("a projection is the fold of the events", projection.name, difference)
+                    for projection in projections
+                    if (difference := await differs(store.pool, projection)) is not None
+                ]
+                checked = report.checked + len(projections)
+                found.invariants = Report(checked, report.sagas, (*report.violations, *broken))
             await store.close()
     else:
         found.database = "not set: nothing runs here; run `amends up` in this folder, or set DATABASE_URL and REDIS_URL"

@@ -133,6 +133,7 @@ class Up:
     async def _start_roles(self) -> None:
         names = [f"orchestrator-{number + 1}" for number in range(self._orchestrators)]
         names += [f"worker-{number + 1}" for number in range(self._workers)]
+        names += ["reconciler", "notifier"]
         plans = [self._plan(name) for name in names]
         api = self._plan("api")
         self._roles = [plan.name for plan in (api, *plans)]

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from amends import App
+from marketplace.jobs import executions
 from marketplace.routes import ROUTES
 from marketplace.sagas.analysis import analysis
 from marketplace.sagas.approval import approval
@@ -12,4 +13,5 @@ application = App(
     sagas=[analysis, approval],
     routes=ROUTES,
     migrations=Path(__file__).parent / "migrations",
+    projections=[executions],
 )

@@ -2,28 +2,7 @@
 
 import sys
 
-import typer
-
-from amends.cli import run, sagas
-
-app = typer.Typer(
-    name="amends",
-    help="Processes that end well, or are undone in order.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-app.command()(run.up)
-app.command()(run.demo)
-app.command()(run.migrate)
-app.command()(run.doctor)
-app.command()(run.check)
-app.command()(run.api)
-app.command()(run.orchestrator)
-app.command()(run.worker)
-app.add_typer(sagas.app, name="saga", help="Start, list, show, describe and cancel sagas.")
-app.command()(sagas.explain)
+from amends import ownership
 
 NO, USAGE, UNAVAILABLE = 1, 2, 3
 _CODES = {
@@ -34,6 +13,7 @@ _CODES = {
     "InUseError": NO,
     "NoApplicationError": USAGE,
     "SettingsError": USAGE,
+    "ShadowedError": USAGE,
     "ListenError": UNAVAILABLE,
     "StoreUnavailable": UNAVAILABLE,
     "TransportUnavailable": UNAVAILABLE,
@@ -50,6 +30,9 @@ _REMEDIES = {
 def main() -> None:
     """Run a command. What goes wrong in a way that we know is one message and an exit code, no traceback."""
     try:
+        ownership.check()  # before anything of ours is imported that another's could stand for
+        from amends.cli.app import app
+
         app()
     except Exception as error:
         code = _CODES.get(type(error).__name__)

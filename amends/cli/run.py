@@ -55,7 +55,7 @@ def api(port: Port = None, sagas: Sagas = None) -> None:
     from amends.wiring import run_api
 
     settings = settings_with(port=port, sagas=_named(sagas))
-    _service(run_api(settings), settings)
+    serve(run_api(settings), settings)
 
 
 def orchestrator(sagas: Sagas = None) -> None:
@@ -63,7 +63,7 @@ def orchestrator(sagas: Sagas = None) -> None:
     from amends.wiring import run_orchestrator
 
     settings = settings_with(sagas=_named(sagas))
-    _service(run_orchestrator(settings), settings)
+    serve(run_orchestrator(settings), settings)
 
 
 def worker(
@@ -73,7 +73,7 @@ def worker(
     from amends.wiring import run_worker
 
     settings = settings_with(concurrency=concurrency, sagas=_named(sagas))
-    _service(run_worker(settings), settings)
+    serve(run_worker(settings), settings)
 
 
 def migrate(sagas: Sagas = None) -> None:
@@ -134,6 +134,7 @@ def doctor(
     as_json: AsJson = False,
 ) -> None:
     """Show the settings and whether the servers answer; with --invariants, whether every promise is kept."""
+    from amends.application import load_applications
     from amends.cli.remote import runtime_of
     from amends.inspection import inspect
 
@@ -141,7 +142,8 @@ def doctor(
     found = runtime_of(settings) or {}
     database_url = settings.database_url or found.get("database_url")
     redis_url = settings.redis or found.get("redis_url")
-    report = asyncio.run(inspect(database_url, redis_url, invariants=invariants))
+    projections = [one for app in load_applications(settings.sagas) for one in app.projections] if invariants else []
+    report = asyncio.run(inspect(database_url, redis_url, invariants=invariants, projections=projections))
     if as_json:
         settings_shown = [dict(zip(("variable", "value", "source"), row[:3], strict=True)) for row in rows(settings)]
         typer.echo(json.dumps({"settings": settings_shown, **report.document()}, indent=2))
@@ -163,7 +165,8 @@ def demo(
     raise typer.Exit(run_demo(as_json=as_json, keep=keep))
 
 
-def _service(work: Coroutine[Any, Any, None], settings: Settings) -> None:
+def serve(work: Coroutine[Any, Any, None], settings: Settings) -> None:
+    """Run a service to its end."""
     from amends.supervisor import end_with_parent
     from amends.wiring import configure_logging
 

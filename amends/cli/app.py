@@ -1,0 +1,27 @@
+"""All commands, by their names."""
+
+import typer
+
+from amends.cli import run, sagas, services
+
+app = typer.Typer(
+    name="amends",
+    help="Processes that end well, or are undone in order.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command()(run.up)
+app.command()(run.demo)
+app.command()(run.migrate)
+app.command()(run.doctor)
+app.command()(run.check)
+app.command()(run.api)
+app.command()(run.orchestrator)
+app.command()(run.worker)
+app.command()(services.reconciler)
+app.command()(services.notifier)
+app.command()(services.reconcile)
+app.add_typer(sagas.app, name="saga", help="Start, list, show, describe and cancel sagas.")
+app.command()(sagas.explain)

@@ -1,0 +1,46 @@
+"""Reconciler and notifier beside the others: jobs become rows, a healthy system has no finding."""
+
+import json
+from typing import Any
+
+from tests.acceptance.running import running, until
+
+FAULTS = {"AMENDS_DEVELOPMENT": "1", "AMENDS_FAULTS": "approval.assignment=fail"}
+
+
+async def test_jobs_become_rows_and_a_healthy_system_has_no_finding() -> None:
+    """req_E5, req_X7, req_X8, rule_K1."""
+    async with running() as made:
+        saga_id = await made.approve(await made.pending_plan())
+        await made.ended(saga_id)
+
+        async def row() -> Any:
+            return await made.database.fetchrow(
+                "SELECT status, attempt_number, error_message, result::text, completed_at FROM "
+                "marketplace_job_executions WHERE job_id = $1 AND status = 'completed'",
+                saga_id,
+            )
+
+        found = await until(row, 10)
+        assert (found["attempt_number"], found["error_message"]) == (1, None)
+        result = json.loads(found["result"])
+        assert (result["success"], len(result["taskIds"])) == (True, 3)
+        told = made.amends("reconcile", "--once", "--json")
+        assert (told.returncode, json.loads(told.stdout)["findings"]) == (0, []), told.stdout + told.stderr
+        made.check_invariants()
+        names = set(json.loads((made.folder / "runtime.json").read_text("utf-8"))["pids"])
+        assert {"reconciler", "notifier"} <= names
+
+
+async def test_a_job_that_is_undone_is_a_failed_row_with_its_reason() -> None:
+    async with running(environment=FAULTS) as made:
+        saga_id = await made.approve(await made.pending_plan())
+        assert (await made.ended(saga_id))["status"] == "compensated"
+
+        async def row() -> Any:
+            return await made.database.fetchrow(
+                "SELECT * FROM marketplace_job_executions WHERE job_id = $1 AND status = 'failed'", saga_id
+            )
+
+        assert (await until(row, 10))["error_message"] == "injected fault"
+        made.check_invariants()
