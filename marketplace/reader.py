@@ -35,7 +35,7 @@ def read_pdf(content: bytes) -> Iterator[str]:
         reader = PdfReader(io.BytesIO(content))
         encrypted = reader.is_encrypted
     except (DependencyError, NotImplementedError) as sealed:  # a cipher or a handler that pypdf does not have
-        raise UnreadableError("encrypted", f"it is encrypted: {sealed}") from sealed
+        raise UnreadableError("encrypted", "it is encrypted") from sealed
     if encrypted:
         raise UnreadableError("encrypted", "it is protected by a password")
     if len(reader.pages) > PAGES_MAX:

@@ -97,7 +97,7 @@ def problem_of(error: Exception, request: web.BaseRequest) -> Problem:
     match error:
         case web.HTTPException():
             return _of_status(error, request)
-        case web.RequestPayloadError():
+        case broken if isinstance(broken, web.RequestPayloadError) or _caller_left(broken, request):
             return field_problem(
                 400, TITLES[400], "body", "ends early, or is not what its headers say", "send it whole"
             )
@@ -119,6 +119,11 @@ def problem_of(error: Exception, request: web.BaseRequest) -> Problem:
         case _:
             log.exception("%s %s failed", request.method, request.path, exc_info=error)
             return Problem(500, "Internal error", "this is our fault; the request id finds it in the log")
+
+
+def _caller_left(error: Exception, request: web.BaseRequest) -> bool:
+    """Whether it is the caller's connection that broke, not one of ours to the database."""
+    return isinstance(error, ConnectionError) and request.transport is None
 
 
 def unavailable() -> Problem:

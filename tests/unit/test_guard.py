@@ -11,7 +11,8 @@ from sagas.ports import StoreUnavailable
 @pytest.mark.parametrize(
     "error",
     [StoreUnavailable("away"), ConnectionRefusedError(), asyncpg.ConnectionDoesNotExistError("gone"), TimeoutError(),
-     asyncpg.CannotConnectNowError("starting"), asyncpg.InterfaceError("closed")],
+     asyncpg.CannotConnectNowError("starting"), asyncpg.InterfaceError("closed"),
+     asyncpg.InternalClientError("cannot switch to state 15")],
     ids=lambda error: type(error).__name__,
 )  # fmt: skip
 def test_while_the_database_is_away_the_answer_is_to_try_again(error: Exception) -> None:
