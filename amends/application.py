@@ -3,6 +3,7 @@
 import importlib
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -72,7 +73,8 @@ def load_applications(names: Sequence[str]) -> list[App]:
         fresh = [saga for saga in app.sagas if not _is_known(saga, known)]
         known |= {saga.name: saga for saga in fresh}
         if fresh or app.routes or app.migrations is not None:
-            found.append(App(app.name, sagas=fresh, routes=app.routes, migrations=app.migrations))
+            found.append(copy(app))
+            found[-1].sagas = tuple(fresh)
     return found
 
 
