@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from typing import Any, cast
+from uuid import UUID
 
 from amends import FeedEvent, Projection
 
@@ -22,8 +23,8 @@ WHERE job_id = $1
 """
 END = """
 UPDATE marketplace_job_executions
-SET status = $2, completed_at = to_timestamp($3),
-    error_message = CASE WHEN $2 = 'completed' THEN NULL ELSE error_message END
+SET status = $2::text, completed_at = to_timestamp($3),
+    error_message = CASE WHEN $2::text = 'completed' THEN NULL ELSE error_message END
 WHERE job_id = $1
 """
 ENDINGS = {"SagaCompleted": "completed", "SagaCompensated": "failed", "SagaFailed": "failed"}
@@ -44,9 +45,13 @@ async def project(connection: Any, events: Sequence[FeedEvent]) -> None:
 
 async def _start(connection: Any, event: FeedEvent) -> None:
     given: Any = event.data.get("input") or {}
-    plan_id = given.get("plan_id")
-    if event.data.get("definition") in DEFINITIONS and isinstance(plan_id, str):
-        await connection.execute(START, event.saga_id, plan_id, event.at)
+    if event.data.get("definition") not in DEFINITIONS:
+        return
+    try:
+        plan_id = UUID(str(given.get("plan_id")))
+    except ValueError:
+        return  # no plan of ours
+    await connection.execute(START, event.saga_id, plan_id, event.at)
 
 
 async def _change(connection: Any, event: FeedEvent) -> None:
