@@ -42,7 +42,7 @@ async def read(connection: Any, after: Cursor, limit: int = BATCH) -> list[FeedE
     rows = await connection.fetch(query("feed"), after.epoch, str(after.transaction_id), after.position, limit)
     return [
         FeedEvent(
-            cursor=Cursor(row["epoch"], int(row["transaction_id"]), row["position"]),
+            cursor=Cursor(row["epoch"], int(row["xid"]), row["position"]),
             saga_id=row["workflow_id"],
             sequence=row["sequence_number"],
             type=row["event_type"],

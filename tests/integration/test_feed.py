@@ -93,6 +93,19 @@ async def _read_until(store: PostgresStore, wanted: int) -> list[tuple[str, int]
     return seen
 
 
+async def test_transactions_are_ordered_as_numbers(store: PostgresStore, database_url: str) -> None:
+    owner = await asyncpg.connect(database_url)
+    for sequence, transaction in enumerate((9, 10, 99, 100), 1):
+        await owner.execute(
+            "INSERT INTO amends.workflow_events (workflow_id, sequence_number, event_type, event_data, created_at, "
+            "causation_id, transaction_id) VALUES ($1, $2, 'X', '{}', now(), 'c', $3::text::xid8)",
+            saga_id(1), sequence, str(transaction),
+        )  # fmt: skip
+    await owner.close()
+    seen, cursor = await drained(store, Cursor(), limit=2)
+    assert ([sequence for _, sequence in seen], cursor.transaction_id) == ([1, 2, 3, 4], 100)
+
+
 async def test_another_cluster_is_another_epoch_whose_transactions_may_count_from_anywhere(
     store: PostgresStore, database_url: str
 ) -> None:

@@ -71,6 +71,7 @@ class ArmedStore(PostgresStore):
     async def append(self, moves: Sequence[Move]) -> Committed:
         """Append; the answer is cut once where a proxy is set."""
         if self.proxy is not None:
+            await self.appending.fetchval("SELECT 1")  # the one that was cut is replaced before
             self.proxy.arm()
             self.proxy = None
         return await super().append(moves)
