@@ -24,7 +24,13 @@ ON CONFLICT (idempotency_key) DO NOTHING RETURNING true
 """
 FIND = "SELECT state, result::text FROM amends.effects WHERE idempotency_key = $1"
 KEEP = "UPDATE amends.effects SET result = $2 WHERE idempotency_key = $1"
-BROKEN = (OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError)
+BROKEN = (
+    OSError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+)
 
 
 class PostgresTransactions:
