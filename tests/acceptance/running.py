@@ -148,6 +148,21 @@ class Running:
         command = [sys.executable, "-m", "amends", *arguments, "--data-dir", str(self.folder)]
         return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
+    @contextlib.asynccontextmanager
+    async def another(self, role: str) -> AsyncGenerator[None]:
+        """One more process of a role, started by hand."""
+        told = {"DATABASE_URL": self.runtime["database_url"], "REDIS_URL": self.runtime["redis_url"]}
+        with (self.folder / f"another-{role}.log").open("ab") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "amends", role], env={**os.environ, **told}, cwd=self.folder, stdout=output,
+                stderr=output,
+            )  # fmt: skip
+        try:
+            yield
+        finally:
+            process.send_signal(signal.SIGTERM)
+            assert await asyncio.to_thread(process.wait, 30) == 0
+
     def check_invariants(self) -> None:
         """`amends doctor --invariants` finds nothing."""
         told = self.amends("doctor", "--invariants", "--json")

@@ -83,7 +83,8 @@ async def check_all_ended(made: Running, plans: Sequence[str], seconds: float) -
 
 @pytest.mark.timeout(240)
 async def test_redis_is_flushed_three_times_under_200_approvals() -> None:
-    async with running(workers=2, environment=SLOW) as made:
+    """Two orchestrators and two reconcilers are at work, and do not get in each other's way."""
+    async with running(workers=2, orchestrators=2, environment=SLOW) as made, made.another("reconciler"):
         plans = [await made.pending_plan() for _ in range(APPROVALS)]
         client = raw_redis(made.runtime["redis_url"])
         approving = asyncio.create_task(approve_all(made, plans))
