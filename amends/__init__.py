@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from amends.client import Client, ClientError, Handle, NotCompletedError
     from amends.joining import KeyConflict, NotSupported, start
     from amends.problems import Problem, field_problem
+    from amends.settings import SettingsError, read_settings
     from eventstore.feed import FeedEvent
     from eventstore.projections import Projection
     from sagas.answers import CannotTell, DidNotHappen, Given, Happened
@@ -50,10 +51,12 @@ _HOMES = {
     "Retry": "sagas.retry",
     "Route": "amends.application",
     "Saga": "sagas.definition",
+    "SettingsError": "amends.settings",
     "Transaction": "sagas.context",
     "UnknownDefinition": "amends.backend",
     "field_problem": "amends.problems",
     "read_json": "amends.api.bodies",
+    "read_settings": "amends.settings",
     "days": "sagas.durations",
     "hours": "sagas.durations",
     "resource": "sagas.resources",
@@ -84,12 +87,14 @@ __all__ = [
     "Retry",
     "Route",
     "Saga",
+    "SettingsError",
     "Transaction",
     "UnknownDefinition",
     "days",
     "field_problem",
     "hours",
     "read_json",
+    "read_settings",
     "resource",
     "start",
 ]

@@ -14,6 +14,7 @@ from sagas.errors import DefinitionError
 
 if TYPE_CHECKING:
     from aiohttp import web
+    from pydantic import BaseModel
 
     from amends.backend import Backend
     from eventstore.projections import Projection
@@ -36,7 +37,11 @@ class Route:
 
 
 class App:
-    """Sagas with their HTTP routes, the migrations of their tables (a folder of `NNNN_name.sql`), and projections."""
+    """Sagas with their HTTP routes, the migrations of their tables (a folder of `NNNN_name.sql`), and projections.
+
+    `settings` is the model of what the application reads from the environment with `read_settings`: no process starts
+    while a value is malformed.
+    """
 
     def __init__(
         self,
@@ -46,12 +51,14 @@ class App:
         routes: Sequence[Route] = (),
         migrations: Path | None = None,
         projections: Sequence["Projection"] = (),
+        settings: "type[BaseModel] | None" = None,
     ) -> None:
         self.name = name
         self.sagas = tuple(sagas)
         self.routes = tuple(routes)
         self.migrations = migrations
         self.projections = tuple(projections)
+        self.settings = settings
 
 
 class NoApplicationError(DefinitionError):

@@ -2,20 +2,32 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast, get_args
 from urllib.parse import quote, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
 
 from consumers.faults import Faults, parse_faults
 from sagas.delays import exponential
 from sagas.manifest import STEP_DELAYS_SECONDS
 from sagas.seal import Defaults
 
+M = TypeVar("M", bound=BaseModel)
 PREFIX = "AMENDS_"
 SECRETS = frozenset({"DATABASE_URL", "REDIS_URL", "REDIS_PASSWORD", "AMENDS_API_KEY"})
 BACKOFF_CAP_SECONDS = 300.0
@@ -177,40 +189,86 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
             ours = [other.removeprefix(PREFIX) for other in known if other.startswith(PREFIX)]
             close = get_close_matches(name.removeprefix(PREFIX), ours, n=1)
             wrong.append(f"{name} is unknown: " + (f"did you mean {PREFIX}{close[0]}?" if close else "unset it"))
-    given = {name: value for name, value in found.items() if name in known and value != ""}
     try:
-        settings = Settings.model_validate(given)
-    except ValidationError as unfit:
-        wrong += [_said(error["loc"], error["msg"].removeprefix("Value error, ")) for error in unfit.errors()]
+        settings = read_settings(Settings, found)
+    except SettingsError as unfit:
+        wrong.append(str(unfit))
     else:
         if not wrong:
             return settings
     raise SettingsError("\n".join(wrong))
 
 
-def _said(place: tuple[int | str, ...], problem: str) -> str:
+def read_settings(model: type[M], environment: Mapping[str, str] | None = None) -> M:
+    """The settings of an application, read from the environment into its own model.
+
+    The `validation_alias` (or `alias`) of each field is its variable, its `description` says what it is for; a field of
+    the type `SecretStr` is never shown. An empty variable counts as unset. Names that begin with `AMENDS_` are ours.
+
+    Raises:
+        SettingsError: values are malformed or missing; each is named with the remedy, and never quoted.
+        TypeError: a field of the model names no variable.
+    """
+    found = os.environ if environment is None else environment
+    fields = _by_variable(model)
+    given = {name: found[name] for name in fields if found.get(name)}
+    try:
+        return model.model_validate(given)
+    except ValidationError as unfit:
+        problems = [(error["loc"], error["msg"].removeprefix("Value error, ")) for error in unfit.errors()]
+    secrets = [given[name] for name, field in fields.items() if name in given and _is_secret(name, field)]
+    raise SettingsError("\n".join(_said(fields, place, _without(secrets, text)) for place, text in problems))
+
+
+def _by_variable(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """The fields of a model by their variables."""
+    found: dict[str, FieldInfo] = {}
+    for name, field in model.model_fields.items():
+        if not isinstance(field.validation_alias, str):
+            raise TypeError(f"{model.__name__}.{name} names no variable: give it a Field(validation_alias=...)")
+        found[field.validation_alias] = field
+    return found
+
+
+def _is_secret(variable: str, field: FieldInfo) -> bool:
+    """Whether a variable holds what nobody may see: one of ours, or one of the type `SecretStr`, or that or nothing."""
+    return variable in SECRETS or SecretStr in (field.annotation, *get_args(field.annotation))
+
+
+def _without(secrets: Iterable[str], text: str) -> str:
+    """A text without secrets: whoever wrote a validator may have quoted what it was given."""
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    return text
+
+
+def _said(fields: Mapping[str, FieldInfo], place: tuple[int | str, ...], problem: str) -> str:
     """The problem, with what the variable is for and its default; never the value, which may be a secret."""
     if not place:
         return problem
-    field = next(field for field in Settings.model_fields.values() if field.validation_alias == place[0])
-    default = f", which gives {_text(field.default)}" if _text(field.default) else ""
-    return f"{place[0]} ({field.description}): {problem}\n  remedy: correct it, or unset it{default}"
+    field = fields[str(place[0])]
+    default = _text(field.get_default(call_default_factory=True, validated_data={}))
+    remedy = "set it" if field.is_required() else "correct it, or unset it" + (default and f", which gives {default}")
+    says = f" ({field.description})" if field.description else ""
+    return f"{place[0]}{says}: {problem}\n  remedy: {remedy}"
 
 
 def _text(value: object) -> str:
     if isinstance(value, tuple):
         return ",".join(cast("tuple[str, ...]", value))
-    return "" if value is None else str(value)
+    if isinstance(value, dict):
+        return ",".join(f"{name}={entry}" for name, entry in cast("dict[str, object]", value).items())
+    return "" if value is None or value is PydanticUndefined else str(value)
 
 
-def rows(settings: Settings, environment: Mapping[str, str] | None = None) -> list[tuple[str, str, str, str]]:
+def rows(settings: BaseModel, environment: Mapping[str, str] | None = None) -> list[tuple[str, str, str, str]]:
     """Each setting as (variable, value with secrets masked, source, what it is for)."""
     found = os.environ if environment is None else environment
     shown: list[tuple[str, str, str, str]] = []
-    for name, field in Settings.model_fields.items():
+    for name, field in type(settings).model_fields.items():
         variable = str(field.validation_alias)
         text = _text(getattr(settings, name))
-        masked = "***" if variable in SECRETS and text else text
+        masked = "***" if _is_secret(variable, field) and text else text
         shown.append((variable, masked, "environment" if found.get(variable) else "default", field.description or ""))
     return shown
 

@@ -19,7 +19,7 @@ from amends.api.server import listening
 from amends.application import App, load_applications
 from amends.backend import Backend
 from amends.clock import LoopClock
-from amends.settings import Settings, SettingsError
+from amends.settings import Settings, SettingsError, read_settings
 from consumers.effects import PostgresTransactions
 from consumers.execution import Surroundings
 from consumers.projector import Projector
@@ -69,9 +69,12 @@ def seal_all(settings: Settings) -> tuple[list[App], dict[str, Sealed]]:
     """The applications that the settings name, and their sagas sealed, by name.
 
     Raises:
-        DefinitionError: one does not hold together.
+        DefinitionError: one does not hold together. SettingsError: a setting of an application is malformed.
     """
     applications = load_applications(settings.sagas)
+    for application in applications:
+        if application.settings is not None:
+            read_settings(application.settings)
     return applications, {
         saga.name: saga.seal(settings.defaults) for application in applications for saga in application.sagas
     }

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from amends import App
+from marketplace.agents.settings import AgentSettings
 from marketplace.jobs import executions
 from marketplace.routes import ROUTES
 from marketplace.sagas.analysis import analysis
@@ -14,4 +15,5 @@ application = App(
     routes=ROUTES,
     migrations=Path(__file__).parent / "migrations",
     projections=[executions],
+    settings=AgentSettings,
 )

@@ -1,4 +1,4 @@
-"""Text out of uploaded documents: PDF, XLSX, CSV and plain text, read in a subprocess with limits.
+"""Text out of uploaded documents: PDF, DOCX, XLSX, CSV and plain text, read in a subprocess with limits.
 
 A document is foreign input: it may be huge when unpacked, hang its reader, or be something else than its name says.
 """
@@ -13,19 +13,31 @@ from typing import Literal
 
 from amends import Problem, field_problem
 
-Kind = Literal["pdf", "xlsx", "csv", "text"]
+Kind = Literal["pdf", "docx", "xlsx", "csv", "text"]
 
 READER = Path(__file__).with_name("reader.py")
 BYTES_MAX = 20 * 1024 * 1024
 SECONDS_MAX = 10.0
-SUFFIXES: dict[str, Kind] = {".pdf": "pdf", ".xlsx": "xlsx", ".csv": "csv", ".txt": "text", ".md": "text"}
+SUFFIXES: dict[str, Kind] = {
+    ".pdf": "pdf",
+    ".docx": "docx",
+    ".xlsx": "xlsx",
+    ".csv": "csv",
+    ".txt": "text",
+    ".md": "text",
+}
+PACKED = ("docx", "xlsx")
+"""Kinds that are archives; only their content tells one from the other, which the reader looks at."""
+SEALED = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+"""How the container begins that holds an encrypted archive, and also files of before 2007."""
+SEALED_CONTENT = "EncryptedPackage".encode("utf-16-le")
 REFUSALS = {
     "encrypted": (422, "Unreadable file", "remove the password and upload it again"),
     "bomb": (422, "Unreadable file", "upload the document itself, not one that unpacks to so much"),
     "empty": (422, "Unreadable file", "upload a document with text in it; scanned pages need text recognition first"),
-    "broken": (422, "Unreadable file", "open it, save it again as PDF, XLSX, CSV or plain text, and upload that"),
+    "broken": (422, "Unreadable file", "open it, save it again as PDF, DOCX, XLSX, CSV or plain text, and upload that"),
     "long": (413, "File too large", "split it into smaller documents and upload each"),
-    "type": (415, "Unsupported file type", "upload a PDF, XLSX, CSV or text file"),
+    "type": (415, "Unsupported file type", "upload a PDF, DOCX, XLSX, CSV or text file"),
 }
 OUT_OF_BOUNDS = frozenset({-signal.SIGXCPU, -signal.SIGKILL, -signal.SIGABRT})
 """How the reader ends at its limits: of time by the kernel, of memory where its libraries abort."""
@@ -40,10 +52,10 @@ class Document:
 
 
 def kind_of(filename: str, content: bytes) -> Kind:
-    """What a file is: its content and its name must agree.
+    """What a file is: its content and its name must agree. Which archive it is, the reader finds out.
 
     Raises:
-        Problem: 422 empty, 413 too large, 415 of another type.
+        Problem: 422 empty or encrypted, 413 too large, 415 of another type.
     """
     if not content:
         raise field_problem(422, "Empty file", "file", "is empty", "upload a document with text in it")
@@ -52,9 +64,11 @@ def kind_of(filename: str, content: bytes) -> Kind:
     kind = SUFFIXES.get(PurePath(filename).suffix.lower())
     if kind is None:
         raise _problem("type", f"{filename[:100]!r} is of no known type")
-    looks: Kind | None = (
-        "pdf" if content.startswith(b"%PDF-") else "xlsx" if content.startswith(b"PK\x03\x04") else None
-    )
+    if kind in PACKED and content.startswith(SEALED) and SEALED_CONTENT in content:
+        raise _problem("encrypted", "it is protected by a password")
+    looks: Kind | None = "pdf" if content.startswith(b"%PDF-") else None
+    if kind in PACKED and content.startswith(b"PK\x03\x04"):
+        looks = kind
     if looks is None and kind in ("csv", "text") and b"\x00" not in content[:65536]:
         looks = kind
     if looks is None and kind in ("csv", "text") and content[:2] in (b"\xff\xfe", b"\xfe\xff"):

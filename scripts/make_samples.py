@@ -51,6 +51,20 @@ EXPORT = [
     "LV-05;Lancheira térmica infantil;Mercado Livre;74,50;18;6;4,0;descrição sem medidas",
 ]
 
+MEETING = [
+    "Ata da reunião comercial, 2 de outubro de 2026",
+    "Loja Casa Clara; presentes: Ana, Bruno",
+    "Amazon: 41 pedidos com atraso no envio em setembro.",
+    "Shopee: o concorrente mais vendido cobra 14% a menos pelo organizador CC-133.",
+    "Mercado Livre: título curto em 6 anúncios, sem marca nem medida.",
+]
+ACTIONS = [
+    ["Canal", "Item", "Situação"],
+    ["Amazon", "CC-121", "conversão de 2,3% na luminária"],
+    ["Shopee", "CC-152", "devolução de 6,9% no tapete"],
+    ["Mercado Livre", "CC-104", "sem estoque há 12 dias"],
+]
+
 
 def cell(column: int, row: int, text: str) -> str:
     """A cell of a sheet, as a number where it is one."""
@@ -90,6 +104,34 @@ def xlsx(path: Path, rows: list[list[str]], sheet: str) -> None:
             archive.writestr(zipfile.ZipInfo(name, FIXED), text)
 
 
+def docx(path: Path, lines: list[str], table: list[list[str]]) -> None:
+    """A document of paragraphs with a table below them."""
+
+    def paragraph(text: str) -> str:
+        return f'<w:p><w:r><w:t xml:space="preserve">{escape(text)}</w:t></w:r></w:p>'
+
+    rows = ["".join(f"<w:tc>{paragraph(text)}</w:tc>" for text in row) for row in table]
+    body = "".join(paragraph(text) for text in lines) + "".join(
+        ["<w:tbl>", *(f"<w:tr>{row}</w:tr>" for row in rows), "</w:tbl>", paragraph("")]
+    )
+    head = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>'
+    office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    package = "http://schemas.openxmlformats.org/package/2006"
+    main = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
+    content = "application/vnd.openxmlformats-officedocument.wordprocessingml.document.main+xml"
+    parts = {
+        "[Content_Types].xml": f'{head}<Types xmlns="{package}/content-types"><Default Extension="rels" '
+        'ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
+        f'<Override PartName="/word/document.xml" ContentType="{content}"/></Types>',
+        "_rels/.rels": f'{head}<Relationships xmlns="{package}/relationships"><Relationship Id="rId1" '
+        f'Type="{office}/officeDocument" Target="word/document.xml"/></Relationships>',
+        "word/document.xml": f'{head}<w:document xmlns:w="{main}"><w:body>{body}</w:body></w:document>',
+    }
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in parts.items():
+            archive.writestr(zipfile.ZipInfo(name, FIXED), text)
+
+
 def pdf(path: Path, lines: list[str]) -> None:
     """A document of one page."""
     shown = [line.replace("\\", r"\\").replace("(", r"\(").replace(")", r"\)") for line in lines]
@@ -117,6 +159,7 @@ def main() -> None:
     """Write all samples."""
     SAMPLES.mkdir(exist_ok=True)
     xlsx(SAMPLES / "relatorio-de-vendas.xlsx", SALES, "Vendas")
+    docx(SAMPLES / "reuniao.docx", MEETING, ACTIONS)
     pdf(SAMPLES / "listing-audit.pdf", AUDIT)
     (SAMPLES / "exportacao-de-anuncios.csv").write_text("\n".join(EXPORT) + "\n", "utf-8")
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from amends.settings import Settings, load, rows
+from amends.settings import Settings, load, read_settings, rows
 
 Sagas = Annotated[list[str] | None, typer.Option("--sagas", help="module[:attribute] with sagas; repeatable")]
 AsJson = Annotated[bool, typer.Option("--json", help="for machines")]
@@ -142,13 +142,16 @@ def doctor(
     found = runtime_of(settings) or {}
     database_url = settings.database_url or found.get("database_url")
     redis_url = settings.redis or found.get("redis_url")
-    projections = [one for app in load_applications(settings.sagas) for one in app.projections] if invariants else []
+    applications = load_applications(settings.sagas)
+    projections = [one for app in applications for one in app.projections] if invariants else []
+    models = [app.settings for app in applications if app.settings is not None]
+    shown = [*rows(settings), *(row for model in models for row in rows(read_settings(model)))]
     report = asyncio.run(inspect(database_url, redis_url, invariants=invariants, projections=projections))
     if as_json:
-        settings_shown = [dict(zip(("variable", "value", "source"), row[:3], strict=True)) for row in rows(settings)]
+        settings_shown = [dict(zip(("variable", "value", "source"), row[:3], strict=True)) for row in shown]
         typer.echo(json.dumps({"settings": settings_shown, **report.document()}, indent=2))
     else:
-        for variable, value, source, _ in rows(settings):
+        for variable, value, source, _ in shown:
             typer.echo(f"{variable:<22} {value:<28} {source}")
         for line in report.lines():
             typer.echo(line)

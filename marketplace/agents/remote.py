@@ -86,7 +86,7 @@ class RemoteAgent:
                 timeout=aiohttp.ClientTimeout(total=SECONDS_MAX),
             ) as response:
                 status, headers = response.status, response.headers
-                body = await response.content.read(ANSWER_BYTES_MAX)
+                body = await _whole(response)
         except TimeoutError:
             raise Recoverable(f"the agent gave no answer within {SECONDS_MAX:g} s") from None
         except aiohttp.ClientError as loss:
@@ -99,6 +99,16 @@ class RemoteAgent:
             return _Completion.model_validate_json(body).choices[0].message.content
         except (ValidationError, IndexError):
             raise Recoverable("the agent's endpoint answered with no completion") from None
+
+
+async def _whole(response: aiohttp.ClientResponse) -> bytes:
+    """All that is answered, in however many pieces it comes."""
+    body = b""
+    async for piece in response.content.iter_any():
+        body += piece
+        if len(body) > ANSWER_BYTES_MAX:
+            raise Permanent(f"the agent's endpoint answered more than {ANSWER_BYTES_MAX:,} bytes")
+    return body
 
 
 def _refusal(status: int, headers: Mapping[str, str]) -> Recoverable | Permanent:

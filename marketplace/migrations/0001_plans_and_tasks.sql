@@ -3,7 +3,7 @@
 CREATE TABLE public.marketplace_documents (
     id         uuid PRIMARY KEY,
     filename   text NOT NULL,
-    kind       text NOT NULL CHECK (kind IN ('pdf', 'xlsx', 'csv', 'text')),
+    kind       text NOT NULL CHECK (kind IN ('pdf', 'docx', 'xlsx', 'csv', 'text')),
     text       text NOT NULL,
     created_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );

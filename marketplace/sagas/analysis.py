@@ -4,11 +4,14 @@ import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
+import aiohttp
 from pydantic import BaseModel
 
-from amends import Context, Permanent, Retry, Saga, Transaction, resource
+from amends import Context, Permanent, Retry, Saga, Transaction, read_settings, resource
 from marketplace.agents.answers import UnreadableError, read_answer
+from marketplace.agents.remote import RemoteAgent
 from marketplace.agents.rules import Agent, RulesAgent
+from marketplace.agents.settings import AgentSettings
 from marketplace.plans import Analyse, Opportunity, Phase, Plan
 
 AGENT_SECONDS = 60
@@ -53,7 +56,7 @@ class Finding(BaseModel):
 
 
 class Agents:
-    """The agents, by channel: today one for all."""
+    """The agents of all channels: one that knows the model of each, or the built-in one."""
 
     def __init__(self, agent: Agent | None = None) -> None:
         self._agent = agent or RulesAgent()
@@ -65,8 +68,14 @@ class Agents:
 
 @asynccontextmanager
 async def agents() -> AsyncGenerator[Agents]:
-    """The agents of a worker."""
-    yield Agents()
+    """The agents of a worker: behind the endpoint that is set, over one session; without one, the built-in."""
+    settings = read_settings(AgentSettings)
+    if settings.base_url is None or settings.api_key is None:
+        yield Agents()
+        return
+    key = settings.api_key.get_secret_value()
+    async with aiohttp.ClientSession() as session:
+        yield Agents(RemoteAgent(session, settings.base_url, key, settings.model, settings.models))
 
 
 resource(Agents, agents)

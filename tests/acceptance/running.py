@@ -45,9 +45,8 @@ class Running:
         self.killed = False
 
     async def __aenter__(self) -> "Running":
-        told = {
-            name: value for name, value in os.environ.items() if not name.startswith(("AMENDS_", "DATABASE", "REDIS"))
-        }
+        others = ("AMENDS_", "DATABASE", "REDIS", "OPENAI_")
+        told = {name: value for name, value in os.environ.items() if not name.startswith(others)}
         command = [
             sys.executable,
             "-m",

@@ -39,6 +39,10 @@ def form(content: bytes, filename: str, channels: tuple[str, ...] = ("Amazon",))
     return data
 
 
+SEALED_DOCX = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + "EncryptedPackage".encode("utf-16-le")
+WORKBOOK = (SAMPLES / "relatorio-de-vendas.xlsx").read_bytes()
+
+
 def bomb() -> bytes:
     """A workbook whose sheet unpacks to 300 MB."""
     buffer = io.BytesIO()
@@ -67,7 +71,9 @@ async def plans(made: Running) -> int:
     return int(await made.database.fetchval("SELECT count(*) FROM marketplace_plans"))
 
 
-@pytest.mark.parametrize("name", ["relatorio-de-vendas.xlsx", "listing-audit.pdf", "exportacao-de-anuncios.csv"])
+@pytest.mark.parametrize(
+    "name", ["relatorio-de-vendas.xlsx", "listing-audit.pdf", "exportacao-de-anuncios.csv", "reuniao.docx"]
+)
 async def test_a_document_becomes_a_plan_whose_reasons_quote_it(made: Running, name: str) -> None:
     content = (SAMPLES / name).read_bytes()
     status, found = await made.call("POST", UPLOAD, data=form(content, name, ("Amazon", "Mercado Livre")))
@@ -131,6 +137,8 @@ CASES = [
     ("an encrypted PDF", form(encrypted_pdf(), "a.pdf"), 422, "file"),
     ("a broken PDF", form(b"%PDF-1.7 nothing", "a.pdf"), 422, "file"),
     ("a zip bomb", form(bomb(), "a.xlsx"), 422, "file"),
+    ("an encrypted DOCX", form(SEALED_DOCX, "a.docx"), 422, "file"),
+    ("a workbook that says it is a DOCX", form(WORKBOOK, "a.docx"), 415, "file"),
     ("a broken workbook", form(b"PK\x03\x04 nothing", "a.xlsx"), 422, "file"),
     ("no channel", form(b"a,b", "a.csv", ()), 422, "channels"),
     ("an empty channel", form(b"a,b", "a.csv", ("",)), 422, "channels"),

@@ -1,6 +1,7 @@
 """The OpenAI-compatible agent against a local server that answers well, badly, slowly and not at all (req. J7)."""
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -102,6 +103,24 @@ async def test_an_endpoint_that_refuses_us_says_what_to_check(status: int, remed
 async def test_an_answer_without_a_completion_is_tried_again(body: str) -> None:
     async with agent(web.Response(text=body, content_type="application/json")) as (asker, _):
         with pytest.raises(Recoverable, match="no completion"):
+            await asker.ask("Amazon", "x")
+
+
+async def test_an_answer_in_pieces_is_read_whole_and_a_huge_one_is_refused() -> None:
+    said = GOOD + " " * 600_000  # more than is buffered at once
+    whole = json.dumps({"choices": [{"message": {"content": said}}]}).encode()
+
+    async def in_pieces(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        for start in range(0, len(whole), 5000):
+            await response.write(whole[start : start + 5000])
+        return response
+
+    async with agent(in_pieces) as (asker, _):
+        assert await asker.ask("Amazon", "x") == said
+    async with agent(web.Response(body=b"x" * (remote.ANSWER_BYTES_MAX + 1))) as (asker, _):
+        with pytest.raises(Permanent, match="more than 1,048,576 bytes"):
             await asker.ask("Amazon", "x")
 
 
