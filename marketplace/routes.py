@@ -37,7 +37,7 @@ async def upload(request: web.Request, backend: Backend) -> web.Response:
             {"plan_id": str(plan_id), "document_id": str(document_id), "channels": channels},
             key=str(plan_id),
             connection=connection,
-            actor="api",
+            actor=request["caller"],
         )
         await connection.execute(
             "INSERT INTO marketplace_plans (id, document_id, channels, status, analysis_id) "
@@ -76,14 +76,14 @@ async def act(request: web.Request, backend: Backend) -> web.Response:
     body = await read_json(request)
     if body.get("action") != "approve":
         raise field_problem(422, "Invalid input", "action", f"is {str(body.get('action'))[:60]!r}", "send approve")
-    by = body.get("approvedBy", "api")
+    by = body.get("approvedBy", request["caller"])
     if not isinstance(by, str) or not 0 < len(by) <= NAME_CHARACTERS_MAX:
         raise field_problem(422, "Invalid input", "approvedBy", "is no text of 1 to 200 characters", "say who approves")
     if (known := await _approval_of(request, backend, plan_id)) is not None:
         return _approved(known)  # approving twice is one saga, whoever asks and whatever has become of it
     try:
         handle: Any = await backend.start(
-            approval, {"plan_id": str(plan_id), "approved_by": by}, key=str(plan_id), actor=by
+            approval, {"plan_id": str(plan_id), "approved_by": by}, key=str(plan_id), actor=request["caller"]
         )
     except KeyConflict as twin:  # somebody else approved it in this moment
         return _approved(twin.saga_id)

@@ -7,9 +7,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from aiohttp import web
 
 from amends.api import sagas
+from amends.api.callers import Callers, demand
 from amends.api.guard import answer, guard, unavailable
-from amends.application import App, Route
+from amends.application import App, Role, Route
 from amends.backend import Backend
+from eventstore.keys import Keys
 from sagas.ports import StoreUnavailable
 
 log = logging.getLogger("amends.api")
@@ -30,11 +32,12 @@ ROUTES = (
 def make_app(backend: Backend, applications: Sequence[App], api_key: str) -> web.Application:
     """The API's aiohttp application."""
     routes = [*ROUTES, *(route for application in applications for route in application.routes)]
+    callers = Callers(api_key, Keys(backend.database).find)
     app = web.Application(
-        middlewares=[guard(api_key, OPEN_PATHS)], client_max_size=max(route.body_bytes_max for route in routes)
+        middlewares=[guard(callers, OPEN_PATHS)], client_max_size=max(route.body_bytes_max for route in routes)
     )
     for route in routes:
-        handle = _bound(route.handler, backend)
+        handle = _bound(route.handler, backend, route.role)
         if route.method == "GET":
             app.router.add_get(route.path, handler=handle)  # HEAD too
         else:
@@ -44,8 +47,12 @@ def make_app(backend: Backend, applications: Sequence[App], api_key: str) -> web
     return app
 
 
-def _bound(handler: RouteHandler, backend: Backend) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+def _bound(
+    handler: RouteHandler, backend: Backend, role: Role | None = None
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def handle(request: web.Request) -> web.StreamResponse:
+        if role is not None:
+            demand(request, role)
         return await handler(request, backend)
 
     return handle

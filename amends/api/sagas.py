@@ -33,7 +33,7 @@ async def start(request: web.Request, backend: Backend) -> web.Response:
     if "input" not in body:
         raise field_problem(422, "Invalid input", "input", "is missing", "give the saga's input")
     handle: Handle[Any] = await backend.start(
-        definition, body["input"], key=key, actor="api", trace=request.get("request_id")
+        definition, body["input"], key=key, actor=request["caller"], trace=request.get("request_id")
     )
     document = {
         "sagaId": handle.id,
@@ -89,7 +89,7 @@ async def cancel(request: web.Request, backend: Backend) -> web.Response:
     reason = body.get("reason")
     if not isinstance(reason, str) or not reason.strip() or len(reason) > 1000:
         raise field_problem(422, "Invalid input", "reason", "is no text of 1 to 1000 characters", "say why")
-    told = await backend.cancel(saga_id, reason=reason, actor="api")
+    told = await backend.cancel(saga_id, reason=reason, actor=request["caller"])
     if told.code == "not_found":
         raise unknown(request)
     if told.code == "refused":
