@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from amends.api.bodies import read_json
+    from amends.api.idempotency import RequestIds, answer_once
     from amends.application import App, Route
     from amends.backend import Backend, UnknownDefinition
     from amends.client import Client, ClientError, Handle, NotCompletedError
@@ -47,11 +48,13 @@ _HOMES = {
     "Problem": "amends.problems",
     "Projection": "eventstore.projections",
     "Recoverable": "sagas.errors",
+    "RequestIds": "amends.api.idempotency",
     "Retry": "sagas.retry",
     "Route": "amends.application",
     "Saga": "sagas.definition",
     "Transaction": "sagas.context",
     "UnknownDefinition": "amends.backend",
+    "answer_once": "amends.api.idempotency",
     "field_problem": "amends.problems",
     "read_json": "amends.api.bodies",
     "days": "sagas.durations",
@@ -81,11 +84,13 @@ __all__ = [
     "Problem",
     "Projection",
     "Recoverable",
+    "RequestIds",
     "Retry",
     "Route",
     "Saga",
     "Transaction",
     "UnknownDefinition",
+    "answer_once",
     "days",
     "field_problem",
     "hours",

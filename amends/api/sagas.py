@@ -7,6 +7,7 @@ from aiohttp import web
 from amends import views
 from amends.api.bodies import read_json
 from amends.api.guard import answer
+from amends.api.idempotency import RequestIds, answer_once
 from amends.backend import Backend, Handle
 from amends.identifiers import is_id
 from amends.problems import Problem, field_problem
@@ -32,16 +33,21 @@ async def start(request: web.Request, backend: Backend) -> web.Response:
         )
     if "input" not in body:
         raise field_problem(422, "Invalid input", "input", "is missing", "give the saga's input")
-    handle: Handle[Any] = await backend.start(
-        definition, body["input"], key=key, actor=request["caller"], trace=request.get("request_id")
-    )
-    document = {
-        "sagaId": handle.id,
-        "definition": definition,
-        "status": handle.status,
-        "created": handle.created,
-    }
-    return answer(document, 201 if handle.created else 200, {"Location": f"/api/sagas/{handle.id}"})
+
+    async def work(ids: RequestIds) -> web.Response:
+        handle: Handle[Any] = await backend.start(
+            definition,
+            body["input"],
+            key=key,
+            saga_id=ids.new("saga"),
+            actor=request["caller"],
+            trace=request.get("request_id"),
+        )
+        created = handle.created or ids.made(handle.id, "saga")
+        document = {"sagaId": handle.id, "definition": definition, "status": handle.status, "created": created}
+        return answer(document, 201 if created else 200, {"Location": f"/api/sagas/{handle.id}"})
+
+    return await answer_once(request, backend, [body], work)
 
 
 async def list_all(request: web.Request, backend: Backend) -> web.Response:
@@ -89,13 +95,19 @@ async def cancel(request: web.Request, backend: Backend) -> web.Response:
     reason = body.get("reason")
     if not isinstance(reason, str) or not reason.strip() or len(reason) > 1000:
         raise field_problem(422, "Invalid input", "reason", "is no text of 1 to 1000 characters", "say why")
-    told = await backend.cancel(saga_id, reason=reason, actor=request["caller"])
-    if told.code == "not_found":
-        raise unknown(request)
-    if told.code == "refused":
-        message = f"cannot be cancelled: {told.detail}"
-        raise field_problem(409, "Refused", "id", message, f"see GET /api/sagas/{saga_id} for how it stands")
-    return await show(request, backend)
+
+    async def work(ids: RequestIds) -> web.Response:
+        told = await backend.cancel(
+            saga_id, reason=reason, actor=request["caller"], request_id=f"cancel/{ids.new('cancel')}"
+        )
+        if told.code == "not_found":
+            raise unknown(request)
+        if told.code == "refused":
+            message = f"cannot be cancelled: {told.detail}"
+            raise field_problem(409, "Refused", "id", message, f"see GET /api/sagas/{saga_id} for how it stands")
+        return await show(request, backend)
+
+    return await answer_once(request, backend, [body], work)
 
 
 def saga_id_of(request: web.Request, name: str = "id") -> str:
