@@ -14,6 +14,10 @@ from amends.identifiers import is_id
 from eventstore.requests import KeptAnswer
 from sagas.ports import StoreUnavailable
 
+pytestmark = pytest.mark.filterwarnings(  # the API names what it keeps with a request by plain text
+    "ignore::aiohttp.web_exceptions.NotAppKeyWarning"
+)
+
 
 class Memory:
     """Keyed requests without a database; `away`: it goes away after the work."""
