@@ -32,7 +32,7 @@ REMEDIES = {
 
 
 async def upload(request: web.Request, backend: Backend) -> web.Response:
-    """`POST /api/marketplace/analysis/upload`: document, plan and start of the analysis in one commit; 202."""
+    """`POST /api/marketplace/analysis/upload`: upload a document, whose analysis begins; 202."""
     filename, content, channels = await read_form(request)
 
     async def work(ids: RequestIds) -> web.Response:
@@ -64,7 +64,7 @@ async def show(request: web.Request, backend: Backend) -> web.Response:
 
 
 async def act(request: web.Request, backend: Backend) -> web.Response:
-    """`PATCH` (or `POST`) `/api/marketplace/analysis/{id}` with `{"action": "approve"}`: 202 (req. X15)."""
+    """`PATCH`, `POST` `/api/marketplace/analysis/{id}` with `{"action": "approve"}`: approve a plan; 202 (req. X15)."""
     plan_id = _plan_id(request)
     body = await read_json(request)
     if body.get("action") != "approve":
@@ -89,7 +89,7 @@ async def act(request: web.Request, backend: Backend) -> web.Response:
 
 
 async def job(request: web.Request, backend: Backend) -> web.Response:
-    """`GET /api/marketplace/jobs/{jobId}`."""
+    """`GET /api/marketplace/jobs/{jobId}`: a job and how far it is."""
     try:
         job_id = str(UUID(request.match_info["jobId"]))
     except ValueError:

@@ -22,7 +22,7 @@ DIGITS_MAX = 10
 
 
 async def start(request: web.Request, backend: Backend) -> web.Response:
-    """`POST /api/sagas`: 201 new, 200 known by its key, 409 the key has another input, 404, 422."""
+    """`POST /api/sagas`: start a saga; 201 new, 200 known by its key, 409 the key has another input, 404, 422."""
     body = await read_json(request)
     definition, key = body.get("definition"), body.get("key")
     if not isinstance(definition, str):
@@ -51,7 +51,7 @@ async def start(request: web.Request, backend: Backend) -> web.Response:
 
 
 async def list_all(request: web.Request, backend: Backend) -> web.Response:
-    """`GET /api/sagas`: filters `definition`, `status`, `key`, `waiting`; pages by `cursor` and `limit`."""
+    """`GET /api/sagas`: list sagas; filters `definition`, `status`, `key`, `waiting`; pages by `cursor` and `limit`."""
     asked = request.query
     cursor = asked.get("cursor")
     if cursor is not None and not is_id(cursor):
@@ -69,7 +69,7 @@ async def list_all(request: web.Request, backend: Backend) -> web.Response:
 
 
 async def show(request: web.Request, backend: Backend) -> web.Response:
-    """`GET /api/sagas/{id}`."""
+    """`GET /api/sagas/{id}`: a saga with its steps, waits and values."""
     view = await backend.view(saga_id_of(request))
     if view is None:
         raise unknown(request)
@@ -77,7 +77,7 @@ async def show(request: web.Request, backend: Backend) -> web.Response:
 
 
 async def events(request: web.Request, backend: Backend) -> web.Response:
-    """`GET /api/sagas/{id}/events`: the history, in pages."""
+    """`GET /api/sagas/{id}/events`: the history of a saga, in pages."""
     saga_id = saga_id_of(request)
     after = _number(request.query.get("cursor", "0"), "cursor", 0, 2**31 - 1)
     limit = limit_of(request, 200, EVENTS_MAX)
@@ -89,7 +89,7 @@ async def events(request: web.Request, backend: Backend) -> web.Response:
 
 
 async def cancel(request: web.Request, backend: Backend) -> web.Response:
-    """`POST /api/sagas/{id}/cancel` with `{"reason": …}`: 200 with the saga, 409 when it makes no sense."""
+    """`POST /api/sagas/{id}/cancel` with `{"reason": …}`: turn a saga back; 200, 409 when it makes no sense."""
     saga_id = saga_id_of(request)
     body = await read_json(request)
     reason = body.get("reason")
