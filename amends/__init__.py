@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from amends.api.bodies import read_json
+    from amends.api.idempotency import RequestIds, answer_once
     from amends.application import App, Route
     from amends.backend import Backend, UnknownDefinition
     from amends.client import Client, ClientError, Handle, NotCompletedError
@@ -48,12 +49,14 @@ _HOMES = {
     "Problem": "amends.problems",
     "Projection": "eventstore.projections",
     "Recoverable": "sagas.errors",
+    "RequestIds": "amends.api.idempotency",
     "Retry": "sagas.retry",
     "Route": "amends.application",
     "Saga": "sagas.definition",
     "SettingsError": "amends.settings",
     "Transaction": "sagas.context",
     "UnknownDefinition": "amends.backend",
+    "answer_once": "amends.api.idempotency",
     "field_problem": "amends.problems",
     "read_json": "amends.api.bodies",
     "read_settings": "amends.settings",
@@ -84,12 +87,14 @@ __all__ = [
     "Problem",
     "Projection",
     "Recoverable",
+    "RequestIds",
     "Retry",
     "Route",
     "Saga",
     "SettingsError",
     "Transaction",
     "UnknownDefinition",
+    "answer_once",
     "days",
     "field_problem",
     "hours",

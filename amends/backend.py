@@ -94,11 +94,20 @@ class Backend:
             self._background.spawn(self._engine.publish(applied))
         return self._handle(sealed.manifest.name, answer)
 
-    async def cancel(self, saga_id: str, *, reason: str, actor: str | None = None) -> Answer:
-        """Turn a saga back. The answer is `accepted`, `nothing` (it turns back already), `refused` or `not_found`."""
-        applied = await self._engine.append([Cancel(saga_id, reason, f"cancel/{new_id()}", actor)])
+    async def cancel(
+        self, saga_id: str, *, reason: str, actor: str | None = None, request_id: str | None = None
+    ) -> Answer:
+        """Turn a saga back. The answer is `accepted`, `nothing` (it turns back already), `refused` or `not_found`.
+
+        A `request_id` that turned it back before is answered `nothing`, also when the saga has ended since.
+        """
+        word = Cancel(saga_id, reason, request_id or f"cancel/{new_id()}", actor)
+        applied = await self._engine.append([word])
         self._background.spawn(self._engine.publish(applied))
-        return applied.answers[0]
+        told = applied.answers[0]
+        if told.code == "refused" and request_id is not None and await self.store.seen([(saga_id, word.id)]):
+            return Answer("nothing", saga_id, told.version, told.status, "known already")
+        return told
 
     async def view(self, saga_id: str) -> dict[str, Json] | None:
         """A saga with its steps, waits and values; None when there is none."""

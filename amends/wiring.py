@@ -24,6 +24,7 @@ from consumers.effects import PostgresTransactions
 from consumers.execution import Surroundings
 from consumers.projector import Projector
 from consumers.stream import RedisStreams
+from consumers.wire import ping
 from consumers.worker import Worker, WorkerNumbers
 from eventstore.postgres import COMMAND_SECONDS, PostgresStore
 from eventstore.requests import Requests
@@ -186,7 +187,7 @@ async def run_api(settings: Settings) -> None:
         backend = Backend(made.store, made.store.pool, made.engine, made.streams, made.sagas)
         confirming = asyncio.create_task(made.publisher.run())
         try:
-            app = make_app(backend, made.applications, settings.api_key)
+            app = make_app(backend, made.applications, settings.api_key, partial(ping, settings.redis or ""))
             async with listening(app, settings.host, settings.port) as url:
                 log.info("the API listens on %s", url)
                 stopping = asyncio.Event()

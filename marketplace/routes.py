@@ -2,11 +2,20 @@
 
 import json
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from aiohttp import web
 
-from amends import Backend, KeyConflict, Problem, Route, field_problem, read_json
+from amends import (
+    Backend,
+    KeyConflict,
+    Problem,
+    RequestIds,
+    Route,
+    answer_once,
+    field_problem,
+    read_json,
+)
 from marketplace.extraction import extract
 from marketplace.forms import BODY_BYTES_MAX, read_form
 from marketplace.plans import NAME_CHARACTERS_MAX
@@ -23,29 +32,13 @@ REMEDIES = {
 
 
 async def upload(request: web.Request, backend: Backend) -> web.Response:
-    """`POST /api/marketplace/analysis/upload`: document, plan and start of the analysis in one commit; 202."""
+    """`POST /api/marketplace/analysis/upload`: upload a document, whose analysis begins; 202."""
     filename, content, channels = await read_form(request)
-    document = await extract(filename, content)
-    plan_id, document_id = uuid4(), uuid4()
-    async with backend.transaction() as connection:
-        await connection.execute(
-            "INSERT INTO marketplace_documents (id, filename, kind, text) VALUES ($1, $2, $3, $4)",
-            document_id, filename[:NAME_CHARACTERS_MAX], document.kind, document.text,
-        )  # fmt: skip
-        handle: Any = await backend.start(
-            analysis,
-            {"plan_id": str(plan_id), "document_id": str(document_id), "channels": channels},
-            key=str(plan_id),
-            connection=connection,
-            actor="api",
-        )
-        await connection.execute(
-            "INSERT INTO marketplace_plans (id, document_id, channels, status, analysis_id) "
-            "VALUES ($1, $2, $3, 'analysing', $4::text::uuid)",
-            plan_id, document_id, channels, handle.id,
-        )  # fmt: skip
-    body = {"planId": str(plan_id), "sagaId": handle.id, "jobId": handle.id, "status": "analysing"}
-    return web.json_response(body, status=202, headers={"Location": f"/api/marketplace/analysis/{plan_id}"})
+
+    async def work(ids: RequestIds) -> web.Response:
+        return await _begin(request, backend, ids, (filename, content, channels))
+
+    return await answer_once(request, backend, [filename, content, channels], work)
 
 
 async def show(request: web.Request, backend: Backend) -> web.Response:
@@ -71,27 +64,32 @@ async def show(request: web.Request, backend: Backend) -> web.Response:
 
 
 async def act(request: web.Request, backend: Backend) -> web.Response:
-    """`PATCH` (or `POST`) `/api/marketplace/analysis/{id}` with `{"action": "approve"}`: 202 (req. X15)."""
+    """`PATCH`, `POST` `/api/marketplace/analysis/{id}` with `{"action": "approve"}`: approve a plan; 202 (req. X15)."""
     plan_id = _plan_id(request)
     body = await read_json(request)
     if body.get("action") != "approve":
         raise field_problem(422, "Invalid input", "action", f"is {str(body.get('action'))[:60]!r}", "send approve")
-    by = body.get("approvedBy", "api")
+    by = body.get("approvedBy", request["caller"])
     if not isinstance(by, str) or not 0 < len(by) <= NAME_CHARACTERS_MAX:
         raise field_problem(422, "Invalid input", "approvedBy", "is no text of 1 to 200 characters", "say who approves")
-    if (known := await _approval_of(request, backend, plan_id)) is not None:
-        return _approved(known)  # approving twice is one saga, whoever asks and whatever has become of it
-    try:
-        handle: Any = await backend.start(
-            approval, {"plan_id": str(plan_id), "approved_by": by}, key=str(plan_id), actor=by
-        )
-    except KeyConflict as twin:  # somebody else approved it in this moment
-        return _approved(twin.saga_id)
-    return _approved(handle.id)
+
+    async def work(ids: RequestIds) -> web.Response:
+        if (known := await _approval_of(request, backend, plan_id)) is not None:
+            return _approved(known)  # approving twice is one saga, whoever asks and whatever has become of it
+        started = {"plan_id": str(plan_id), "approved_by": by}
+        try:
+            handle: Any = await backend.start(
+                approval, started, key=str(plan_id), saga_id=ids.new("saga"), actor=request["caller"]
+            )
+        except KeyConflict as twin:  # somebody else approved it in this moment
+            return _approved(twin.saga_id)
+        return _approved(handle.id)
+
+    return await answer_once(request, backend, [body], work)
 
 
 async def job(request: web.Request, backend: Backend) -> web.Response:
-    """`GET /api/marketplace/jobs/{jobId}`."""
+    """`GET /api/marketplace/jobs/{jobId}`: a job and how far it is."""
     try:
         job_id = str(UUID(request.match_info["jobId"]))
     except ValueError:
@@ -111,6 +109,36 @@ ROUTES = (
     Route("POST", "/api/marketplace/analysis/{id}", act, "producer"),
     Route("GET", "/api/marketplace/jobs/{jobId}", job, "viewer"),
 )
+
+
+async def _begin(
+    request: web.Request, backend: Backend, ids: RequestIds, form: tuple[str, bytes, list[str]]
+) -> web.Response:
+    """Document, plan and start of the analysis in one commit; a repeat of the request meets the same rows."""
+    filename, content, channels = form
+    document = await extract(filename, content)
+    plan_id, document_id, saga_id = ids.new("plan"), ids.new("document"), ids.new("saga")
+    async with backend.transaction() as connection:
+        await connection.execute(
+            "INSERT INTO marketplace_documents (id, filename, kind, text) VALUES ($1, $2, $3, $4) "
+            "ON CONFLICT DO NOTHING",
+            UUID(document_id), filename[:NAME_CHARACTERS_MAX], document.kind, document.text,
+        )  # fmt: skip
+        handle: Any = await backend.start(
+            analysis,
+            {"plan_id": plan_id, "document_id": document_id, "channels": channels},
+            key=plan_id,
+            connection=connection,
+            saga_id=saga_id,
+            actor=request["caller"],
+        )
+        await connection.execute(
+            "INSERT INTO marketplace_plans (id, document_id, channels, status, analysis_id) "
+            "VALUES ($1, $2, $3, 'analysing', $4::text::uuid) ON CONFLICT DO NOTHING",
+            UUID(plan_id), UUID(document_id), channels, handle.id,
+        )  # fmt: skip
+    body = {"planId": plan_id, "sagaId": handle.id, "jobId": handle.id, "status": "analysing"}
+    return web.json_response(body, status=202, headers={"Location": f"/api/marketplace/analysis/{plan_id}"})
 
 
 async def _plan(request: web.Request, backend: Backend, plan_id: UUID) -> Any:

@@ -1,6 +1,5 @@
 """What stands before every route: request ids, keys, and problem documents for whatever goes wrong."""
 
-import hmac
 import logging
 import re
 from collections.abc import Awaitable, Callable, Collection
@@ -10,6 +9,7 @@ import orjson
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from amends.api.callers import Callers
 from amends.backend import UnknownDefinition
 from amends.joining import KeyConflict, NotSupported
 from amends.problems import Problem, field_problem
@@ -66,20 +66,17 @@ def new_request_id() -> str:
     return uuid4().hex
 
 
-def guard(api_key: str, open_paths: Collection[str]) -> Middleware:
-    """What stands before every route: every path but `open_paths` needs the key, and bodies come as they are."""
-    expected = api_key.encode()
+def guard(callers: Callers, open_paths: Collection[str]) -> Middleware:
+    """What stands before every route: every path but `open_paths` needs a key, and bodies come as they are."""
 
     @web.middleware
     async def keyed(request: web.Request, handler: Handler) -> web.StreamResponse:
-        scheme, _, shown = request.headers.get("Authorization", "").partition(" ")
-        known = scheme.lower() == "bearer" and hmac.compare_digest(_bytes(shown.strip()), expected)
-        if not known and request.path not in open_paths:
-            problem = field_problem(
-                401, "Unauthorized", "Authorization", "no valid key", "send Authorization: Bearer KEY"
-            )
-            problem.headers["WWW-Authenticate"] = "Bearer"
-            raise problem
+        if request.path not in open_paths:
+            scheme, _, shown = request.headers.get("Authorization", "").partition(" ")
+            caller = await callers.who(shown.strip()) if scheme.lower() == "bearer" else None
+            if caller is None:
+                raise _unauthorized()
+            request["key"], request["caller"] = caller, caller.name
         if request.headers.get(COMPRESSED, "identity").lower() != "identity":
             raise field_problem(415, TITLES[415], COMPRESSED, "is not taken", "send the body uncompressed")
         return await handler(request)
@@ -87,9 +84,10 @@ def guard(api_key: str, open_paths: Collection[str]) -> Middleware:
     return keyed
 
 
-def _bytes(header: str) -> bytes:
-    """A header's value as it came over the wire; aiohttp keeps what is no UTF-8 as surrogates."""
-    return header.encode("utf-8", "surrogateescape")
+def _unauthorized() -> Problem:
+    problem = field_problem(401, "Unauthorized", "Authorization", "no valid key", "send Authorization: Bearer KEY")
+    problem.headers["WWW-Authenticate"] = "Bearer"
+    return problem
 
 
 def problem_of(error: Exception, request: web.BaseRequest) -> Problem:

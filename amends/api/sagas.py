@@ -7,6 +7,7 @@ from aiohttp import web
 from amends import views
 from amends.api.bodies import read_json
 from amends.api.guard import answer
+from amends.api.idempotency import RequestIds, answer_once
 from amends.backend import Backend, Handle
 from amends.identifiers import is_id
 from amends.problems import Problem, field_problem
@@ -21,7 +22,7 @@ DIGITS_MAX = 10
 
 
 async def start(request: web.Request, backend: Backend) -> web.Response:
-    """`POST /api/sagas`: 201 new, 200 known by its key, 409 the key has another input, 404, 422."""
+    """`POST /api/sagas`: start a saga; 201 new, 200 known by its key, 409 the key has another input, 404, 422."""
     body = await read_json(request)
     definition, key = body.get("definition"), body.get("key")
     if not isinstance(definition, str):
@@ -32,20 +33,25 @@ async def start(request: web.Request, backend: Backend) -> web.Response:
         )
     if "input" not in body:
         raise field_problem(422, "Invalid input", "input", "is missing", "give the saga's input")
-    handle: Handle[Any] = await backend.start(
-        definition, body["input"], key=key, actor="api", trace=request.get("request_id")
-    )
-    document = {
-        "sagaId": handle.id,
-        "definition": definition,
-        "status": handle.status,
-        "created": handle.created,
-    }
-    return answer(document, 201 if handle.created else 200, {"Location": f"/api/sagas/{handle.id}"})
+
+    async def work(ids: RequestIds) -> web.Response:
+        handle: Handle[Any] = await backend.start(
+            definition,
+            body["input"],
+            key=key,
+            saga_id=ids.new("saga"),
+            actor=request["caller"],
+            trace=request.get("request_id"),
+        )
+        created = handle.created or ids.made(handle.id, "saga")
+        document = {"sagaId": handle.id, "definition": definition, "status": handle.status, "created": created}
+        return answer(document, 201 if created else 200, {"Location": f"/api/sagas/{handle.id}"})
+
+    return await answer_once(request, backend, [body], work)
 
 
 async def list_all(request: web.Request, backend: Backend) -> web.Response:
-    """`GET /api/sagas`: filters `definition`, `status`, `key`, `waiting`; pages by `cursor` and `limit`."""
+    """`GET /api/sagas`: list sagas; filters `definition`, `status`, `key`, `waiting`; pages by `cursor` and `limit`."""
     asked = request.query
     cursor = asked.get("cursor")
     if cursor is not None and not is_id(cursor):
@@ -63,7 +69,7 @@ async def list_all(request: web.Request, backend: Backend) -> web.Response:
 
 
 async def show(request: web.Request, backend: Backend) -> web.Response:
-    """`GET /api/sagas/{id}`."""
+    """`GET /api/sagas/{id}`: a saga with its steps, waits and values."""
     view = await backend.view(saga_id_of(request))
     if view is None:
         raise unknown(request)
@@ -71,7 +77,7 @@ async def show(request: web.Request, backend: Backend) -> web.Response:
 
 
 async def events(request: web.Request, backend: Backend) -> web.Response:
-    """`GET /api/sagas/{id}/events`: the history, in pages."""
+    """`GET /api/sagas/{id}/events`: the history of a saga, in pages."""
     saga_id = saga_id_of(request)
     after = _number(request.query.get("cursor", "0"), "cursor", 0, 2**31 - 1)
     limit = limit_of(request, 200, EVENTS_MAX)
@@ -83,19 +89,25 @@ async def events(request: web.Request, backend: Backend) -> web.Response:
 
 
 async def cancel(request: web.Request, backend: Backend) -> web.Response:
-    """`POST /api/sagas/{id}/cancel` with `{"reason": …}`: 200 with the saga, 409 when it makes no sense."""
+    """`POST /api/sagas/{id}/cancel` with `{"reason": …}`: turn a saga back; 200, 409 when it makes no sense."""
     saga_id = saga_id_of(request)
     body = await read_json(request)
     reason = body.get("reason")
     if not isinstance(reason, str) or not reason.strip() or len(reason) > 1000:
         raise field_problem(422, "Invalid input", "reason", "is no text of 1 to 1000 characters", "say why")
-    told = await backend.cancel(saga_id, reason=reason, actor="api")
-    if told.code == "not_found":
-        raise unknown(request)
-    if told.code == "refused":
-        message = f"cannot be cancelled: {told.detail}"
-        raise field_problem(409, "Refused", "id", message, f"see GET /api/sagas/{saga_id} for how it stands")
-    return await show(request, backend)
+
+    async def work(ids: RequestIds) -> web.Response:
+        told = await backend.cancel(
+            saga_id, reason=reason, actor=request["caller"], request_id=f"cancel/{ids.new('cancel')}"
+        )
+        if told.code == "not_found":
+            raise unknown(request)
+        if told.code == "refused":
+            message = f"cannot be cancelled: {told.detail}"
+            raise field_problem(409, "Refused", "id", message, f"see GET /api/sagas/{saga_id} for how it stands")
+        return await show(request, backend)
+
+    return await answer_once(request, backend, [body], work)
 
 
 def saga_id_of(request: web.Request, name: str = "id") -> str:

@@ -2,7 +2,7 @@
 
 import typer
 
-from amends.cli import run, sagas, services
+from amends.cli import keys, run, sagas, services
 
 app = typer.Typer(
     name="amends",
@@ -25,3 +25,4 @@ app.command()(services.notifier)
 app.command()(services.reconcile)
 app.add_typer(sagas.app, name="saga", help="Start, list, show, describe and cancel sagas.")
 app.command()(sagas.explain)
+app.add_typer(keys.app, name="keys", help="Create, list and revoke API keys.")

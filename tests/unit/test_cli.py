@@ -55,6 +55,9 @@ USAGE = [
     (("saga", "show", f"{ID}/events"), "amends saga list"),
     (("saga", "cancel", f"{ID}?x", "--reason", "y"), "amends saga list"),
     (("explain", "x"), "amends saga list"),
+    (("keys", "create", "a", "--role", "king"), "'producer'"),
+    (("keys", "create", "a"), "--role"),
+    (("keys", "create", "", "--role", "viewer"), "printable"),
     (("saga", "start", "approval", NESTED), "no JSON that can be read"),
 ]
 
@@ -89,6 +92,13 @@ def test_a_doctor_who_finds_nothing_running_says_what_to_do(amends: Call, argume
     assert code == 3
     assert "run `amends up` in this folder, or set DATABASE_URL" in text
     assert "AMENDS_URL" in text
+
+
+@pytest.mark.parametrize("arguments", [("list",), ("revoke", "x"), ("create", "a", "--role", "viewer")])
+def test_keys_without_a_database_say_what_to_do(amends: Call, arguments: tuple[str, ...]) -> None:
+    code, text = amends("keys", *arguments)
+    assert code == 3
+    assert "run `amends up` in this folder, or set DATABASE_URL" in text
 
 
 @pytest.mark.parametrize("content", ["", '{"url": "htt', "[]"])

@@ -1,0 +1,50 @@
+"""The description of the API is made from its routes."""
+
+from aiohttp import web
+
+from amends import Backend, Route
+from amends.api.app import OPEN_ROUTES, ROUTES
+from amends.api.openapi import document_of, summary_of
+from marketplace import routes
+
+
+async def plain(request: web.Request, backend: Backend) -> web.Response:
+    """Says nothing of its route.
+
+    More.
+    """
+    return web.Response()
+
+
+def test_each_route_is_described_with_its_role_and_its_problems() -> None:
+    document = document_of([*ROUTES, *routes.ROUTES], OPEN_ROUTES)
+    assert document["openapi"] == "3.1.0"
+    described = {
+        (method.upper(), path): operation
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+    }
+    assert set(described) == {(route.method, route.path) for route in (*ROUTES, *routes.ROUTES, *OPEN_ROUTES)}
+    for operation in described.values():
+        assert operation["summary"]
+        assert "`" not in operation["summary"].partition(";")[0]
+        for status, response in operation["responses"].items():
+            assert status == "2XX" or response["$ref"].rpartition("/")[2] in document["components"]["responses"]
+    cancel = described["POST", "/api/sagas/{id}/cancel"]
+    assert cancel["security"] == [{"key": []}]
+    assert "role operator" in cancel["description"]
+    assert [(entry["name"], entry["in"]) for entry in cancel["parameters"]] == [
+        ("id", "path"), ("Idempotency-Key", "header")
+    ]  # fmt: skip
+    assert {"400", "401", "403", "404", "409", "422", "503"} <= cancel["responses"].keys()
+    assert described["GET", "/livez"]["security"] == []
+    names = [operation["operationId"] for operation in described.values()]
+    assert len(set(names)) == len(names)
+
+
+def test_a_summary_is_the_first_line_without_the_route() -> None:
+    assert summary_of("`GET /x/{id}`: a thing.\n\nMore.") == "a thing"
+    assert summary_of('`POST /x` with `{"a": 1}`: do it.') == "do it"
+    assert summary_of(None) == ""
+    document = document_of([Route("GET", "/x", plain)], [])
+    assert document["paths"]["/x"]["get"]["summary"] == "Says nothing of its route"
