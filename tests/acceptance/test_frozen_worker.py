@@ -18,7 +18,7 @@ LEASE_SECONDS = 4
 MODULE = '''
 """Books in a ledger outside: a file of lines, one for each effect."""
 
-import asyncio
+from asyncio import sleep
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -43,7 +43,7 @@ order = Saga("order", input=Order)
 @order.step("booking", timeout=30, retry=Retry(delays=[]))
 async def book(request: Order, context: Context) -> int:
     if context.attempt == 1:
-        await asyncio.sleep(2)
+        await sleep(2)
     elif request.fails:
         raise Permanent("no room")
     write(f"book {context.step_key}")
