@@ -5,25 +5,26 @@ import contextlib
 import os
 import random
 import signal
-from typing import Any
 
-import aiohttp
 import pytest
 
-from tests.acceptance.running import PLAN, Running, pause, running, until
+from tests.acceptance.damage import SLOW, TASKS, approve_all, approve_stubbornly, check_all_ended
+from tests.acceptance.running import Running, pause, running
 
 APPROVALS = 200
-KILLS = 9
-SLOW = {"AMENDS_DEVELOPMENT": "1", "AMENDS_FAULTS": "approval.tasks=sleep:0.3,approval.published=sleep:0.3"}
-TASKS = len(PLAN["opportunities"])
-
-
-async def approve_stubbornly(made: Running, plan_id: str) -> str:
-    """Approve, and again when the API was killed meanwhile: the second approval is the same saga."""
-    while True:
-        with contextlib.suppress(aiohttp.ClientError, TimeoutError, AssertionError):
-            return await made.approve(plan_id)
-        await pause()
+ROLES = (
+    "worker",
+    "orchestrator",
+    "api",
+    "valkey",
+    "reconciler",
+    "worker",
+    "postgres",
+    "notifier",
+    "orchestrator",
+    "api",
+)
+KILLS = len(ROLES)
 
 
 async def kill_now_and_then(made: Running, roles: tuple[str, ...], rng: random.Random) -> list[str]:
@@ -41,41 +42,15 @@ async def kill_now_and_then(made: Running, roles: tuple[str, ...], rng: random.R
 @pytest.mark.timeout(240)
 async def test_all_approvals_end_though_any_process_is_killed() -> None:
     rng = random.Random(7)
-    async with running(workers=3, orchestrators=2, environment=SLOW) as made:
+    async with running(workers=3, orchestrators=2, environment=SLOW) as made, made.another("reconciler"):
         plans = [await made.pending_plan() for _ in range(APPROVALS)]
-        killing = asyncio.create_task(kill_now_and_then(made, ("worker", "orchestrator", "api"), rng))
-        gate = asyncio.Semaphore(20)
-
-        async def one(plan_id: str) -> str:
-            async with gate:
-                return await approve_stubbornly(made, plan_id)
-
-        sagas = await asyncio.gather(*(one(plan_id) for plan_id in plans))
-        assert len(set(sagas)) == APPROVALS
+        killing = asyncio.create_task(kill_now_and_then(made, ROLES, rng))
+        assert len(set(await approve_all(made, plans))) == APPROVALS
         assert len(await killing) == KILLS
 
-        async def all_completed() -> bool:
-            left = await made.database.fetchval(
-                "SELECT count(*) FROM amends.sagas WHERE definition = 'approval' AND status <> 'completed'"
-            )
-            return bool(left == 0)
-
-        async def stuck() -> list[Any]:
-            return await made.database.fetch(
-                "SELECT status, state FROM amends.sagas WHERE status <> 'completed' LIMIT 3"
-            )
-
-        try:
-            await until(all_completed, 90)
-        except AssertionError:
-            pytest.fail(f"not all completed: {await stuck()}")
-        counts = await made.database.fetch("SELECT plan_id, count(*) AS n FROM tasks GROUP BY plan_id")
-        assert sorted(str(row["plan_id"]) for row in counts) == sorted(plans)
-        assert {row["n"] for row in counts} == {TASKS}
-        assert await made.database.fetchval("SELECT count(*) FROM marketplace_notifications") == APPROVALS
+        await check_all_ended(made, plans, 120)
         statuses = await made.database.fetch("SELECT DISTINCT status FROM marketplace_plans")
         assert [row["status"] for row in statuses] == ["ready"]
-        made.check_invariants()
 
 
 @pytest.mark.timeout(180)

@@ -25,6 +25,11 @@ async def test_jobs_become_rows_and_a_healthy_system_has_no_finding() -> None:
         assert (found["attempt_number"], found["error_message"]) == (2, None), "the fallback of phase 1 is attempt 2"
         result = json.loads(found["result"])
         assert (result["success"], len(result["taskIds"])) == (True, 3)
+        attempts = await made.database.fetch(
+            "SELECT plan_id, queue_name, status FROM public.job_queue_history WHERE job_id = $1::text::uuid", saga_id
+        )
+        assert {row["queue_name"] for row in attempts} == {"default", "phase1-tasks", "task-assignment"}
+        assert all(row["plan_id"] is not None for row in attempts)
         told = made.amends("reconcile", "--once", "--json")
         assert (told.returncode, json.loads(told.stdout)["findings"]) == (0, []), told.stdout + told.stderr
         made.check_invariants()

@@ -6,15 +6,13 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from pathlib import Path
-from typing import Any
 
-import asyncpg
 import pytest
 
+from tests.acceptance.damage import SLOW, approve_all, check_all_ended, completed
 from tests.acceptance.running import Running, pause, running, until
-from tests.acceptance.test_kills import SLOW, TASKS, approve_stubbornly
 from tests.servers import raw_redis
 
 APPROVALS = 200
@@ -36,49 +34,10 @@ async def folder() -> AsyncGenerator[Path]:
     shutil.rmtree(made, ignore_errors=True)
 
 
-async def approve_all(made: Running, plans: Sequence[str]) -> list[str]:
-    gate = asyncio.Semaphore(20)
-
-    async def one(plan_id: str) -> str:
-        async with gate:
-            return await approve_stubbornly(made, plan_id)
-
-    return list(await asyncio.gather(*(one(plan_id) for plan_id in plans)))
-
-
 async def let_pass(seconds: float) -> None:
     until_then = asyncio.get_running_loop().time() + seconds
     while asyncio.get_running_loop().time() < until_then:
         await pause()
-
-
-async def completed(made: Running) -> int:
-    found: int = await made.database.fetchval("SELECT count(*) FROM amends.sagas WHERE status = 'completed'")
-    return found
-
-
-async def check_all_ended(made: Running, plans: Sequence[str], seconds: float) -> None:
-    """All are completed, each task exists once, and every promise is kept."""
-
-    async def done() -> bool:
-        with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
-            return await completed(made) == len(plans)
-        made.database = await asyncpg.connect(made.runtime["database_url"])
-        return False
-
-    async def left() -> list[Any]:
-        return await made.database.fetch("SELECT status, state::text FROM amends.sagas WHERE status <> 'completed'")
-
-    try:
-        await until(done, seconds)
-    except AssertionError:
-        found = await left()
-        pytest.fail(f"{len(found)} are not completed: {found[:3]}")
-    counts = await made.database.fetch("SELECT plan_id, count(*) AS n FROM tasks GROUP BY plan_id")
-    assert sorted(str(row["plan_id"]) for row in counts) == sorted(plans)
-    assert {row["n"] for row in counts} == {TASKS}
-    assert await made.database.fetchval("SELECT count(*) FROM marketplace_notifications") == len(plans)
-    made.check_invariants()
 
 
 @pytest.mark.timeout(240)
@@ -123,7 +82,7 @@ async def test_valkey_stands_still_for_ten_seconds_and_is_killed_under_200_appro
 @pytest.mark.timeout(240)
 async def test_everything_is_killed_at_once_and_a_new_up_goes_on(folder: Path) -> None:
     async with Running(folder, workers=2, environment=SLOW) as first:
-        plans = [await first.pending_plan() for _ in range(60)]
+        plans = [await first.pending_plan() for _ in range(APPROVALS)]
         sagas = await approve_all(first, plans)
         pids = [first.process.pid, *first.pids("")]
         for pid in pids:

@@ -1,0 +1,62 @@
+"""What the tests share that damage a running Amends: many approvals, and what must be true of them at the end."""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+import aiohttp
+import asyncpg
+import pytest
+
+from tests.acceptance.running import PLAN, Running, pause, until
+
+SLOW = {"AMENDS_DEVELOPMENT": "1", "AMENDS_FAULTS": "approval.tasks=sleep:0.3,approval.published=sleep:0.3"}
+TASKS = len(PLAN["opportunities"])
+
+
+async def approve_stubbornly(made: Running, plan_id: str) -> str:
+    """Approve, and again when the API was killed meanwhile: the second approval is the same saga."""
+    while True:
+        with contextlib.suppress(aiohttp.ClientError, TimeoutError, AssertionError):
+            return await made.approve(plan_id)
+        await pause()
+
+
+async def approve_all(made: Running, plans: Sequence[str]) -> list[str]:
+    gate = asyncio.Semaphore(20)
+
+    async def one(plan_id: str) -> str:
+        async with gate:
+            return await approve_stubbornly(made, plan_id)
+
+    return list(await asyncio.gather(*(one(plan_id) for plan_id in plans)))
+
+
+async def completed(made: Running) -> int:
+    found: int = await made.database.fetchval("SELECT count(*) FROM amends.sagas WHERE status = 'completed'")
+    return found
+
+
+async def check_all_ended(made: Running, plans: Sequence[str], seconds: float) -> None:
+    """All are completed, each task exists once, and every promise is kept."""
+
+    async def done() -> bool:
+        with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            return await completed(made) == len(plans)
+        made.database = await asyncpg.connect(made.runtime["database_url"])
+        return False
+
+    async def left() -> list[Any]:
+        return await made.database.fetch("SELECT status, state::text FROM amends.sagas WHERE status <> 'completed'")
+
+    try:
+        await until(done, seconds)
+    except AssertionError:
+        found = await left()
+        pytest.fail(f"{len(found)} are not completed: {found[:3]}")
+    counts = await made.database.fetch("SELECT plan_id, count(*) AS n FROM tasks GROUP BY plan_id")
+    assert sorted(str(row["plan_id"]) for row in counts) == sorted(plans)
+    assert {row["n"] for row in counts} == {TASKS}
+    assert await made.database.fetchval("SELECT count(*) FROM marketplace_notifications") == len(plans)
+    made.check_invariants()
