@@ -7,7 +7,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 CODE := amends bench consumers eventstore marketplace orchestrator reconciler sagas tests scripts docs/examples
 
-.PHONY: help setup demo test run check bench lock soak takeovers wheel
+.PHONY: help setup demo test run check bench lock soak survival takeovers wheel
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -34,8 +34,11 @@ check: $(VENV)/check.done ## ruff, mypy strict, pyright strict, import contracts
 soak: $(VENV)/test.done ## 20,000 random sagas through the rules (SEED=n repeats one)
 	$(BIN)/python -m tests.property.soak $(if $(SEED),--seed $(SEED))
 
+survival: $(VENV)/test.done ## damage under load: flushes, servers that stand still, everything killed, bad requests
+	$(BIN)/python -m pytest -q -n 2 tests/survival
+
 takeovers: $(VENV)/test.done ## how long a lost worker's step waits until it runs again, over 50 kills
-	$(BIN)/python -m tests.acceptance.takeovers
+	$(BIN)/python -m tests.survival.takeovers
 
 wheel: $(VENV)/run.done ## the wheel in an empty environment: its sagas, and the demo from another folder
 	scripts/check-wheel

@@ -10,8 +10,8 @@ import pytest
 import pytest_asyncio
 from yarl import URL
 
-from tests.acceptance.bad_requests import BadRequest, bad_requests
 from tests.acceptance.running import Running, running, until
+from tests.survival.bad_requests import BadRequest, bad_requests
 
 SEED = 20260214
 COUNT = 1000

@@ -1,0 +1,1 @@
+"""Long tests: damage under load, by `make survival`; not part of the default suite."""
