@@ -44,6 +44,7 @@ async def check_all_ended(made: Running, plans: Sequence[str], seconds: float) -
     async def done() -> bool:
         with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
             return await completed(made) == len(plans)
+        made.database.terminate()
         made.database = await asyncpg.connect(made.runtime["database_url"])
         return False
 

@@ -76,8 +76,7 @@ class Running:
 
     async def __aexit__(self, *exc: object) -> None:
         await self.http.close()
-        with contextlib.suppress(asyncpg.PostgresError, OSError):
-            await self.database.close()
+        self.database.terminate()
         if self.killed:
             return
         self.process.send_signal(signal.SIGTERM)

@@ -61,7 +61,7 @@ async def test_both_servers_are_killed_and_nothing_is_lost() -> None:
         os.kill(made.pids("valkey")[0], signal.SIGKILL)
         sagas += [await made.approve(plan_id) for plan_id in plans[15:20]]
         os.kill(made.pids("postgres")[0], signal.SIGKILL)
-        await made.database.close()
+        made.database.terminate()
         sagas += [await approve_stubbornly(made, plan_id) for plan_id in plans[20:]]
         for saga_id in sagas:
             assert (await made.ended(saga_id, 60))["status"] == "completed"
