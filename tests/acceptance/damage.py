@@ -43,9 +43,11 @@ async def check_all_ended(made: Running, plans: Sequence[str], seconds: float) -
 
     async def done() -> bool:
         with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
-            return await completed(made) == len(plans)
+            if not made.database.is_closed():
+                return await completed(made) == len(plans)
+            made.database = await asyncpg.connect(made.runtime["database_url"])
+            return False
         made.database.terminate()
-        made.database = await asyncpg.connect(made.runtime["database_url"])
         return False
 
     async def left() -> list[Any]:

@@ -224,7 +224,7 @@ async def test_the_late_word_of_a_thread_goes_to_the_engine_itself(made: Bench) 
         return any(isinstance(word, Outcome) and word.kind == "succeeded" for word in applied)
 
     await until(told, 10)
-    assert await made.events(saga_id, e.LateOutcomeSeen)
+    await until(lambda: made.events(saga_id, e.LateOutcomeSeen), 10)
     running.drain()
     await task
 
