@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -118,7 +118,7 @@ async def run_orchestrator(settings: Settings) -> None:
 
 async def run_worker(settings: Settings) -> None:
     """Run a worker until SIGTERM; what runs then is ended within the drain's limit."""
-    async with core(settings, "worker") as made, AsyncExitStack() as stack:
+    async with core(settings, "worker") as made, AsyncExitStack() as stack, _beside(made.publisher.run()):
         resources = await _open_resources(made.sagas, stack)
         threads = ThreadPoolExecutor(settings.concurrency, "amends-handler")
 
@@ -131,22 +131,19 @@ async def run_worker(settings: Settings) -> None:
         numbers = WorkerNumbers(settings.concurrency, drain_seconds=settings.drain_timeout)
         worker = Worker(made.streams, made.store, made.sagas, here, made.engine, numbers)
         registry = Registry(made.store.pool, made.name, worker.queues, _handlers(made.sagas))
-        beside = [asyncio.create_task(_beat(registry)), asyncio.create_task(made.publisher.run())]
         _on_stop(worker.drain)
         _ready(settings)
         try:
-            await worker.run()
+            async with _beside(_every(HEARTBEAT_SECONDS, registry.beat)):
+                await worker.run()
         finally:
-            for task in beside:
-                task.cancel()
-            await asyncio.wait(beside)
             threads.shutdown(wait=False, cancel_futures=True)
             await registry.leave()
 
 
 async def run_reconciler(settings: Settings) -> None:
     """Run a reconciler until SIGTERM; of several one is at work."""
-    async with core(settings, "reconciler") as made, _confirming(made.publisher):
+    async with core(settings, "reconciler") as made, _beside(made.publisher.run()):
         reconciler = Reconciler(made.store, made.store.pool, made.engine, LoopClock())
         _on_stop(reconciler.stop)
         _ready(settings)
@@ -159,7 +156,7 @@ async def reconcile(settings: Settings, *, report_only: bool) -> Report:
     Raises:
         StoreUnavailable: the database is away.
     """
-    async with core(settings, "reconcile") as made, _confirming(made.publisher):
+    async with core(settings, "reconcile") as made, _beside(made.publisher.run()):
         reconciler = Reconciler(made.store, made.store.pool, made.engine, LoopClock())
         return await reconciler.run_once(report_only=report_only)
 
@@ -169,23 +166,18 @@ async def run_notifier(settings: Settings) -> None:
     async with core(settings, "notifier") as made:
         projections = [projection for app in made.applications for projection in app.projections]
         projector = Projector(made.store.pool, projections, LoopClock())
-        forgetting = asyncio.create_task(_forget(Requests(made.store.pool)))
         _on_stop(projector.stop)
         _ready(settings)
-        try:
+        async with _beside(_every(FORGET_SECONDS, Requests(made.store.pool).forget)):
             await projector.run()
-        finally:
-            forgetting.cancel()
-            await asyncio.wait([forgetting])
 
 
 async def run_api(settings: Settings) -> None:
     """Serve the API until SIGTERM."""
     if settings.api_key is None:
         raise SettingsError("AMENDS_API_KEY is needed: set it to 16 characters or more that only callers know")
-    async with core(settings, "api", API_STATEMENT_SECONDS) as made:
+    async with core(settings, "api", API_STATEMENT_SECONDS) as made, _beside(made.publisher.run()):
         backend = Backend(made.store, made.store.pool, made.engine, made.streams, made.sagas)
-        confirming = asyncio.create_task(made.publisher.run())
         try:
             app = make_app(backend, made.applications, settings.api_key, partial(ping, settings.redis or ""))
             async with listening(app, settings.host, settings.port) as url:
@@ -196,14 +188,12 @@ async def run_api(settings: Settings) -> None:
                 await stopping.wait()
         finally:
             await backend.close()
-            confirming.cancel()
-            await asyncio.wait([confirming])
 
 
 @asynccontextmanager
-async def _confirming(publisher: Publisher) -> AsyncGenerator[None]:
-    """What is sent is confirmed meanwhile."""
-    running = asyncio.create_task(publisher.run())
+async def _beside(work: Coroutine[Any, Any, None]) -> AsyncGenerator[None]:
+    """The work runs meanwhile, and is ended with the block."""
+    running = asyncio.create_task(work)
     try:
         yield
     finally:
@@ -211,13 +201,14 @@ async def _confirming(publisher: Publisher) -> AsyncGenerator[None]:
         await asyncio.wait([running])
 
 
-async def _forget(requests: Requests) -> None:
+async def _every(seconds: float, work: Callable[[], Awaitable[object]]) -> None:
+    """Do the work now and after each interval; a database that is away is waited for."""
     while True:
         try:
-            await requests.forget()
+            await work()
         except StoreUnavailable as away:
-            log.warning("cannot forget old requests: %s", away)
-        await asyncio.sleep(FORGET_SECONDS)
+            log.warning("put off for %g s: %s", seconds, away)
+        await asyncio.sleep(seconds)
 
 
 async def _patiently(connect: Callable[[], Awaitable[PostgresStore]]) -> PostgresStore:
@@ -247,15 +238,6 @@ async def _open_resources(sagas: Mapping[str, Sealed], stack: AsyncExitStack) ->
 
 def _handlers(sagas: Mapping[str, Sealed]) -> list[str]:
     return sorted(f"{name}.{step}:{role}" for name, sealed in sagas.items() for step, role in sealed.handlers)
-
-
-async def _beat(registry: Registry) -> None:
-    while True:
-        try:
-            await registry.beat()
-        except StoreUnavailable as away:
-            log.warning("cannot say that this worker lives: %s", away)
-        await asyncio.sleep(HEARTBEAT_SECONDS)
 
 
 def _on_stop(stop: Callable[[], None]) -> None:

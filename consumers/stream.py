@@ -65,7 +65,6 @@ class RedisStreams:
     def __init__(self, url: str, consumer: str, *, lease_seconds: float = 4.0) -> None:
         self._url = url
         self._consumer = consumer
-        self._lease_ms = int(lease_seconds * 1000)
         self._lease_seconds = lease_seconds
         self._wire = Wire(url, BLOCK_SECONDS_MAX, slow_seconds=lease_seconds / 3)
         self._memory = ServerMemory(self._wire)
@@ -129,7 +128,7 @@ class RedisStreams:
             self._pending_first = bool(found)
         if not found and time.monotonic() >= self._claim_at:
             self._claim_at = time.monotonic() + CLAIM_SECONDS
-            found = await self._auto_claim(OUTCOMES, ORCHESTRATORS, self._lease_ms, count)
+            found = await self._auto_claim(OUTCOMES, ORCHESTRATORS, int(self._lease_seconds * 1000), count)
         if not found:
             found = await self._read_group(ORCHESTRATORS, [OUTCOMES], count, block=block_seconds)
             drained = len(found) < count
@@ -163,7 +162,7 @@ class RedisStreams:
             key, entry = command_key(row.queue or "", row.priority or "normal"), row.entry_id or "0-0"
             batch += [("XRANGE", key, entry, entry), ("XPENDING", key, WORKERS, entry, entry, 1)]
         answers = await self._wire.many(batch, forgiven="NOGROUP")
-        idle_ms = 2 * self._lease_ms
+        idle_ms = int(2000 * self._lease_seconds)
         return [entry_state(answers[place], answers[place + 1], idle_ms) for place in range(0, len(answers), 2)]
 
     async def wake(self) -> None:
