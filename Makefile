@@ -7,7 +7,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 CODE := amends bench consumers eventstore marketplace orchestrator reconciler sagas tests scripts docs/examples
 
-.PHONY: help setup demo test run check bench lock soak survival takeovers wheel
+.PHONY: help setup demo test run check bench lock soak survival figures wheel
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -37,8 +37,8 @@ soak: $(VENV)/test.done ## 20,000 random sagas through the rules (SEED=n repeats
 survival: $(VENV)/test.done ## damage under load: flushes, servers that stand still, everything killed, bad requests
 	$(BIN)/python -m pytest -q -n 2 tests/survival
 
-takeovers: $(VENV)/test.done ## how long a lost worker's step waits until it runs again, over 50 kills
-	$(BIN)/python -m tests.survival.takeovers
+figures: $(VENV)/test.done ## how long until a lost worker's step runs again, and killed PostgreSQL is ready again
+	$(BIN)/python -m tests.survival.figures
 
 wheel: $(VENV)/run.done ## the wheel in an empty environment: its sagas, and the demo from another folder
 	scripts/check-wheel

@@ -7,7 +7,6 @@ second meets a failure for good and is undone in order. Then both histories are 
 import http.client
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from amends.application import load_applications
+from amends.embedded import remove
 from amends.settings import environment
 from amends.supervisor import end_with_parent
 
@@ -129,7 +129,7 @@ class Stage:
         for one in self.running:
             if one.process.poll() is None:
                 one.end()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        remove(self.folder)
 
 
 def run_demo(*, as_json: bool, keep: bool) -> int:

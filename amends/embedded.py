@@ -20,6 +20,7 @@ from amends.embedded_processes import BARE_ENVIRONMENT, EmbeddedError, ServerPro
 
 UNPRIVILEGED = "nobody"
 SHARED = Path("/var/lib/amends")
+MOVED = "postgres.moved"
 
 
 def _package(name: str, inside: str) -> Path:
@@ -45,6 +46,11 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
 
 
+def _elsewhere(data_dir: Path) -> Path:
+    """Where the data of a folder lie that `nobody` cannot reach."""
+    return SHARED / "data" / _digest(data_dir)
+
+
 def _own(path: Path, user: str | None, mode: int = 0o700) -> Path:
     path.mkdir(mode=mode, parents=True, exist_ok=True)
     if user is not None:
@@ -55,15 +61,20 @@ def _own(path: Path, user: str | None, mode: int = 0o700) -> Path:
 
 
 def _sockets(data_dir: Path, name: str, user: str | None) -> Path:
-    """A short folder for sockets, whose paths have at most 107 bytes; only its owner may enter."""
+    """A short folder for sockets, whose paths have at most 107 bytes."""
     whose = user or str(os.getuid())
     folder = Path(tempfile.gettempdir()) / f"amends-{whose}-{_digest(data_dir)}-{name}"
     if len(str(folder)) > 80:
-        folder = Path("/tmp") / folder.name  # noqa: S108 - made below with mode 0700, and its owner is checked
-    if folder.is_symlink():
-        raise EmbeddedError(f"{folder} is a link\n  remedy: remove it")
-    _own(folder, user)
+        folder = Path("/tmp") / folder.name  # noqa: S108 - made with mode 0700, and its owner is checked
     return folder
+
+
+def _made_sockets(folder: Path, user: str | None) -> None:
+    """Make that folder; only its owner may enter, and nobody else may have made it before."""
+    owner = pwd.getpwnam(user).pw_uid if user is not None else os.getuid()
+    if folder.is_symlink() or (folder.exists() and folder.stat().st_uid != owner):
+        raise EmbeddedError(f"{folder} is a link or belongs to another user\n  remedy: remove it")
+    _own(folder, user)
 
 
 class EmbeddedPostgres:
@@ -85,6 +96,7 @@ class EmbeddedPostgres:
     def prepare(self) -> None:
         """End what a former run left, and make the data folder where there is none."""
         end_servers_in(self._folder)
+        _made_sockets(self._sockets, self._user)
         for stale in (self._folder / "postmaster.pid", *self._sockets.glob(".s.PGSQL.*")):
             stale.unlink(missing_ok=True)
         if self._folder.exists():
@@ -113,6 +125,10 @@ class EmbeddedPostgres:
         if asked is None:
             return False
         return asked == "1" or self._ask("CREATE DATABASE amends", "postgres") is not None
+
+    def clear(self) -> None:
+        """Remove the folder of its sockets, once it has ended."""
+        shutil.rmtree(self._sockets, ignore_errors=True)
 
     def _ask(self, statement: str, database: str) -> str | None:
         command = [
@@ -150,8 +166,9 @@ class EmbeddedPostgres:
         data_dir.mkdir(parents=True, exist_ok=True)
         if not self._root or _reachable(data_dir):
             return data_dir / "postgres"
-        folder = _own(SHARED, None, 0o755) / "data" / _digest(data_dir)
-        (data_dir / "postgres.moved").write_text(f"{folder}\n")
+        _own(SHARED, None, 0o755)
+        folder = _elsewhere(data_dir)
+        (data_dir / MOVED).write_text(f"{folder}\n")
         return folder
 
     def _binary_folder(self) -> Path:
@@ -174,6 +191,13 @@ class EmbeddedPostgres:
         return home / package.name / "pginstall18" / "bin"
 
 
+def remove(data_dir: Path) -> None:
+    """Remove a data directory, and what of it had to lie elsewhere. Nothing may be running in it."""
+    for note in data_dir.glob(f"**/{MOVED}"):
+        shutil.rmtree(_elsewhere(note.parent), ignore_errors=True)
+    shutil.rmtree(data_dir, ignore_errors=True)
+
+
 class EmbeddedValkey:
     """A Valkey whose append-only file is in `data_dir`. `program` names another server, for tests."""
 
@@ -192,6 +216,7 @@ class EmbeddedValkey:
         """End what a former run left, and make the data folder."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         end_servers_in(self._folder)
+        _made_sockets(self._socket.parent, None)
         self._socket.unlink(missing_ok=True)
 
     def process(self) -> ServerProcess:
@@ -214,6 +239,10 @@ class EmbeddedValkey:
                 return connection.recv(64).startswith(b"+PONG")
             except OSError:
                 return False
+
+    def clear(self) -> None:
+        """Remove the folder of its socket, once it has ended."""
+        shutil.rmtree(self._socket.parent, ignore_errors=True)
 
 
 def _platform() -> str:

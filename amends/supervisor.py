@@ -14,8 +14,8 @@ from pathlib import Path
 log = logging.getLogger("amends.up")
 
 BACK_OFF_SECONDS = 0.1
-BACK_OFF_SECONDS_MAX = 5.0
-STEADY_SECONDS = 10.0
+BACK_OFF_SECONDS_MAX = 3.0  # a server that is killed time and again is still back within 5 s
+STEADY_SECONDS = 2.0
 READY_SECONDS = 60.0
 LOOK_SECONDS = 0.02
 PR_SET_PDEATHSIG = 1

@@ -63,7 +63,7 @@ class Up:
         self._runtime = Runtime()
         self._supervisor = Supervisor(self._changed)
         self._roles: list[str] = []
-        self._servers: list[str] = []
+        self._servers: dict[str, EmbeddedPostgres | EmbeddedValkey] = {}
         self._announced = False
 
     async def run(self, announce: Callable[[Runtime], None]) -> None:
@@ -94,7 +94,9 @@ class Up:
             await self._until(stopping)
         finally:
             await self._supervisor.stop(self._roles)
-            await self._supervisor.stop(self._servers)
+            await self._supervisor.stop([*reversed(self._servers)])
+            for server in self._servers.values():
+                server.clear()
             path.unlink(missing_ok=True)
             os.close(lock)
 
@@ -115,7 +117,7 @@ class Up:
 
     async def _embedded(self, server: EmbeddedPostgres | EmbeddedValkey) -> str:
         described = server.process()
-        self._servers.insert(0, described.name)
+        self._servers[described.name] = server
         plan = ProcessPlan(
             described.name,
             described.arguments,

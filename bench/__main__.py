@@ -7,6 +7,7 @@ are for comparing one commit with another on one machine, no more.
 import argparse
 import asyncio
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -115,6 +116,8 @@ def main() -> None:
     finally:
         process.send_signal(described.stop_signal)
         process.wait()
+        server.clear()
+        shutil.rmtree(folder, ignore_errors=True)
     rows = [
         {"system": "amends, in one process", "window": asked.window, "sagas_per_second": round(one)} for one in rounds
     ]

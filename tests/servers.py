@@ -59,6 +59,7 @@ def run(server: EmbeddedPostgres | EmbeddedValkey) -> Generator[str]:
     finally:
         process.send_signal(described.stop_signal)
         process.wait(timeout=20)
+        server.clear()
 
 
 @pytest.fixture(scope="session")

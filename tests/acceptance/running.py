@@ -83,6 +83,12 @@ class Running:
         code = await asyncio.to_thread(self.process.wait, 40)
         if exc[0] is None:
             assert code == 0, self.log.read_text("utf-8")[-3000:]
+            left = [path for path in self._socket_folders() if path.exists()]
+            assert not left, "folders of sockets are left"
+
+    def _socket_folders(self) -> list[Path]:
+        urls = self.runtime["database_url"], self.runtime["redis_url"]
+        return [Path(urls[0].partition("?host=")[2]), Path(urls[1].removeprefix("unix://")).parent]
 
     async def _ready(self) -> bool:
         assert self.process.poll() is None, self.log.read_text("utf-8")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from amends.embedded import EmbeddedPostgres, EmbeddedValkey
-from amends.embedded_processes import end_servers_in
+from amends.embedded_processes import EmbeddedError, end_servers_in
 from tests.servers import start, wait_for
 
 END_SECONDS = 10
@@ -34,6 +34,10 @@ def alive(pid: int) -> bool:
     return state != "Z"
 
 
+def socket_folder(url: str) -> Path:
+    return Path(url.partition("?host=")[2] or url.removeprefix("unix://").rpartition("/")[0])
+
+
 def wait_until_gone(pid: int) -> None:
     deadline = time.monotonic() + END_SECONDS
     while alive(pid):
@@ -48,6 +52,7 @@ def test_a_half_made_data_folder_is_made_anew(server_folder: Path) -> None:
     (making / "PG_VERSION").write_text("18\n")
 
     server.prepare()
+    server.clear()
 
     assert (left / "global" / "pg_control").exists()
     assert not making.exists()
@@ -70,6 +75,22 @@ def test_a_killed_server_starts_again_over_its_stale_socket_and_pid_file(server_
         again.send_signal(server.process().stop_signal)
         assert again.wait(timeout=20) == 0
 
+        server.clear()
+        assert not socket_folder(server.url).exists()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can make a folder that is another user's")
+def test_a_socket_folder_that_another_user_made_is_refused(server_folder: Path) -> None:
+    server = EmbeddedValkey(server_folder / "squatted", durable=False)
+    folder = socket_folder(server.url)
+    folder.mkdir(mode=0o777)
+    os.chown(folder, 1, 1)
+    try:
+        with pytest.raises(EmbeddedError, match="belongs to another user\n  remedy: remove it"):
+            server.prepare()
+    finally:
+        server.clear()
+
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has ended")
 def test_a_server_ends_with_the_process_that_started_it(server_folder: Path) -> None:
@@ -84,6 +105,7 @@ def test_a_server_ends_with_the_process_that_started_it(server_folder: Path) -> 
         os.kill(parent.pid, signal.SIGKILL)
         parent.wait()
         wait_until_gone(pid)
+    EmbeddedValkey(server_folder / "orphan").clear()
 
 
 def test_only_servers_are_ended_in_a_data_folder_never_somebody_s_shell(tmp_path: Path) -> None:

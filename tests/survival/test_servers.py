@@ -1,4 +1,7 @@
-"""Redis forgets, stands still and dies; a worker freezes; everything is killed at once: all approvals end."""
+"""Redis forgets, stands still and dies; a worker freezes; everything is killed at once: all approvals end.
+
+Two orchestrators and two reconcilers are at work all the time, and do not get in each other's way.
+"""
 
 import asyncio
 import contextlib
@@ -8,6 +11,7 @@ import signal
 import tempfile
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +20,7 @@ from tests.acceptance.running import Running, pause, running, until
 from tests.servers import raw_redis
 
 APPROVALS = 200
+TWO_OF_ALL: dict[str, Any] = {"workers": 2, "orchestrators": 2, "environment": SLOW}
 RAN_AGAIN = """
 SELECT ended.workflow_id::text, ended.event_data ->> 'step' AS step
 FROM amends.workflow_events AS ended
@@ -42,8 +47,7 @@ async def let_pass(seconds: float) -> None:
 
 @pytest.mark.timeout(240)
 async def test_redis_is_flushed_three_times_under_200_approvals() -> None:
-    """Two orchestrators and two reconcilers are at work, and do not get in each other's way."""
-    async with running(workers=2, orchestrators=2, environment=SLOW) as made, made.another("reconciler"):
+    async with running(**TWO_OF_ALL) as made, made.another("reconciler"):
         plans = [await made.pending_plan() for _ in range(APPROVALS)]
         client = raw_redis(made.runtime["redis_url"])
         approving = asyncio.create_task(approve_all(made, plans))
@@ -62,7 +66,7 @@ async def test_redis_is_flushed_three_times_under_200_approvals() -> None:
 
 @pytest.mark.timeout(240)
 async def test_valkey_stands_still_for_ten_seconds_and_is_killed_under_200_approvals() -> None:
-    async with running(workers=2, environment=SLOW) as made:
+    async with running(**TWO_OF_ALL) as made, made.another("reconciler"):
         plans = [await made.pending_plan() for _ in range(APPROVALS)]
         approving = asyncio.create_task(approve_all(made, plans))
 
@@ -81,7 +85,7 @@ async def test_valkey_stands_still_for_ten_seconds_and_is_killed_under_200_appro
 
 @pytest.mark.timeout(240)
 async def test_everything_is_killed_at_once_and_a_new_up_goes_on(folder: Path) -> None:
-    async with Running(folder, workers=2, environment=SLOW) as first:
+    async with Running(folder, **TWO_OF_ALL) as first:
         plans = [await first.pending_plan() for _ in range(APPROVALS)]
         sagas = await approve_all(first, plans)
         pids = [first.process.pid, *first.pids("")]
@@ -90,14 +94,14 @@ async def test_everything_is_killed_at_once_and_a_new_up_goes_on(folder: Path) -
                 os.kill(pid, signal.SIGKILL)
         await asyncio.to_thread(first.process.wait)
         first.killed = True
-    async with Running(folder, workers=2, environment=SLOW) as second:
+    async with Running(folder, **TWO_OF_ALL) as second, second.another("reconciler"):
         assert len(set(sagas)) == len(plans)
         await check_all_ended(second, plans, 90)
 
 
 @pytest.mark.timeout(180)
 async def test_a_worker_that_is_frozen_for_three_leases_changes_nothing() -> None:
-    async with running(workers=2, environment=SLOW) as made:
+    async with running(**TWO_OF_ALL) as made, made.another("reconciler"):
         plans = [await made.pending_plan() for _ in range(40)]
         approving = asyncio.create_task(approve_all(made, plans))
 
