@@ -179,7 +179,7 @@ def _repair(draft: Draft, word: Repair) -> None:
     elif wait.kind not in COMMAND_KINDS and (wait.due_at is None or wait.due_at > draft.now):
         draft.remark(NOT_DUE)
     elif draft.state.repairs.get(word.finding, 0) >= draft.numbers.repairs_max:
-        if draft.state.wait_of(wait.step or "", wait.item, "operator") is None:
+        if draft.state.wait_of(wait.step, wait.item, "operator") is None:
             draft.emit(
                 e.WaitOpened(
                     step=wait.step, item=wait.item, attempt=wait.attempt, kind="operator", cause="repairs_used_up"

@@ -341,10 +341,12 @@ def _undo_over(state: State, event: e.StepUndone | e.UndoFailed | e.LateOutcomeS
 
 def _late(state: State, event: e.LateOutcomeSeen, recorded: Recorded, step: StepState) -> State:
     changes: dict[str, Any] = {}
-    if event.outcome in ("succeeded", "unknown") and event.role != "undo" and step.status != "succeeded":
-        changes["evidence"] = recorded.sequence
+    if event.outcome in ("succeeded", "unknown") and event.role != "undo":
         if event.outcome == "unknown":
-            changes |= {"maybe": True, "maybe_at": recorded.at}
+            changes["maybe_at"] = recorded.at  # whatever the step's status, an undo waits until it is over (rule B1)
+        if step.status != "succeeded":
+            changes["evidence"] = recorded.sequence
+            changes["maybe"] = step.maybe or event.outcome == "unknown"
     if not event.reopens:
         return _with(state, event, replace(step, **changes))
     changes |= {"status": "succeeded" if event.outcome == "succeeded" else "unknown", "reason": f"late_{event.outcome}"}

@@ -131,7 +131,8 @@ def after_failure(draft: Draft, node: Node, item: int | None, role: Role) -> Non
     step = draft.step(node, item)
     proven = step.status == "failed"
     back = draft.state.back_cause
-    has_fallback = node.fallback is not None and role == "step"
+    whole = node.each is not None and item is None  # the list is too long: a fallback is for one item
+    has_fallback = node.fallback is not None and role == "step" and not whole
     if node.pivot:
         if proven:
             _back(draft, node, item)

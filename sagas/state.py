@@ -122,8 +122,8 @@ class State:
         """The step's state; one that nothing has happened to is pending."""
         return self.steps.get((name, item), PENDING)
 
-    def wait_of(self, name: str, item: int | None, *kinds: WaitKind) -> Wait | None:
-        """The open wait of one of these kinds for a step, if there is one."""
+    def wait_of(self, name: str | None, item: int | None, *kinds: WaitKind) -> Wait | None:
+        """The open wait of one of these kinds for a step, or for the saga itself, if there is one."""
         for wait in self.waits.values():
             if wait.step == name and wait.item == item and wait.kind in kinds:
                 return wait

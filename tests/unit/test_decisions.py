@@ -6,9 +6,9 @@ from typing import Any
 from sagas.compensation import turn_back
 from sagas.decide import decide
 from sagas.draft import Draft
-from sagas.events import Recorded, UndoScheduled
-from sagas.inputs import Cancel, Due, Input, Outcome, Start
-from sagas.manifest import ITEMS_OPEN_MAX, Handler, Manifest, Node, RetryPolicy, StepClass
+from sagas.events import Recorded, StepFailed, UndoScheduled
+from sagas.inputs import Cancel, Due, Input, Outcome, Repair, Start
+from sagas.manifest import ITEMS_MAX, ITEMS_OPEN_MAX, Handler, Manifest, Node, RetryPolicy, StepClass
 from sagas.numbers import DEFAULT_NUMBERS
 from sagas.state import State, StepState, Wait, WaitKind
 
@@ -29,8 +29,8 @@ def node(
 class Play:
     """One saga, moved by hand."""
 
-    def __init__(self, *nodes: Node, value: Any = None, paths: Any = ()) -> None:
-        self.manifest = Manifest(name="m", nodes=nodes, input="x", input_schema={}, paths=paths)
+    def __init__(self, *nodes: Node, value: Any = None, paths: Any = (), deadline: float | None = None) -> None:
+        self.manifest = Manifest(name="m", nodes=nodes, input="x", input_schema={}, paths=paths, deadline=deadline)
         self.state = State(SAGA)
         self.now = 1000.0
         self.history: list[Recorded] = []
@@ -159,3 +159,42 @@ def test_a_list_that_is_too_long_does_not_matter_to_a_step_that_is_skipped() -> 
         value={"items": list(range(10_001)), "flag": False}, paths=paths,
     )  # fmt: skip
     assert play.state.status == "active"
+
+
+def test_a_list_that_is_too_long_turns_back_though_each_item_could_fall_back() -> None:
+    """def_R16: nothing of it may be sent, and the saga must not be left without a wait."""
+    fallback = Handler("other")
+    play = Play(
+        node("a", each="input.items", fallback=fallback), value={"items": list(range(ITEMS_MAX + 1))},
+        paths=(("input.items", "each"),),
+    )  # fmt: skip
+    assert [entry.event.step for entry in play.history if isinstance(entry.event, StepFailed)] == ["a"]
+    assert play.state.status == "compensated"
+
+
+def test_an_undo_waits_for_a_late_unknown_of_another_attempt_though_the_step_has_succeeded() -> None:
+    """rule_O4, rule_B1: its request may land within one timeout and one lease."""
+    play = Play(node("a"), node("b", after=("a",)))
+    first = play.command("a")
+    play.tell("a", "unknown", cause="worker_lost")
+    play.tell("a")
+    play.now += 100
+    play.tell("a", "unknown", wait=first, cause="cancelled")
+    play.tell("b", "failed", error=FAILED)
+    assert play.state.status == "compensating"
+    assert play.find("a", "undo") is None
+    play.pass_time(BOUND_SECONDS + 0.1)
+    assert play.find("a", "undo") is not None
+
+
+def test_repairs_that_are_used_up_are_told_an_operator_once() -> None:
+    """rule_K2, also for what the saga itself waits for."""
+    play = Play(node("a"), deadline=5.0)
+    for _ in range(DEFAULT_NUMBERS.repairs_max):
+        play.now += 30
+        play.give(Repair(SAGA, play.command("a").opened_by, "wait overdue"))
+    (deadline,) = [wait for wait in play.state.waits.values() if wait.kind == "deadline"]
+    for _ in range(3):
+        play.now += 15
+        play.give(Repair(SAGA, deadline.opened_by, "wait overdue"))
+    assert [wait.cause for wait in play.state.waits.values() if wait.kind == "operator"] == ["repairs_used_up"]
