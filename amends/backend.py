@@ -2,17 +2,18 @@
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from amends import views
 from amends.identifiers import new_id
 from amends.joining import KeyConflict, NotSupported
+from amends.timeline import instant
 from orchestrator.engine import Engine
 from orchestrator.publisher import Background
 from sagas.definition import Saga
 from sagas.errors import InputError
-from sagas.events import Json
+from sagas.events import FallbackUsed, Json, ProbeAnswered, StepResolved, StepSkipped, StepSucceeded
 from sagas.inputs import Answer, Cancel, Start
 from sagas.manifest import Manifest
 from sagas.ports import CommandSender, SagaFilter, Store, TransportRefused, TransportUnavailable
@@ -21,6 +22,7 @@ from sagas.seal import Sealed, unsupported
 if TYPE_CHECKING:
     import asyncpg
 
+ENDS_WELL = (StepSucceeded, FallbackUsed, ProbeAnswered, StepResolved, StepSkipped)
 I = TypeVar("I")  # noqa: E741 - the input
 O = TypeVar("O")  # noqa: E741 - the output
 
@@ -107,6 +109,8 @@ class Backend:
         told = applied.answers[0]
         if told.code == "refused" and request_id is not None and await self.store.seen([(saga_id, word.id)]):
             return Answer("nothing", saga_id, told.version, told.status, "known already")
+        if told.code == "refused" and (passed := await self._pivot_passed(saga_id)) is not None:
+            return replace(told, detail=f"{told.detail} at {passed}")
         return told
 
     async def view(self, saga_id: str) -> dict[str, Json] | None:
@@ -134,6 +138,16 @@ class Backend:
     async def close(self) -> None:
         """Let what runs in the background end."""
         await self._background.finish()
+
+    async def _pivot_passed(self, saga_id: str) -> str | None:
+        """When a saga that goes on behind its pivot passed it."""
+        head = (await self.store.heads([saga_id]))[saga_id]
+        pivot = (await self._engine.manifests([head]))[head.fingerprint].pivot
+        if head.status != "active" or pivot is None:
+            return None
+        history = await self.store.history(saga_id, limit=views.HISTORY_MAX)
+        ended = [entry for entry in history if entry.event.step == pivot.name and isinstance(entry.event, ENDS_WELL)]
+        return instant(ended[-1].at) if ended else None
 
     def _sealed(self, saga: Saga[Any, Any] | str) -> Sealed:
         name = saga if isinstance(saga, str) else saga.name

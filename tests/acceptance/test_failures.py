@@ -71,6 +71,8 @@ async def test_behind_the_pivot_a_failure_waits_for_an_operator_and_explain_says
         refused = made.amends("saga", "cancel", saga["sagaId"], "--reason", "too late")
         assert refused.returncode == 1
         assert "the pivot 'published' has passed" in refused.stderr
+        passed = next(step["endedAt"] for step in saga["steps"] if step["step"] == "published")
+        assert f"has passed at {passed}" in refused.stderr
         made.check_invariants()
 
 
