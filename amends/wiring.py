@@ -100,7 +100,7 @@ async def core(settings: Settings, role: str, statement_seconds: float = COMMAND
             await store.put_manifest(found.manifest)
         clock = LoopClock()
         publisher = Publisher(store, streams, clock, DEFAULT_NUMBERS.lease_seconds)
-        streams.on_memory_lost(publisher.memory_lost)
+        streams.on_memory_lost(store.memory_lost)
         yield Core(name, store, streams, Engine(store, clock, publisher), publisher, sealed, applications)
     finally:
         await streams.close()

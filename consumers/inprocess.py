@@ -34,6 +34,7 @@ class Broker:
     pending_words: dict[str, tuple[str, OutcomeDelivery]] = field(
         default_factory=dict[str, tuple[str, OutcomeDelivery]]
     )
+    came: dict[str, float] = field(default_factory=dict[str, float])
     count: int = 0
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     woken: bool = False
@@ -56,6 +57,7 @@ class Broker:
         self.queued.clear()
         self.words.clear()
         self.pending_words.clear()
+        self.came.clear()
         self.incarnation = str(int(self.incarnation) + 1)
         self.signal()
         for call in self.on_lost:
@@ -100,6 +102,13 @@ class InProcessTransport:
         """Forget outcomes."""
         for entry in entries:
             self._broker.pending_words.pop(entry, None)
+            self._broker.came.pop(entry, None)
+
+    async def oldest_outcome(self) -> float | None:
+        """The age of the first outcome that nobody has acknowledged."""
+        pending = [entry for _, entry in self._broker.pending_words.values()]
+        came = [self._broker.came[entry.entry] for entry in (*pending, *self._broker.words)]
+        return _now() - min(came) if came else None
 
     async def inspect(self, waits: Sequence[WaitRow]) -> list[EntryState]:
         """Where entries are."""
@@ -113,6 +122,11 @@ class InProcessTransport:
     def on_memory_lost(self, call: Callable[[str], Awaitable[object]]) -> None:
         """Have it called after a flush."""
         self._broker.on_lost.append(call)
+
+    @property
+    def incarnation(self) -> str:
+        """The incarnation of the broker's memory."""
+        return self._broker.incarnation
 
     async def look(self) -> str:
         """The incarnation of the broker's memory."""
@@ -152,7 +166,10 @@ class InProcessTransport:
 
     async def send(self, words: Sequence[Outcome | Started]) -> None:
         """Put outcomes into their stream."""
-        self._broker.words += [OutcomeDelivery(self._broker.name(), word) for word in words]
+        for word in words:
+            entry = OutcomeDelivery(self._broker.name(), word)
+            self._broker.words.append(entry)
+            self._broker.came[entry.entry] = _now()
         self._broker.signal()
 
     async def settle(self, entries: Sequence[str]) -> list[bool]:

@@ -78,6 +78,11 @@ class RedisStreams:
         """Have it called when the server is found to have another memory, with its incarnation (rule L7)."""
         self._memory.on_lost.append(call)
 
+    @property
+    def incarnation(self) -> str:
+        """The incarnation of the server's memory as it was last known."""
+        return self._memory.incarnation
+
     async def look(self) -> str:
         """The incarnation of the server's memory, read anew."""
         await self._memory.look()
@@ -154,6 +159,14 @@ class RedisStreams:
     async def acknowledge(self, entries: Sequence[str]) -> None:
         """Acknowledge and delete outcomes."""
         await self._wire.many([("XACK", OUTCOMES, ORCHESTRATORS, *entries), ("XDEL", OUTCOMES, *entries)])
+
+    async def oldest_outcome(self) -> float | None:
+        """How old the first entry is that stands in the stream: what is acknowledged is deleted."""
+        found, (seconds, micros) = await self._wire.many([("XRANGE", OUTCOMES, "-", "+", "COUNT", 1), ("TIME",)])
+        if not found:
+            return None
+        name, _ = pair(found[0])
+        return max(int(seconds) + int(micros) / 1e6 - int(name.partition(b"-")[0]) / 1000, 0.0)
 
     async def inspect(self, waits: Sequence[WaitRow]) -> list[EntryState]:
         """Where the entries of commands are."""

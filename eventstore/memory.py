@@ -128,8 +128,13 @@ class MemoryStore:
     async def mark_unsent(self, waits: Sequence[Waiting]) -> None:
         """Mark commands that were not sent."""
         for key in waits:
-            if key in self._waits:
+            if key in self._waits and self._waits[key].published_at is None:
                 self._waits[key] = replace(self._waits[key], unsent=True)
+
+    async def give_back(self, taken: Sequence[WaitRow]) -> None:
+        """Mark again what was taken and not sent."""
+        known = [(row, self._waits.get((row.saga_id, row.opened_by))) for row in taken]
+        await self.mark_unsent([(row.saga_id, row.opened_by) for row, now in known if now and now.since == row.since])
 
     async def confirm(self, sent: Sequence[Published]) -> None:
         """Write down which commands are in their stream."""
@@ -137,8 +142,9 @@ class MemoryStore:
             key = (entry.saga_id, entry.opened_by)
             if key in self._waits:
                 now = self._now()
+                due_in = entry.due_in if entry.incarnation in (None, self._incarnation) else 1.0
                 self._waits[key] = replace(
-                    self._waits[key], published_at=now, entry_id=entry.entry_id, due_at=now + entry.due_in
+                    self._waits[key], published_at=now, entry_id=entry.entry_id, due_at=now + due_in
                 )
 
     async def postpone(self, waits: Sequence[tuple[str, int, float]]) -> None:
@@ -147,18 +153,16 @@ class MemoryStore:
             if (row := self._waits.get((saga_id, opened_by))) is not None:
                 self._waits[saga_id, opened_by] = replace(row, due_at=self._now() + seconds)
 
-    async def remember_incarnation(self, incarnation: str) -> bool:
-        """Write down whose memory the transport stands in."""
-        changed, self._incarnation = self._incarnation != incarnation, incarnation
-        return changed
-
-    async def recheck_published(self) -> int:
-        """Make every open published wait due."""
+    async def memory_lost(self, incarnation: str) -> int:
+        """Write down whose memory the transport stands in, and have sent commands looked for."""
+        if incarnation == self._incarnation:
+            return 0
+        self._incarnation = incarnation or self._incarnation
         found = [key for key, row in self._waits.items() if row.published_at is not None]
         now = self._now()
         for place, key in enumerate(sorted(found, key=lambda key: self._waits[key].since)):
             row = self._waits[key]
-            self._waits[key] = replace(row, due_at=min(row.due_at, now + place / 500))
+            self._waits[key] = replace(row, due_at=min(row.due_at, now + 1 + place / 500))
         return len(found)
 
     async def claims(self, waits: Sequence[Waiting]) -> dict[Waiting, Claim]:

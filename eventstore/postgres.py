@@ -211,6 +211,15 @@ class PostgresStore:
         """Mark commands that were not sent."""
         await self._execute(query("mark_unsent"), [saga_id for saga_id, _ in waits], [seq for _, seq in waits])
 
+    async def give_back(self, taken: Sequence[WaitRow]) -> None:
+        """Mark again what was taken and not sent."""
+        await self._execute(
+            query("give_back"),
+            [row.saga_id for row in taken],
+            [row.opened_by for row in taken],
+            [row.since for row in taken],
+        )
+
     async def confirm(self, sent: Sequence[Published]) -> None:
         """Write down which commands are in their stream."""
         await self._execute(
@@ -219,6 +228,7 @@ class PostgresStore:
             [entry.opened_by for entry in sent],
             [entry.entry_id for entry in sent],
             [entry.due_in for entry in sent],
+            [entry.incarnation for entry in sent],
         )
 
     async def postpone(self, waits: Sequence[tuple[str, int, float]]) -> None:
@@ -230,16 +240,9 @@ class PostgresStore:
             [entry[2] for entry in waits],
         )
 
-    async def remember_incarnation(self, incarnation: str) -> bool:
-        """Write down whose memory the transport stands in."""
-        changed = await self._value(
-            "UPDATE amends.transport SET incarnation = $1 WHERE incarnation <> $1 RETURNING true", incarnation
-        )
-        return bool(changed)
-
-    async def recheck_published(self) -> int:
-        """Make every open published wait due, paced."""
-        return int((await self._execute(query("recheck_published"))).rpartition(" ")[2])
+    async def memory_lost(self, incarnation: str) -> int:
+        """Write down whose memory the transport stands in, and have sent commands looked for."""
+        return int((await self._execute(query("memory_lost"), incarnation)).rpartition(" ")[2])
 
     async def claims(self, waits: Sequence[Waiting]) -> dict[Waiting, Claim]:
         """What is known of these commands."""

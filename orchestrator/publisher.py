@@ -46,7 +46,6 @@ class Publisher:
         self._unconfirmed: dict[Waiting, _Sent] = {}
         self._look_at = 0.0
         self._looked = False
-        self._recheck_at: list[float] = []
 
     def forget(self, over: Iterable[Waiting]) -> None:
         """These waits are over: there is nothing to confirm any more."""
@@ -64,9 +63,10 @@ class Publisher:
         if self._clock.monotonic() > before:
             log.warning("%d commands are too old to be sent; the sweep schedules them anew", len(commands))
             return
+        incarnation = self._sender.incarnation
         try:
             entries = await self._sender.publish(commands, before)
-        except TransportUnavailable as loss:
+        except (TransportUnavailable, StoreUnavailable) as loss:
             log.warning("nobody knows whether %d commands were sent: %s", len(commands), loss)
             return
         now = self._clock.monotonic()
@@ -76,32 +76,15 @@ class Publisher:
                 refused.append((command.saga_id, command.opened_by))
                 continue
             due_in = command.timeout + 2 * self._lease_seconds
-            sent = Published(command.saga_id, command.opened_by, entry, due_in)
+            sent = Published(command.saga_id, command.opened_by, entry, due_in, incarnation)
             self._unconfirmed[command.saga_id, command.opened_by] = _Sent(now, sent)
         if refused:
             await self._mark(refused)
 
-    async def memory_lost(self, incarnation: str) -> None:
-        """The transport has another memory than before: have everything that was sent looked for (rule L7).
-
-        Whoever writes the new incarnation down does so for all, twice: workers get a moment to say what they have done,
-        and other senders to confirm what they had sent just before. An empty one says that something is missing.
-        """
-        sent = [entry.published for entry in self._unconfirmed.values()]
-        if sent:
-            await self._store.confirm(sent)
-            self._unconfirmed.clear()
-        if not incarnation or await self._store.remember_incarnation(incarnation):
-            now = self._clock.monotonic()
-            self._recheck_at = [now + CONFIRM_SECONDS, now + 3 * CONFIRM_SECONDS]
-
-    async def confirm(self) -> float:
-        """Confirm what was sent a second ago and is not known to be over; seconds until there may be more."""
+    async def confirm(self, age_seconds: float = CONFIRM_SECONDS) -> float:
+        """Confirm what was sent so long ago and is not known to be over; seconds until there may be more."""
         now = self._clock.monotonic()
-        if self._recheck_at and now >= self._recheck_at[0]:
-            await self._store.recheck_published()
-            self._recheck_at.pop(0)
-        ripe = [entry for entry in self._unconfirmed.values() if now - entry.at >= CONFIRM_SECONDS]
+        ripe = [entry for entry in self._unconfirmed.values() if now - entry.at >= age_seconds]
         if ripe:
             await self._store.confirm([entry.published for entry in ripe])
             self.forget((entry.published.saga_id, entry.published.opened_by) for entry in ripe)
@@ -109,18 +92,25 @@ class Publisher:
         return CONFIRM_SECONDS if oldest is None else max(0.05, oldest.at + CONFIRM_SECONDS - now)
 
     async def run(self) -> None:
-        """Confirm for as long as the process lives, and look once a second whose memory the transport stands in."""
-        while True:
-            try:
+        """Confirm until it is cancelled, and look once a second whose memory the transport stands in.
+
+        At the end all is confirmed that was sent: nobody else knows of it, and the sweep would run it twice.
+        """
+        try:
+            while True:
                 await self._look()
-                pause = await self.confirm()
-            except StoreUnavailable as loss:
-                log.warning("cannot confirm what was sent: %s", loss)
-                pause = CONFIRM_SECONDS
-            except Exception:  # unconfirmed commands would all be swept: going on is the lesser evil
-                log.exception("confirming failed; it goes on")
-                pause = CONFIRM_SECONDS
-            await self._clock.sleep(pause)
+                await self._clock.sleep(await self._confirmed(CONFIRM_SECONDS))
+        finally:
+            await self._confirmed(0.0)
+
+    async def _confirmed(self, age_seconds: float) -> float:
+        try:
+            return await self.confirm(age_seconds)
+        except StoreUnavailable as loss:
+            log.warning("cannot confirm what was sent: %s", loss)
+        except Exception:  # unconfirmed commands would all be swept: going on is the lesser evil
+            log.exception("confirming failed; it goes on")
+        return CONFIRM_SECONDS
 
     async def _look(self) -> None:
         """At the first look a memory that nobody wrote down yet counts as another one; later the transport tells."""
@@ -131,7 +121,7 @@ class Publisher:
         try:
             incarnation = await self._sender.look()
             if not self._looked:
-                await self.memory_lost(incarnation)
+                await self._store.memory_lost(incarnation)
                 self._looked = True
         except (TransportUnavailable, TransportRefused, StoreUnavailable) as loss:
             log.info("cannot look at the transport's memory: %s", loss)

@@ -53,7 +53,7 @@ class Orchestrator:
         self._batch = batch
         self._timers = Timers(store, sender, clock, engine.numbers.lease_seconds, batch)
         self._look_at = 0.0
-        self._taken: list[tuple[str, int]] = []
+        self._taken: list[WaitRow] = []
         self._stopping = False
 
     async def run(self) -> None:
@@ -92,7 +92,11 @@ class Orchestrator:
             await self._plan(busy=bool(words))
 
     async def _apply(self, words: Sequence[Input]) -> None:
-        applied = await self._engine.append(words)
+        try:
+            applied = await self._engine.append(words)
+        except StoreUnavailable:
+            self._timers.stalled()
+            raise
         self._timers.committed()
         await self._engine.publish(applied)
         for word, answer in zip(words, applied.answers, strict=True):
@@ -128,11 +132,11 @@ class Orchestrator:
     async def _send_marked(self) -> None:
         """Send commands that are known not to have been sent: of joined starts, and refused ones (rule C9)."""
         if self._taken:  # it failed between taking and sending, so nothing was sent
-            await self._store.mark_unsent(self._taken)
+            await self._store.give_back(self._taken)
             self._taken = []
         taken_at = self._clock.monotonic()
         rows = await self._store.take_unsent(self._batch, await self._sender.full())
-        self._taken = [(row.saga_id, row.opened_by) for row in rows]
+        self._taken = rows
         if rows:
             commands = await commands_for(self._store, self._engine.values, await self._wanted(rows))
             self._taken = []

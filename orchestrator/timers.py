@@ -13,7 +13,9 @@ LOOK_SECONDS_MAX = 2.0
 SWEEP_SECONDS = 5.0
 GAP_SECONDS = 5.0
 QUEUED_SECONDS_MAX = 60.0
-MOVED_ON_MAX = 10_000
+AGAIN_SECONDS = 0.2
+CLOCKS_SECONDS = 0.02
+REMEMBERED_MAX = 10_000
 Waiting = tuple[str, int]
 
 
@@ -27,8 +29,10 @@ class Timers:
         self._lease_seconds = lease_seconds
         self._batch = batch
         self._moved_on: dict[Waiting, float] = {}
+        self._gone: dict[Waiting, float] = {}
         self._committed_at = clock.monotonic()
         self._grace_until = 0.0
+        self._stalled = False
 
     @property
     def grace_seconds(self) -> float:
@@ -41,11 +45,22 @@ class Timers:
         if now - self._committed_at > GAP_SECONDS:
             self._grace_until = now + self._lease_seconds
         self._committed_at = now
+        self._stalled = False
+
+    def stalled(self) -> None:
+        """Nothing can be committed; that reading works says nothing (a full disk, a standby)."""
+        self._stalled = True
 
     async def due(self, *, drained: bool) -> list[Due]:
-        """The inputs of all waits that are due; those that judge an outcome only if the outcomes are `drained`."""
+        """The inputs of all waits that are due; those that judge an outcome only if the outcomes are `drained`.
+
+        While nothing can be committed the first alone tries it: the others get their grace when it goes in.
+        """
         rows = await self._store.due(self._batch)
-        self.committed()
+        if self._stalled:
+            rows = rows[:1]
+        else:
+            self.committed()
         if self._clock.monotonic() < self._grace_until:
             return []
         found = [Due(row.saga_id, row.opened_by) for row in rows if row.kind not in COMMAND_KINDS]
@@ -58,7 +73,29 @@ class Timers:
     async def _never_sent(self) -> list[Due]:
         """Commands that nobody sent, or confirmed, in time: their next attempt is scheduled (rule C1)."""
         rows = await self._store.unpublished(SWEEP_SECONDS, self._batch)
-        return [Due(row.saga_id, row.opened_by, "lost") for row in rows]
+        return [Due(*key, "lost") for key in await self._surely([(row.saga_id, row.opened_by) for row in rows])]
+
+    async def _surely(self, gone: Sequence[Waiting]) -> list[Waiting]:
+        """Of commands that stand in no stream those that have left no outcome either.
+
+        A step that ended since the outcomes were read has put its own into the stream before its entry went (rule C5):
+        only when all that stood there at the first sight is committed is there none, whoever read it (rule A11).
+        """
+        if not gone:
+            return []
+        now = self._clock.monotonic()
+        seen = {key: self._gone.setdefault(key, now) for key in gone}
+        try:
+            oldest = await self._sender.oldest_outcome()
+        except TransportUnavailable as loss:
+            log.warning("cannot look for outcomes: %s", loss)
+            return []
+        since = self._clock.monotonic()
+        sure = [key for key, first in seen.items() if oldest is None or oldest + CLOCKS_SECONDS < since - first]
+        for key in sure:
+            self._gone.pop(key, None)
+        _shorten(self._gone)
+        return sure
 
     async def _checked(self, rows: Sequence[WaitRow]) -> list[Due]:
         """The check of commands that were sent: still queued, still running, or lost (rule L5)."""
@@ -72,21 +109,30 @@ class Timers:
             log.warning("cannot look for %d commands: %s", len(sent), loss)
             return found
         later: list[tuple[str, int, float]] = []
+        gone: list[Waiting] = []
         now = self._clock.monotonic()
         for row, state in zip(sent, states, strict=True):
             key = (row.saga_id, row.opened_by)
             if state.place == "gone":
-                found.append(Due(*key, "lost"))
+                gone.append(key)
             elif state.place == "queued":
                 later.append((*key, min(state.timeout + 2 * self._lease_seconds, QUEUED_SECONDS_MAX)))
             elif (until := self._moved_on.setdefault(key, now + state.timeout + self._lease_seconds)) <= now:
                 found.append(Due(*key, "timed_out"))
             else:  # it may have begun just now; looking again before its time says nothing
                 later.append((*key, until - now))
+        sure = await self._surely(gone)
+        later += [(*key, AGAIN_SECONDS) for key in gone if key not in sure]
         if later:
             await self._store.postpone(later)
+        found += [Due(*key, "lost") for key in sure]
         for due in found:
             self._moved_on.pop((due.saga_id, due.opened_by), None)
-        while len(self._moved_on) > MOVED_ON_MAX:  # most end by themselves; the oldest may be moved on once more
-            self._moved_on.pop(next(iter(self._moved_on)))
+        _shorten(self._moved_on)
         return found
+
+
+def _shorten(remembered: dict[Waiting, float]) -> None:
+    """Most end by themselves; the oldest may be seen for the first time once more."""
+    while len(remembered) > REMEMBERED_MAX:
+        remembered.pop(next(iter(remembered)))

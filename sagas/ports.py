@@ -90,12 +90,16 @@ class Committed:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A command that is in its stream; `due_in` is when it is to be checked, in seconds from the confirm."""
+    """A command that is in its stream; `due_in` is when it is to be checked, in seconds from the confirm.
+
+    `incarnation` is the memory that it was sent into, as far as the sender knew: in another it is looked for at once.
+    """
 
     saga_id: str
     opened_by: int
     entry_id: str
     due_in: float
+    incarnation: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +202,10 @@ class Store(Protocol):
         """Mark commands that are known not to have been sent (rule C9)."""
         ...
 
+    async def give_back(self, taken: Sequence[WaitRow]) -> None:
+        """Mark again what `take_unsent` gave and was not sent; only what nobody else has taken since (rule C9)."""
+        ...
+
     async def confirm(self, sent: Sequence[Published]) -> None:
         """Write down, in one sorted update, which commands are in their stream (rule C1)."""
         ...
@@ -206,12 +214,13 @@ class Store(Protocol):
         """Move the check of sent commands by so many seconds from now (rule L5)."""
         ...
 
-    async def remember_incarnation(self, incarnation: str) -> bool:
-        """Write down whose memory the transport stands in; whether it is another than was written (rule L7)."""
-        ...
+    async def memory_lost(self, incarnation: str) -> int:
+        """Write down whose memory the transport stands in; how many sent commands are looked for now (rule L7).
 
-    async def recheck_published(self) -> int:
-        """Make every open published wait due for its check, paced over one second for each 500 (rule L7)."""
+        They are, if it is another than was written, and if `incarnation` is empty: something is missing in the same
+        memory. Each becomes due for its check after a second, in which workers say what they have done; oldest first,
+        500 a second. It is one commit: whoever ends behind it has left nothing to do.
+        """
         ...
 
     async def claims(self, waits: Sequence[tuple[str, int]]) -> dict[tuple[str, int], Claim]:
@@ -338,8 +347,17 @@ class CommandSender(Protocol):
         """Where the entries of published waits are: still queued, pending, or neither (rule L5)."""
         ...
 
+    @property
+    def incarnation(self) -> str:
+        """The incarnation of the transport's memory as it was last known; empty while it is in doubt."""
+        ...
+
     async def look(self) -> str:
         """The incarnation of the transport's memory, read anew (rule L7)."""
+        ...
+
+    async def oldest_outcome(self) -> float | None:
+        """Seconds since the oldest outcome came that is not acknowledged; `None` when there is none (rule A11)."""
         ...
 
     async def full(self) -> list[tuple[str, Priority]]:

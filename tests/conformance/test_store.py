@@ -176,6 +176,29 @@ async def test_unsent_commands_are_taken_once(store: Store) -> None:
     assert await store.take_unsent(10) == []
 
 
+async def test_what_was_taken_and_not_sent_is_given_back_only_while_nobody_else_has_taken_it(store: Store) -> None:
+    """rule_C9: the answer of giving back may be lost, and another may have sent the command since."""
+    await store.start([started(1)])
+    (row,) = await store.waits(saga_id(1))
+    await store.mark_unsent([(saga_id(1), row.opened_by)])
+    first = await store.take_unsent(10)
+    await store.give_back(first)
+    second = await store.take_unsent(10)
+    assert [taken.opened_by for taken in second] == [row.opened_by]
+    await store.give_back(first)
+    assert await store.take_unsent(10) == []
+
+
+async def test_a_command_that_was_sent_is_not_marked(store: Store) -> None:
+    from sagas.ports import Published
+
+    await store.start([started(1)])
+    (row,) = await store.waits(saga_id(1))
+    await store.confirm([Published(saga_id(1), row.opened_by, "1-1", 60.0)])
+    await store.mark_unsent([(saga_id(1), row.opened_by)])
+    assert await store.take_unsent(10) == []
+
+
 async def test_a_confirmed_command_is_due_for_its_check_and_can_be_moved_on(store: Store) -> None:
     from sagas.ports import Published
 
@@ -190,9 +213,44 @@ async def test_a_confirmed_command_is_due_for_its_check_and_can_be_moved_on(stor
     assert (await store.next_due() or 0) < time.time()
     await store.postpone([(saga_id(1), row.opened_by, 60.0)])
     assert await store.due(10) == []
-    assert await store.recheck_published() == 1
     claims = await store.claims([(saga_id(1), row.opened_by), (saga_id(1), 99)])
     assert {key: claim.attempt for key, claim in claims.items()} == {(saga_id(1), row.opened_by): 1}
+
+
+async def test_after_a_loss_of_memory_sent_commands_are_looked_for_within_seconds(store: Store) -> None:
+    """rule_L7: once for each other memory, and whenever something is missing."""
+    from sagas.ports import Published
+
+    await store.memory_lost("one")
+    await store.start([started(1)])
+    (row,) = await store.waits(saga_id(1))
+    key = (saga_id(1), row.opened_by)
+
+    async def due_in() -> float:
+        (wait,) = await store.waits(saga_id(1))
+        return wait.due_at - await store.now()
+
+    await store.confirm([Published(*key, "1-1", 100.0, "one")])
+    assert await store.memory_lost("one") == 0
+    assert await due_in() > 90
+    assert await store.memory_lost("two") == 1
+    assert 0 < await due_in() < 2
+    assert await store.memory_lost("two") == 0
+    await store.postpone([(*key, 100.0)])
+    assert await store.memory_lost("") == 1
+    assert 0 < await due_in() < 2
+
+
+async def test_a_command_that_was_sent_into_another_memory_is_looked_for_at_once(store: Store) -> None:
+    """rule_L7: it is confirmed only after the loss was written down."""
+    from sagas.ports import Published
+
+    await store.memory_lost("two")
+    await store.start([started(1)])
+    (row,) = await store.waits(saga_id(1))
+    await store.confirm([Published(saga_id(1), row.opened_by, "1-1", 100.0, "one")])
+    (wait,) = await store.waits(saga_id(1))
+    assert wait.due_at - await store.now() < 2
 
 
 async def test_sagas_are_listed_newest_first_in_pages(store: Store) -> None:

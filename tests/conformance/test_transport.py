@@ -102,6 +102,22 @@ async def test_a_command_goes_to_one_worker_and_its_outcome_comes_back(connect: 
     assert await sender.outcomes(10, 0.05) == Arrivals(drained=True)
 
 
+async def test_the_oldest_outcome_counts_until_it_is_acknowledged_whoever_has_it(connect: Connect) -> None:
+    """rule_A11: a wait may be judged when all that has come since is committed."""
+    worker, one, two = connect("w"), connect("o1"), connect("o2")
+    await one.outcomes(1, 0)
+    assert await two.oldest_outcome() is None
+    await worker.send([OUTCOME])
+    unread = await two.oldest_outcome()
+    words = (await one.outcomes(10, 1)).deliveries
+    in_hand = await two.oldest_outcome()
+    assert unread is not None
+    assert in_hand is not None
+    assert 0 <= unread <= in_hand < 5
+    await one.acknowledge([entry.entry for entry in words])
+    assert await two.oldest_outcome() is None
+
+
 async def test_high_priority_goes_first_and_no_more_than_there_is_room_for(connect: Connect) -> None:
     sender, worker = connect("o"), connect("w")
     await worker.open(["default"])

@@ -77,13 +77,6 @@ async def test_a_flush_is_noticed_within_a_second_by_who_only_looks(redis_url: s
     await client.aclose()
 
 
-async def test_a_memory_that_nobody_wrote_down_has_everything_looked_for(store: PostgresStore, redis_url: str) -> None:
-    """rule_L7: whoever starts first after a loss sees it by the row in PostgreSQL."""
-    assert await store.remember_incarnation("one")
-    assert not await store.remember_incarnation("one")
-    assert await store.remember_incarnation("two")
-
-
 class FlushesAfterSettling(RedisStreams):
     """The server is flushed between the worker's last word and the orchestrator's read."""
 

@@ -85,7 +85,7 @@ async def made(database_url: str, redis_url: str) -> AsyncGenerator[Bench]:
     streams = RedisStreams(redis_url, "o")
     clock = LoopClock()
     publisher = Publisher(store, streams, clock, LEASE)
-    streams.on_memory_lost(publisher.memory_lost)
+    streams.on_memory_lost(store.memory_lost)
     engine = Engine(store, clock, publisher, Numbers(lease_seconds=LEASE))
     orchestrator = Orchestrator(store, streams, clock, engine, publisher)
     running = asyncio.create_task(orchestrator.run())
