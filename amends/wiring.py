@@ -96,8 +96,9 @@ async def core(settings: Settings, role: str, statement_seconds: float = COMMAND
     store = await _patiently(connect)
     streams = RedisStreams(settings.redis, name)
     try:
-        for found in sealed.values():
-            await store.put_manifest(found.manifest)
+        if role in ("api", "worker"):  # who starts sagas, and who runs their steps
+            for found in sealed.values():
+                await store.put_manifest(found.manifest)
         clock = LoopClock()
         publisher = Publisher(store, streams, clock, DEFAULT_NUMBERS.lease_seconds)
         streams.on_memory_lost(store.memory_lost)
@@ -144,7 +145,7 @@ async def run_worker(settings: Settings) -> None:
 async def run_reconciler(settings: Settings) -> None:
     """Run a reconciler until SIGTERM; of several one is at work."""
     async with core(settings, "reconciler") as made, _beside(made.publisher.run()):
-        reconciler = Reconciler(made.store, made.store.pool, made.engine, LoopClock())
+        reconciler = _reconciler(made)
         _on_stop(reconciler.stop)
         _ready(settings)
         await reconciler.run()
@@ -156,9 +157,15 @@ async def reconcile(settings: Settings, *, report_only: bool) -> Report:
     Raises:
         StoreUnavailable: the database is away.
     """
-    async with core(settings, "reconcile") as made, _beside(made.publisher.run()):
-        reconciler = Reconciler(made.store, made.store.pool, made.engine, LoopClock())
-        return await reconciler.run_once(report_only=report_only)
+    async with core(settings, "reconcile") as made:
+        if report_only:
+            return await _reconciler(made).run_once(report_only=True)
+        async with _beside(made.publisher.run()):
+            return await _reconciler(made).run_once()
+
+
+def _reconciler(made: Core) -> Reconciler:
+    return Reconciler(made.store, made.store.pool, made.engine, LoopClock(), made.streams.oldest_outcome)
 
 
 async def run_notifier(settings: Settings) -> None:

@@ -1,7 +1,7 @@
 """The reconciler's cycle: look, put right, sleep until the next wait could be overdue (rules K1, K2)."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from eventstore.postgres import reachable
 from reconciler.checks import waits_overdue, waits_unpublished
 from reconciler.findings import Finding
-from sagas.ports import Applies, Clock, Store, StoreUnavailable
+from sagas.ports import Applies, Clock, Store, StoreUnavailable, TransportRefused, TransportUnavailable
 
 if TYPE_CHECKING:
     import asyncpg
@@ -33,13 +33,24 @@ class Report:
 
 
 class Reconciler:
-    """One reconciler; of several only the one that holds the lock looks. `apply` is the engine."""
+    """One reconciler; of several only the one that holds the lock looks.
 
-    def __init__(self, store: Store, pool: "asyncpg.Pool[asyncpg.Record]", apply: Applies, clock: Clock) -> None:
+    `apply` is the engine, `oldest_outcome` tells how old the first outcome is that nobody has acknowledged.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        pool: "asyncpg.Pool[asyncpg.Record]",
+        apply: Applies,
+        clock: Clock,
+        oldest_outcome: Callable[[], Awaitable[float | None]],
+    ) -> None:
         self._store = store
         self._pool = pool
         self._engine = apply
         self._clock = clock
+        self._oldest_outcome = oldest_outcome
         self._stopping = False
 
     def stop(self) -> None:
@@ -47,7 +58,8 @@ class Reconciler:
         self._stopping = True
 
     async def run(self) -> None:
-        """Look for as long as the process lives."""
+        """Look for as long as the process lives; first the orchestrators, which start with it, get their time."""
+        await self._pause(waits_overdue.GRACE_SECONDS)
         while not self._stopping:
             pause = SLEEP_SECONDS_MAX
             try:
@@ -55,9 +67,12 @@ class Reconciler:
                 pause = await self._until_something_could_be_overdue()
             except StoreUnavailable as loss:
                 log.warning("waiting for the database: %s", loss)
-            until = self._clock.monotonic() + pause
-            while not self._stopping and self._clock.monotonic() < until:
-                await self._clock.sleep(min(SLEEP_SECONDS_MIN, until - self._clock.monotonic()))
+            await self._pause(pause)
+
+    async def _pause(self, seconds: float) -> None:
+        until = self._clock.monotonic() + seconds
+        while not self._stopping and self._clock.monotonic() < until:
+            await self._clock.sleep(min(SLEEP_SECONDS_MIN, until - self._clock.monotonic()))
 
     async def run_once(self, *, report_only: bool = False) -> Report:
         """Look once, and put right what can be.
@@ -69,21 +84,34 @@ class Reconciler:
             if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK):
                 return Report(busy=True)
             try:
+                looked_at = self._clock.monotonic()
                 found = [finding for find in CHECKS for finding in await find(connection, BATCH)]
                 for finding in found:
                     log.warning("%s: saga %s: %s", finding.check, finding.saga_id, finding.what)
-                repaired = 0 if report_only else await self._repair(found)
+                repaired = 0 if report_only else await self._repair(found, looked_at)
                 return Report(tuple(found), repaired)
             finally:
                 with suppress(OSError):
                     await _unlock(connection)
 
-    async def _repair(self, found: Sequence[Finding]) -> int:
-        repairs = [finding.repair for finding in found if finding.repair is not None]
+    async def _repair(self, found: Sequence[Finding], looked_at: float) -> int:
+        ready = [finding for finding in found if finding.repair is not None]
+        if any(finding.judges for finding in ready) and not await self._all_committed_since(looked_at):
+            ready = [finding for finding in ready if not finding.judges]
+        repairs = [finding.repair for finding in ready if finding.repair is not None]
         if not repairs:
             return 0
         answers: Sequence[Any] = await self._engine.apply(repairs)
         return sum(answer.code == "accepted" for answer in answers)
+
+    async def _all_committed_since(self, looked_at: float) -> bool:
+        """Whether every outcome that came before is committed: else a command may have ended well (rule A11)."""
+        try:
+            oldest = await self._oldest_outcome()
+        except (TransportUnavailable, TransportRefused) as loss:
+            log.warning("commands are not judged while outcomes may lie unread: %s", loss)
+            return False
+        return oldest is None or oldest < self._clock.monotonic() - looked_at
 
     async def _until_something_could_be_overdue(self) -> float:
         due_at = await self._store.next_due()

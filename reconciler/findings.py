@@ -12,7 +12,10 @@ Severity = Literal["info", "warning", "critical"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One divergence. `since` is in seconds since 1970; `repair` is None where only people can put it right now."""
+    """One divergence. `since` is in seconds since 1970; `repair` is None where only people can put it right now.
+
+    `judges`: the repair says what became of a command, so no outcome may lie unread (rule A11).
+    """
 
     check: str
     saga_id: str
@@ -21,6 +24,7 @@ class Finding:
     severity: Severity
     proposal: str
     repair: Repair | None = None
+    judges: bool = False
     evidence: Mapping[str, Json] = field(default_factory=dict[str, Json])
 
     def document(self) -> dict[str, Json]:

@@ -22,14 +22,15 @@ ORDER BY due_at LIMIT $2
 async def find(connection: Any, limit: int) -> list[Finding]:
     """The overdue waits, oldest first.
 
-    A command is repaired only when it is overdue by a minute: its outcome may lie unread in a stream, which an
-    orchestrator would see and this does not look at (rules A11, K2).
+    A command is repaired only when it is overdue by a minute: an orchestrator, which sees where its entry is, judges
+    better.
     """
     return [_finding(row) for row in await connection.fetch(FIND, GRACE_SECONDS, limit)]
 
 
 def _finding(row: Any) -> Finding:
-    repairable = row["kind"] not in COMMAND_KINDS or row["overdue"] > COMMAND_SECONDS
+    judges = row["kind"] in COMMAND_KINDS
+    repairable = not judges or row["overdue"] > COMMAND_SECONDS
     where = row["step"] if row["item"] is None else f"{row['step']}[{row['item']}]"
     return Finding(
         check=CHECK,
@@ -41,5 +42,6 @@ def _finding(row: Any) -> Finding:
         severity="critical",
         proposal="start an orchestrator; end the wait meanwhile",
         repair=Repair(row["saga_id"], row["opened_by"], CHECK) if repairable else None,
+        judges=judges,
         evidence={"openedBy": row["opened_by"], "kind": row["kind"], "attempt": row["attempt"]},
     )

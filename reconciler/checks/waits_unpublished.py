@@ -32,5 +32,6 @@ def _finding(row: Any) -> Finding:
         severity="critical",
         proposal="start an orchestrator; schedule the next attempt meanwhile",
         repair=Repair(row["saga_id"], row["opened_by"], CHECK),
+        judges=True,
         evidence={"openedBy": row["opened_by"], "attempt": row["attempt"]},
     )

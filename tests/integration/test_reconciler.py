@@ -13,7 +13,7 @@ from orchestrator.engine import Engine
 from reconciler.cycle import Reconciler
 from sagas import events as e
 from sagas.inputs import Start
-from sagas.ports import Published
+from sagas.ports import Published, TransportUnavailable
 from sagas.state import State
 from tests.acceptance.running import until
 from tests.conformance.test_store import MANIFEST, failed, saga_id, succeeded
@@ -36,7 +36,11 @@ def engine(store: PostgresStore) -> Engine:
 
 @pytest.fixture
 def reconciler(store: PostgresStore, engine: Engine) -> Reconciler:
-    return Reconciler(store, store.pool, engine, LoopClock())
+    return Reconciler(store, store.pool, engine, LoopClock(), no_outcome)
+
+
+async def no_outcome() -> float | None:
+    return None
 
 
 async def head(store: PostgresStore) -> State:
@@ -111,6 +115,29 @@ async def test_a_sent_command_is_reported_at_once_and_repaired_after_a_minute(
     assert (await head(store)).step("first").attempt == 2
 
 
+async def test_no_command_is_judged_while_an_outcome_lies_unread_or_redis_is_away(
+    store: PostgresStore, engine: Engine
+) -> None:
+    """rule_A11: after a long stop the steps that ended before it must not run again."""
+    await engine.apply([Start(ONE, MANIFEST, None)])
+    await store.confirm([Published(ONE, 2, "1-1", 18.0)])
+    await let_pass(store, 300)
+    told: list[float | None] = [1000.0]
+
+    async def oldest() -> float | None:
+        if not told:
+            raise TransportUnavailable("away")
+        return told[0]
+
+    reconciler = Reconciler(store, store.pool, engine, LoopClock(), oldest)
+    assert (await reconciler.run_once()).repaired == 0
+    told.clear()
+    assert (await reconciler.run_once()).repaired == 0
+    assert (await head(store)).step("first").attempt == 1
+    told.append(None)
+    assert (await reconciler.run_once()).repaired == 1
+
+
 async def test_after_three_repairs_of_a_kind_an_operator_is_asked(
     store: PostgresStore, engine: Engine, reconciler: Reconciler
 ) -> None:
@@ -130,7 +157,7 @@ async def test_after_three_repairs_of_a_kind_an_operator_is_asked(
 async def test_two_reconcilers_at_once_repair_once(store: PostgresStore, engine: Engine) -> None:
     await engine.apply([Start(ONE, MANIFEST, None)])
     await let_pass(store, 11)
-    several = [Reconciler(store, store.pool, Engine(store, LoopClock()), LoopClock()) for _ in range(3)]
+    several = [Reconciler(store, store.pool, Engine(store, LoopClock()), LoopClock(), no_outcome) for _ in range(3)]
     await asyncio.gather(*(one.run_once() for one in several))
     repairs = [entry for entry in await store.history(ONE) if isinstance(entry.event, e.RepairApplied)]
     assert len(repairs) == 1
