@@ -59,6 +59,10 @@ def _is_failure(value: Any) -> bool:
     )
 
 
+def _is_nothing(value: Any) -> bool:
+    return value is None
+
+
 def _is_texts(value: Any) -> bool:
     return isinstance(value, dict) and all(_is_text(part) for part in cast("dict[str, Any]", value).values())
 
@@ -88,7 +92,7 @@ _CHECKS: Mapping[str, Check] = {
     "queue": _is_text,
     "signature": _is_text,
     "step": _is_text,
-    "payload": _maybe(_is_text),
+    "payload": _is_nothing,  # where a large result is kept is for the engine to say
     "trace": _maybe(_is_text),
     "worker": _maybe(_is_text),
     "timeout": _is_seconds,

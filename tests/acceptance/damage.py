@@ -15,6 +15,9 @@ SLOW = {"AMENDS_DEVELOPMENT": "1", "AMENDS_FAULTS": "approval.tasks=sleep:0.3,ap
 TASKS = len(PLAN["opportunities"])
 
 
+COMPLETED = "SELECT count(*) FROM amends.sagas WHERE definition = 'approval' AND status = 'completed'"
+
+
 async def approve_stubbornly(made: Running, plan_id: str) -> str:
     """Approve, and again when the API was killed meanwhile: the second approval is the same saga."""
     while True:
@@ -34,7 +37,7 @@ async def approve_all(made: Running, plans: Sequence[str]) -> list[str]:
 
 
 async def completed(made: Running) -> int:
-    found: int = await made.database.fetchval("SELECT count(*) FROM amends.sagas WHERE status = 'completed'")
+    found: int = await made.database.fetchval(COMPLETED)
     return found
 
 

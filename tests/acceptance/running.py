@@ -31,6 +31,11 @@ PLAN: dict[str, Any] = {
 }
 
 
+def sagas_of(names: str) -> list[str]:
+    """As options of the command line."""
+    return [part for name in names.split(",") for part in ("--sagas", name)]
+
+
 class Running:
     """One `amends up`. Use it as an asynchronous context manager."""
 
@@ -39,7 +44,7 @@ class Running:
         sagas: str = "marketplace",
     ) -> None:  # fmt: skip
         self.folder = folder
-        self._arguments = ["--workers", str(workers), "--orchestrators", str(orchestrators), "--sagas", sagas]
+        self._arguments = ["--workers", str(workers), "--orchestrators", str(orchestrators), *sagas_of(sagas)]
         self._environment = dict(environment or {})
         self.runtime: dict[str, Any] = {}
         self.killed = False

@@ -54,7 +54,7 @@ def test_a_message_with_any_field_replaced_is_loaded_or_set_aside(
     ("field", "value"),
     [
         ("kind", []), ("role", {}), ("error", "text"), ("error", {"type": "E"}), ("retry_after", "soon"),
-        ("retry_after", -1), ("attempt", True), ("started_ago", 1e300), ("cause", "whim"), ("payload", 5),
+        ("retry_after", -1), ("attempt", True), ("started_ago", 1e300), ("cause", "whim"), ("payload", "ab12"),
         ("result", "a\x00b"), ("closed", 1), ("surprise", 1),
     ],
 )  # fmt: skip
