@@ -88,7 +88,7 @@ def check(lines: Sequence[str], walks: int) -> None:
             begun.add((step, attempt))
         else:
             ended.add(step)
-    assert len(ended) == 3 * walks
+    assert len(ended) == 3 * walks, f"{len(ended)} of {3 * walks} steps ended"
 
 
 def read(folder: Path) -> list[str]:
