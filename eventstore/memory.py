@@ -6,7 +6,7 @@ from dataclasses import replace
 import orjson
 
 from eventstore.rows import frees_key
-from sagas.codec import encode
+from sagas.codec import encode, value_in
 from sagas.events import Json, Recorded
 from sagas.manifest import Manifest, Priority
 from sagas.ports import (
@@ -239,8 +239,7 @@ class MemoryStore:
             return orjson.loads(self._payloads[value.payload])
         if value.event is None:
             return value.inline
-        event = self._events[saga_id][value.event - 1].event
-        return getattr(event, "input", None) if value.event == 1 else getattr(event, "result", None)
+        return value_in(self._events[saga_id][value.event - 1].event)
 
     def _fires(self, row: WaitRow) -> bool:
         return not row.unsent and row.kind not in ("notify", "operator")

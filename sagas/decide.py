@@ -10,9 +10,9 @@ from sagas import events as e
 from sagas.compensation import turn_back, unwind
 from sagas.draft import Decision, Draft
 from sagas.facts import facts_of
-from sagas.failure import after_failure, failed, owe, refused, step_unknown, undo_not_done
+from sagas.failure import after_failure, failed, nobody_sent, owe, refused, step_unknown, undo_not_done
 from sagas.forward import advance, too_many_items
-from sagas.inputs import Cancel, Due, Input, Outcome, Repair, Start, Started
+from sagas.inputs import Cancel, Due, Input, Outcome, Repair, Send, Start, Started
 from sagas.late import late
 from sagas.manifest import Manifest, Node
 from sagas.numbers import DEFAULT_NUMBERS, Numbers
@@ -35,6 +35,8 @@ def decide(manifest: Manifest, state: State, word: Input, now: float, numbers: N
             _due(draft, word)
         case Cancel():
             _cancel(draft, word)
+        case Send():
+            _send(draft, word)
         case Repair():
             _repair(draft, word)
         case _:
@@ -167,8 +169,33 @@ def _end_wait(draft: Draft, wait: Wait, word: Due) -> None:
     elif wait.kind == "deadline":
         draft.emit(e.TimerFired(opened_by=wait.opened_by, kind=wait.kind))
         _want_back(draft, "deadline", "the deadline has passed")
+    elif wait.kind == "signal" and wait.step is not None:
+        nobody_sent(draft, draft.manifest.by_name[wait.step], wait)
     elif wait.kind == "timer":
         draft.emit(e.TimerFired(step=wait.step, item=wait.item, opened_by=wait.opened_by, kind=wait.kind))
+
+
+def _send(draft: Draft, word: Send) -> None:
+    """Take a signal: for the wait that is open, for one that will be, or as evidence for one that is over (rule B6)."""
+    node, state = draft.manifest.by_name.get(word.name), draft.state
+    step = state.step(word.name)
+    if state.version == 0:
+        draft.refuse("no such saga")
+    elif node is None or node.kind != "signal":
+        draft.refuse(f"no wait is called '{word.name}'")
+    elif state.status != "active":
+        draft.refuse(f"the saga is {state.status}: nobody waits for '{word.name}' any more")
+    elif step.signals >= draft.numbers.signals_max:
+        draft.refuse(f"'{word.name}' was sent {step.signals} times already")
+    else:
+        first = step.signals == 0 and step.status in ("pending", "running")
+        draft.emit(
+            e.SignalReceived(
+                step=word.name, name=word.name, value=word.kept, payload=word.payload, taken=step.status == "running",
+                facts=facts_of(draft.manifest, word.name, word.value) if first else {},
+            )
+        )  # fmt: skip
+        go_on(draft)
 
 
 def _repair(draft: Draft, word: Repair) -> None:

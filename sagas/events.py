@@ -230,12 +230,13 @@ class WaitOpened(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignalReceived(Event):
-    """A signal came in; it is buffered until the wait of its name asks for it (rule B6)."""
+    """A signal came in; it is buffered until the wait of its name asks for it (rule B6). `taken`: it asked already."""
 
     name: str
     value: Json = None
     payload: str | None = None
     taken: bool = False
+    facts: Mapping[str, bool | int] = field(default_factory=dict[str, bool | int])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,11 +6,25 @@ from sagas import events as e
 from sagas.compensation import turn_back
 from sagas.delays import next_delay, refusal_delay
 from sagas.draft import Draft
+from sagas.durations import readable
 from sagas.inputs import Outcome
 from sagas.manifest import UNDO_DELAYS_SECONDS, Node, RetryPolicy, Role
+from sagas.state import Wait
 
 AT_ONCE = frozenset({"worker_lost", "lost", "drained"})
 PROBE_RETRY = RetryPolicy(delays=UNDO_DELAYS_SECONDS)
+
+
+def nobody_sent(draft: Draft, node: Node, wait: Wait) -> None:
+    """A signal was waited for long enough: go on without it, or turn back (def_R7)."""
+    if node.on_timeout == "continue":
+        draft.emit(e.TimerFired(step=node.name, opened_by=wait.opened_by, kind=wait.kind))
+        return
+    message = f"nobody sent '{node.name}' within {readable(node.timeout or 0.0)}"
+    error: e.Failure = {"type": "SignalTimeout", "code": "timed_out", "message": message, "attempt": 0,
+                        "retryable": False, "happened": False}  # fmt: skip
+    draft.emit(e.StepFailed(step=node.name, error=error))
+    turn_back(draft, "timeout", message, error, node.name)
 
 
 def owe(draft: Draft, node: Node, item: int | None, role: Role, cause: str) -> None:

@@ -135,6 +135,29 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
+class Send:
+    """Somebody sends the signal `name` (rule B6). `value` is normalised already, and may be kept as a payload."""
+
+    saga_id: str
+    name: str
+    value: Json
+    request_id: str
+    payload: str | None = None
+    actor: str | None = None
+    trace: str | None = None
+
+    @property
+    def id(self) -> str:
+        """The causation id of the events that follow."""
+        return self.request_id
+
+    @property
+    def kept(self) -> Json:
+        """The value as its event carries it: nothing, where it is kept as a payload."""
+        return None if self.payload is not None else self.value
+
+
+@dataclass(frozen=True, slots=True)
 class Repair:
     """The reconciler ends a wait that nobody ended (rule K2); `finding` says what it saw."""
 
@@ -150,7 +173,7 @@ class Repair:
         return f"repair/{self.finding}/{self.opened_by}"
 
 
-Input = Start | Outcome | Started | Due | Cancel | Repair
+Input = Start | Outcome | Started | Due | Cancel | Send | Repair
 Facts = Mapping[str, bool | int]
 
 AnswerCode = Literal["accepted", "created", "known", "conflict", "refused", "not_found", "nothing"]

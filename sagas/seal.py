@@ -242,6 +242,8 @@ def _paths(nodes: Mapping[str, Declared]) -> tuple[tuple[str, Any], ...]:
                 found[path, "when"] = None
         if node.each is not None:
             found[node.each, "each"] = None
+        if node.moment is not None:
+            found[node.moment, "moment"] = None
     return tuple(sorted(found))
 
 

@@ -68,6 +68,7 @@ class StepState:
     what their budgets have used; `workers_lost` and `lost` count towards poison (rules L2, L5). `maybe` says that an
     attempt may have happened that nothing has answered (rule O2), `maybe_at` when the last attempt was left alone that
     may still run;
+    `signals` counts what was sent to a wait: its result is the first.
     `evidence` is the sequence number of the last sign that there is something to undo (rule O4).
     """
 
@@ -80,6 +81,7 @@ class StepState:
     refusals: int = 0
     workers_lost: int = 0
     lost: int = 0
+    signals: int = 0
     dispatched: bool = False
     maybe: bool = False
     maybe_at: float = 0.0
