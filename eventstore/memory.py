@@ -118,7 +118,8 @@ class MemoryStore:
 
     async def take_unsent(self, limit: int, full: Sequence[tuple[str, Priority]] = ()) -> list[WaitRow]:
         """Take marks away."""
-        unsent = [(row.since, key, row) for key, row in self._waits.items() if row.unsent]
+        rows = self._waits.items()
+        unsent = [(row.since, key, row) for key, row in rows if row.unsent and not self._heads[row.saga_id].held]
         marked = sorted((since, key) for since, key, row in unsent if (row.queue, row.priority) not in full)[:limit]
         for _, key in marked:
             row, now = self._waits[key], self._now()
@@ -242,7 +243,7 @@ class MemoryStore:
         return value_in(self._events[saga_id][value.event - 1].event)
 
     def _fires(self, row: WaitRow) -> bool:
-        return not row.unsent and row.kind not in ("notify", "operator")
+        return not row.unsent and row.kind not in ("notify", "operator") and not self._heads[row.saga_id].held
 
     def _matches(self, state: State, wanted: SagaFilter) -> bool:
         waiting = {row.kind for key, row in self._waits.items() if key[0] == state.saga_id}

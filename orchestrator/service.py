@@ -99,12 +99,28 @@ class Orchestrator:
             raise
         self._timers.committed()
         await self._engine.publish(applied)
-        for word, answer in zip(words, applied.answers, strict=True):
-            if isinstance(word, Due) and answer.detail == NOT_DUE:
-                self._engine.forget_clock()  # it was due by the database's clock, which must have jumped
+        told = list(zip(words, applied.answers, strict=True))
+        await self._move_on([word for word, answer in told if isinstance(word, Due) and answer.detail == NOT_DUE])
+        for word, answer in told:
             if answer.code == "not_found" or (answer.detail or "").startswith("divergence"):
                 log.error("divergence: %s of saga %s: %s", type(word).__name__, word.saga_id, answer.detail)
         await self._look_sooner(applied)
+
+    async def _move_on(self, early: Sequence[Due]) -> None:
+        """Rows that are due though their wait is not: a hold moved it (rule B7), or the database's clock jumped."""
+        if not early:
+            return
+        self._engine.forget_clock()
+        now = await self._engine.now()
+        heads = await self._store.heads(sorted({word.saga_id for word in early}))
+        found = [(word, heads[word.saga_id].waits.get(word.opened_by)) for word in early if word.saga_id in heads]
+        later = [
+            (word.saga_id, word.opened_by, max(wait.due_at - now, 0.0))
+            for word, wait in found
+            if wait is not None and wait.due_at is not None
+        ]
+        if later:
+            await self._store.postpone(later)
 
     async def _look_sooner(self, applied: Applied) -> None:
         """What was opened just now may be due before the next look."""

@@ -12,7 +12,7 @@ from sagas.draft import Decision, Draft
 from sagas.facts import facts_of
 from sagas.failure import after_failure, failed, nobody_sent, owe, refused, step_unknown, undo_not_done
 from sagas.forward import advance, too_many_items
-from sagas.inputs import Cancel, Due, Input, Outcome, Repair, Send, Start, Started
+from sagas.inputs import Cancel, Due, Hold, Input, Outcome, Release, Repair, Send, Start, Started
 from sagas.late import late
 from sagas.manifest import Manifest, Node
 from sagas.numbers import DEFAULT_NUMBERS, Numbers
@@ -35,6 +35,10 @@ def decide(manifest: Manifest, state: State, word: Input, now: float, numbers: N
             _due(draft, word)
         case Cancel():
             _cancel(draft, word)
+        case Hold():
+            _hold(draft, word)
+        case Release():
+            _release(draft, word)
         case Send():
             _send(draft, word)
         case Repair():
@@ -158,7 +162,9 @@ def _due(draft: Draft, word: Due) -> None:
 
 
 def _end_wait(draft: Draft, wait: Wait, word: Due) -> None:
-    if wait.kind in COMMAND_KINDS:
+    if draft.state.held:
+        draft.remark("the saga is held")
+    elif wait.kind in COMMAND_KINDS:
         _checked(draft, wait, word)
     elif wait.due_at is not None and wait.due_at > draft.now + 0.001:
         draft.remark(NOT_DUE)
@@ -247,6 +253,32 @@ def _cancel(draft: Draft, word: Cancel) -> None:
     else:
         draft.emit(e.CancelRequested(reason=word.reason))
         _want_back(draft, "cancel", word.reason)
+        go_on(draft)
+
+
+def _hold(draft: Draft, word: Hold) -> None:
+    state = draft.state
+    if state.version == 0:
+        draft.refuse("no such saga")
+    elif state.terminal:
+        draft.refuse(f"the saga is {state.status}")
+    elif state.held:
+        draft.remark("the saga is held already")
+    else:
+        draft.emit(e.SagaHeld(reason=word.reason))
+
+
+def _release(draft: Draft, word: Release) -> None:
+    """Go on: with what outcomes asked for meanwhile, and with a cancel that came (rule B7)."""
+    state = draft.state
+    if state.version == 0:
+        draft.refuse("no such saga")
+    elif not state.held:
+        draft.remark("the saga is not held")
+    else:
+        draft.emit(e.SagaReleased(reason=word.reason, length=max(draft.now - state.held_at, 0.0)))
+        if state.back_cause is not None:
+            _want_back(draft, state.back_cause, state.back_reason or word.reason)
         go_on(draft)
 
 

@@ -220,9 +220,13 @@ class UndoFailed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaitOpened(Event):
-    """The saga waits for something that no other event opens. `cause` says what an operator is asked to decide."""
+    """The saga waits for something that no other event opens. `cause` says what an operator is asked to decide.
+
+    `role` of a retry is what is scheduled when it ends: what an outcome asked for while the saga was held (rule B7).
+    """
 
     kind: Literal["retry", "timer", "signal", "breaker", "child", "deadline", "operator"]
+    role: Role = "step"
     cause: str | None = None
     due_in: float | None = None
     error: Failure | None = None

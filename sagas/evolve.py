@@ -70,7 +70,7 @@ def _apply(state: State, recorded: Recorded) -> Change:
         case e.SagaHeld():
             return replace(state, held=True, held_at=recorded.at), None
         case e.SagaReleased():
-            return _released(state, event), None
+            return _released(state, recorded), None
         case e.CancelRequested():
             return replace(state, back_cause="cancel", back_reason=event.reason), None
         case e.SagaMigrated():
@@ -317,9 +317,12 @@ def _late(state: State, event: e.LateOutcomeSeen, recorded: Recorded, step: Step
     return with_step(drop(state, event, "undo", "retry"), event, replace(step, **changes))
 
 
-def _released(state: State, event: e.SagaReleased) -> State:
+def _released(state: State, recorded: Recorded) -> State:
+    """Due times move by as much of the hold as each wait has seen (rule B7)."""
     moved = {
-        seq: wait if wait.due_at is None else replace(wait, due_at=wait.due_at + event.length)
+        seq: wait
+        if wait.due_at is None
+        else replace(wait, due_at=wait.due_at + max(recorded.at - max(wait.since, state.held_at), 0.0))
         for seq, wait in state.waits.items()
     }
     return replace(state, held=False, held_at=0.0, waits=moved)

@@ -28,8 +28,13 @@ def nobody_sent(draft: Draft, node: Node, wait: Wait) -> None:
 
 
 def owe(draft: Draft, node: Node, item: int | None, role: Role, cause: str) -> None:
-    """Schedule the next attempt of a role of the step."""
+    """Schedule the next attempt of a role of the step; for a held saga once it is released (rule B7)."""
     step, attempt = node.name, draft.step(node, item).attempt + 1
+    if draft.state.held:
+        draft.emit(
+            e.WaitOpened(step=step, item=item, attempt=attempt - 1, kind="retry", cause="held", role=role, due_in=0.0)
+        )
+        return
     match role:
         case "step":
             draft.emit(e.StepScheduled(step=step, item=item, attempt=attempt, cause=cause))
@@ -88,7 +93,7 @@ def step_unknown(draft: Draft, node: Node, word: Outcome) -> None:
             retry_in=retry_in, again=again, worker=word.worker, started_ago=word.started_ago,
         )
     )  # fmt: skip
-    if again and not draft.state.held:
+    if again:
         owe(draft, node, word.item, word.role, cause)
     elif retry_in is None:
         after_failure(draft, node, word.item, word.role)
@@ -102,7 +107,7 @@ def refused(draft: Draft, node: Node, word: Outcome) -> None:
         "undo",
         "probe",
     )
-    at_once = reason == "drained" and not draft.state.held
+    at_once = reason == "drained" and not draft.state.held  # the wait that it opened is due at release
     delay = refusal_delay(draft.step(node, word.item).refusals, draft.numbers.refusal_seconds_max)
     again_in = None if not onward else 0.0 if reason in ("drained", "held") else delay
     draft.emit(
@@ -175,6 +180,9 @@ def _back(draft: Draft, node: Node, item: int | None) -> None:
 
 def _fall_back(draft: Draft, node: Node, item: int | None) -> None:
     step = draft.step(node, item)
+    if draft.state.held:
+        owe(draft, node, item, "fallback", "held")
+        return
     reason = str(step.error["message"]) if step.error else None
     draft.emit(
         e.FallbackScheduled(step=node.name, item=item, attempt=step.attempt + 1, cause=step.status, reason=reason)

@@ -135,6 +135,38 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """Nothing new is to be done for the saga until it is released (rule B7)."""
+
+    saga_id: str
+    reason: str
+    request_id: str
+    actor: str | None = None
+    trace: str | None = None
+
+    @property
+    def id(self) -> str:
+        """The causation id of the events that follow."""
+        return self.request_id
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A held saga is to go on (rule B7)."""
+
+    saga_id: str
+    reason: str
+    request_id: str
+    actor: str | None = None
+    trace: str | None = None
+
+    @property
+    def id(self) -> str:
+        """The causation id of the events that follow."""
+        return self.request_id
+
+
+@dataclass(frozen=True, slots=True)
 class Send:
     """Somebody sends the signal `name` (rule B6). `value` is normalised already, and may be kept as a payload."""
 
@@ -173,7 +205,7 @@ class Repair:
         return f"repair/{self.finding}/{self.opened_by}"
 
 
-Input = Start | Outcome | Started | Due | Cancel | Send | Repair
+Input = Start | Outcome | Started | Due | Cancel | Hold | Release | Send | Repair
 Facts = Mapping[str, bool | int]
 
 AnswerCode = Literal["accepted", "created", "known", "conflict", "refused", "not_found", "nothing"]

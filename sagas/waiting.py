@@ -14,7 +14,10 @@ def wait_opened(state: State, event: e.WaitOpened, recorded: Recorded) -> Change
     step = state.step(*key_of(event))
     if event.kind == "signal" and step.signals:
         return with_step(state, event, replace(step, status="succeeded")), None
-    wait = opened(event, recorded, event.kind, "step", event.due_in, event.cause)
+    wait = opened(event, recorded, event.kind, event.role, event.due_in, event.cause)
+    if wait.kind == "retry":
+        waits = step.status if wait.role == "probe" else "retrying"
+        return with_step(drop(state, event, "retry"), event, replace(step, status=waits)), wait
     if _is_node(wait):
         return with_step(state, event, replace(step, status="running")), wait
     return state, wait
