@@ -24,6 +24,19 @@ def turn_back(
     unwind(draft)
 
 
+def want_back(draft: Draft, cause: str, reason: str) -> None:
+    """Turn back, unless the pivot has passed or is in flight; then its outcome decides (rules B2, R11)."""
+    pivot = draft.manifest.pivot
+    if draft.state.status != "active" or draft.state.held:
+        return
+    if pivot is not None:
+        step = draft.state.step(pivot.name)
+        withdrawable = step.status == "pending" or (step.status == "retrying" and not step.maybe)
+        if not withdrawable:
+            return
+    turn_back(draft, cause, reason)
+
+
 def unwind(draft: Draft) -> None:
     """Schedule every undo whose turn it is; end the saga when there is nothing left to undo."""
     if draft.state.status != "compensating" or draft.state.held:
@@ -101,8 +114,7 @@ def _may_still_run(draft: Draft, node: Node, item: int | None) -> bool:
     step = draft.step(node, item)
     if step.status not in ("succeeded", "unknown") or node.transactional:
         return False
-    timeout = max(handler.timeout for handler in (node.handler, node.fallback) if handler) if node.handler else 0.0
-    remaining = step.maybe_at + timeout + draft.numbers.lease_seconds - draft.now
+    remaining = may_run_until(draft, node, step) - draft.now
     if remaining <= 0:
         return False
     if draft.state.wait_of(node.name, item, "timer") is None:
@@ -112,3 +124,9 @@ def _may_still_run(draft: Draft, node: Node, item: int | None) -> bool:
             )
         )
     return True
+
+
+def may_run_until(draft: Draft, node: Node, step: StepState) -> float:
+    """When an attempt that nobody knows the end of has ended for certain, and its last request has landed (rule B1)."""
+    timeout = max(handler.timeout for handler in (node.handler, node.fallback) if handler) if node.handler else 0.0
+    return step.maybe_at + timeout + draft.numbers.lease_seconds

@@ -7,15 +7,31 @@ appends what comes back.
 from typing import Literal, assert_never
 
 from sagas import events as e
-from sagas.compensation import turn_back, unwind
+from sagas.compensation import unwind, want_back
 from sagas.draft import Decision, Draft
 from sagas.facts import facts_of
 from sagas.failure import after_failure, failed, nobody_sent, owe, refused, step_unknown, undo_not_done
 from sagas.forward import advance, too_many_items
-from sagas.inputs import Cancel, Due, Hold, Input, Outcome, Release, Repair, Send, Start, Started
+from sagas.inputs import (
+    Cancel,
+    Correct,
+    Due,
+    Hold,
+    Input,
+    Outcome,
+    Release,
+    Repair,
+    Request,
+    Resolve,
+    Send,
+    Start,
+    Started,
+    TryAgain,
+)
 from sagas.late import late
 from sagas.manifest import Manifest, Node
 from sagas.numbers import DEFAULT_NUMBERS, Numbers
+from sagas.requests import asked, signal
 from sagas.state import COMMAND_KINDS, State, Wait
 
 NOT_DUE = "the wait is not due yet"
@@ -33,18 +49,16 @@ def decide(manifest: Manifest, state: State, word: Input, now: float, numbers: N
             _started(draft, word)
         case Due():
             _due(draft, word)
-        case Cancel():
-            _cancel(draft, word)
-        case Hold():
-            _hold(draft, word)
-        case Release():
-            _release(draft, word)
         case Send():
-            _send(draft, word)
+            signal(draft, word)
+        case Cancel() | Hold() | Release() | TryAgain() | Correct() | Resolve():
+            asked(draft, word)
         case Repair():
             _repair(draft, word)
         case _:
             assert_never(word)
+    if draft.changed and isinstance(word, Send | Request):
+        go_on(draft)
     return draft.decision()
 
 
@@ -174,34 +188,11 @@ def _end_wait(draft: Draft, wait: Wait, word: Due) -> None:
         owe(draft, draft.manifest.by_name[wait.step], wait.item, wait.role, "retry")
     elif wait.kind == "deadline":
         draft.emit(e.TimerFired(opened_by=wait.opened_by, kind=wait.kind))
-        _want_back(draft, "deadline", "the deadline has passed")
+        want_back(draft, "deadline", "the deadline has passed")
     elif wait.kind == "signal" and wait.step is not None:
         nobody_sent(draft, draft.manifest.by_name[wait.step], wait)
     elif wait.kind == "timer":
         draft.emit(e.TimerFired(step=wait.step, item=wait.item, opened_by=wait.opened_by, kind=wait.kind))
-
-
-def _send(draft: Draft, word: Send) -> None:
-    """Take a signal: for the wait that is open, for one that will be, or as evidence for one that is over (rule B6)."""
-    node, state = draft.manifest.by_name.get(word.name), draft.state
-    step = state.step(word.name)
-    if state.version == 0:
-        draft.refuse("no such saga")
-    elif node is None or node.kind != "signal":
-        draft.refuse(f"no wait is called '{word.name}'")
-    elif state.status != "active":
-        draft.refuse(f"the saga is {state.status}: nobody waits for '{word.name}' any more")
-    elif step.signals >= draft.numbers.signals_max:
-        draft.refuse(f"'{word.name}' was sent {step.signals} times already")
-    else:
-        first = step.signals == 0 and step.status in ("pending", "running")
-        draft.emit(
-            e.SignalReceived(
-                step=word.name, name=word.name, value=word.kept, payload=word.payload, taken=step.status == "running",
-                facts=facts_of(draft.manifest, word.name, word.value) if first else {},
-            )
-        )  # fmt: skip
-        go_on(draft)
 
 
 def _repair(draft: Draft, word: Repair) -> None:
@@ -238,58 +229,3 @@ def _checked(draft: Draft, wait: Wait, word: Due) -> None:
         role=wait.role, kind="unknown", cause=word.verdict,
     )  # fmt: skip
     _judge(draft, draft.manifest.by_name[wait.step], outcome)
-
-
-def _cancel(draft: Draft, word: Cancel) -> None:
-    state = draft.state
-    if state.version == 0:
-        draft.refuse("no such saga")
-    elif state.status == "compensating":
-        draft.remark("the saga is turning back already")
-    elif state.status != "active":
-        draft.refuse(f"the saga is {state.status}")
-    elif (pivot := draft.manifest.pivot) is not None and state.step(pivot.name).status in ("succeeded", "skipped"):
-        draft.refuse(f"there is no way back: the pivot '{pivot.name}' has passed")
-    else:
-        draft.emit(e.CancelRequested(reason=word.reason))
-        _want_back(draft, "cancel", word.reason)
-        go_on(draft)
-
-
-def _hold(draft: Draft, word: Hold) -> None:
-    state = draft.state
-    if state.version == 0:
-        draft.refuse("no such saga")
-    elif state.terminal:
-        draft.refuse(f"the saga is {state.status}")
-    elif state.held:
-        draft.remark("the saga is held already")
-    else:
-        draft.emit(e.SagaHeld(reason=word.reason))
-
-
-def _release(draft: Draft, word: Release) -> None:
-    """Go on: with what outcomes asked for meanwhile, and with a cancel that came (rule B7)."""
-    state = draft.state
-    if state.version == 0:
-        draft.refuse("no such saga")
-    elif not state.held:
-        draft.remark("the saga is not held")
-    else:
-        draft.emit(e.SagaReleased(reason=word.reason, length=max(draft.now - state.held_at, 0.0)))
-        if state.back_cause is not None:
-            _want_back(draft, state.back_cause, state.back_reason or word.reason)
-        go_on(draft)
-
-
-def _want_back(draft: Draft, cause: str, reason: str) -> None:
-    """Turn back, unless the pivot has passed or is in flight; then its outcome decides (rules B2, R11)."""
-    pivot = draft.manifest.pivot
-    if draft.state.status != "active" or draft.state.held:
-        return
-    if pivot is not None:
-        step = draft.state.step(pivot.name)
-        withdrawable = step.status == "pending" or (step.status == "retrying" and not step.maybe)
-        if not withdrawable:
-            return
-    turn_back(draft, cause, reason)

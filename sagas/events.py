@@ -12,6 +12,7 @@ from sagas.manifest import Role
 
 Json = Any
 OutcomeKind = Literal["succeeded", "failed", "refused", "unknown"]
+Resolution = Literal["happened", "did_not_happen", "skip", "undone", "accept"]
 Failure = Mapping[str, Json]
 """What went wrong: `type`, `code`, `message`, `attempt`, `retryable`, and `happened` (false when nothing happened)."""
 
@@ -326,7 +327,7 @@ class ValueCorrected(Event):
 class StepResolved(Event):
     """An operator said what is true of the step: happened, did_not_happen, skip, undone or accept."""
 
-    outcome: Literal["happened", "did_not_happen", "skip", "undone", "accept"]
+    outcome: Resolution
     reason: str
     result: Json = None
     payload: str | None = None

@@ -78,7 +78,9 @@ def _apply(state: State, recorded: Recorded) -> Change:
         case e.RepairApplied():
             count = state.repairs.get(event.finding, 0) + 1
             return replace(state, repairs={**state.repairs, event.finding: count}), None
-        case e.ChildStarted() | e.ChildEnded() | e.RetryRequested():
+        case e.RetryRequested():
+            return _tried_again(state, event), None
+        case e.ChildStarted() | e.ChildEnded():
             return state, None
         case e.StepProgressed() | e.BreakerOpened() | e.BreakerHalfOpened() | e.BreakerClosed() | Event():
             return state, None
@@ -222,11 +224,19 @@ def _resolved(state: State, event: e.StepResolved, step: StepState) -> State:
         case "undone":
             return with_step(after, event, replace(step, status="undone", maybe=False))
         case "accept":
-            return replace(after, closed=True) if event.step is None else after
+            return replace(state, closed=True, waits={})
         case "happened":
             return after
         case _:
             assert_never(event.outcome)
+
+
+def _tried_again(state: State, event: e.RetryRequested) -> State:
+    """An operator's wait is over, and every budget is fresh; what was undone in vain is to be undone."""
+    step = replace(state.step(*key_of(event)), retries=0, undo_tries=0, probes=0, workers_lost=0, lost=0)
+    if event.role == "undo":
+        step = replace(step, status="unknown" if step.maybe else "succeeded")
+    return with_step(drop(state, event, "operator"), event, step)
 
 
 def _attempt_over(

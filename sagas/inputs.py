@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from sagas.events import Failure, Json, OutcomeKind
+from sagas.events import Failure, Json, OutcomeKind, Resolution
 from sagas.manifest import Manifest, Role
 
 UnknownCause = Literal["timed_out", "worker_lost", "lost", "drained", "cancelled", "error"]
@@ -119,8 +119,8 @@ class Due:
 
 
 @dataclass(frozen=True, slots=True)
-class Cancel:
-    """Somebody wants the saga turned back."""
+class Request:
+    """What a person, or a program in their place, asks of one saga. `request_id` is the id of the call."""
 
     saga_id: str
     reason: str
@@ -135,35 +135,57 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
-    """Nothing new is to be done for the saga until it is released (rule B7)."""
-
-    saga_id: str
-    reason: str
-    request_id: str
-    actor: str | None = None
-    trace: str | None = None
-
-    @property
-    def id(self) -> str:
-        """The causation id of the events that follow."""
-        return self.request_id
+class Cancel(Request):
+    """The saga is to be turned back."""
 
 
 @dataclass(frozen=True, slots=True)
-class Release:
+class Hold(Request):
+    """Nothing new is to be done until the saga is released (rule B7)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Release(Request):
     """A held saga is to go on (rule B7)."""
 
-    saga_id: str
-    reason: str
-    request_id: str
-    actor: str | None = None
-    trace: str | None = None
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TryAgain(Request):
+    """The step, or its undo, is to be tried again: one that waits for an operator, or for its delay."""
+
+    step: str
+    item: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Correct(Request):
+    """A step's result was wrong, or the input where no step is named. `value` is normalised already."""
+
+    step: str | None = None
+    item: int | None = None
+    value: Json = None
+    payload: str | None = None
 
     @property
-    def id(self) -> str:
-        """The causation id of the events that follow."""
-        return self.request_id
+    def kept(self) -> Json:
+        """The value as its event carries it: nothing, where it is kept as a payload."""
+        return None if self.payload is not None else self.value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolve(Request):
+    """Somebody knows what is true of a step when the saga does not. `accept`, without a step, closes the saga."""
+
+    outcome: Resolution
+    step: str | None = None
+    item: int | None = None
+    value: Json = None
+    payload: str | None = None
+
+    @property
+    def kept(self) -> Json:
+        """The result as its event carries it: nothing, where it is kept as a payload."""
+        return None if self.payload is not None else self.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +227,7 @@ class Repair:
         return f"repair/{self.finding}/{self.opened_by}"
 
 
-Input = Start | Outcome | Started | Due | Cancel | Hold | Release | Send | Repair
+Input = Start | Outcome | Started | Due | Cancel | Hold | Release | TryAgain | Correct | Resolve | Send | Repair
 Facts = Mapping[str, bool | int]
 
 AnswerCode = Literal["accepted", "created", "known", "conflict", "refused", "not_found", "nothing"]
