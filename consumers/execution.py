@@ -106,17 +106,19 @@ async def execute(command: Command, bound: BoundHandler | None, here: Surroundin
     """
     loop = asyncio.get_running_loop()
     began = loop.time()
+    limit = asyncio.timeout(command.timeout)
     try:
-        async with asyncio.timeout(command.timeout):
+        async with limit:
             outcome = await _run(command, bound, here, transactional)
-    except TimeoutError:
-        outcome = _timed_out(command, bound)
     except ArgumentError as unfit:
         outcome = _failed(command, unfit)
     except NeverEnteredError:
         outcome = replace(outcome_of(command), kind="refused", cause="busy")
     except Exception as error:  # noqa: BLE001 - whatever a handler raises becomes its outcome
-        outcome = _failed(command, error, rolled_back=bound is not None and bound.transactional)
+        if isinstance(error, TimeoutError) and limit.expired():  # else it is the handler's own
+            outcome = _timed_out(command, bound)
+        else:
+            outcome = _failed(command, error, rolled_back=bound is not None and bound.transactional)
     return replace(outcome, started_ago=loop.time() - began, worker=here.worker)
 
 
