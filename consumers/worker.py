@@ -58,6 +58,7 @@ class Worker:
         self._running: dict[str, asyncio.Task[None]] = {}
         self._ahead: list[CommandDelivery] = []
         self._missed = False
+        self._over: set[str] | None = None
         self._threads: set[asyncio.Future[Any]] = set()
         self._room = asyncio.Event()
         self._draining = asyncio.Event()
@@ -118,7 +119,7 @@ class Worker:
     async def _open(self) -> None:
         """Take part in the groups. What a former self of this name held is not run (rule C6)."""
         await self._receiver.open(self.queues)
-        await self._judge_lost(await self._receiver.own_pending())
+        await self._judge_lost([entry for entry in await self._receiver.own_pending() if not entry.claimed])
 
     async def _turn(self) -> None:
         """Take as many commands as there is room for. After an error `_missed` stays: some may have come with it."""
@@ -146,12 +147,19 @@ class Worker:
         self._missed = False
 
     async def _read_again(self) -> None:
-        """After an error: what was handed out to us and never entered is run, if it is wanted still (rule C6)."""
-        pending = await self._receiver.own_pending()
-        found = [entry for entry in pending if not self._is_known(entry.entry)]
-        await self._judge_lost([entry for entry in found if entry.claimed])
-        for delivery in found:
-            if not delivery.claimed:
+        """After an error: what was handed out to us and never entered is run, if it is wanted still (rule C6).
+
+        The answer may be older than what is settled while we ask. What was claimed is left to the takeover, which
+        looks again one lease after the gap: whoever holds it may live (rule L4).
+        """
+        self._over = {*self._running, *self._reports.told}
+        try:
+            pending = await self._receiver.own_pending()
+            over = self._over
+        finally:
+            self._over = None
+        for delivery in pending:
+            if not (delivery.claimed or delivery.entry in over or self._is_known(delivery.entry)):
                 self._put_ahead(delivery)
 
     def _is_known(self, entry: str) -> bool:
@@ -293,6 +301,8 @@ class Worker:
 
     def _settled(self, entries: Sequence[str]) -> None:
         """These entries are over: there is room for others."""
+        if self._over is not None:
+            self._over.update(entries)
         for entry in entries:
             self._running.pop(entry, None)
             if self._keeper is not None:
