@@ -91,15 +91,21 @@ class Surroundings:
     run_in_thread: RunInThread | None = None
     faults: Faults = field(default_factory=dict[tuple[str, str, Role], Fault])
     worker: str | None = None
-    reporter: Reporter | None = None
     left_running: LeftRunning | None = None
     """Told of a thread that goes on after its call was given up: its real outcome is sent all the same (rule L3)."""
 
 
-async def execute(command: Command, bound: BoundHandler | None, here: Surroundings, transactional: bool) -> Outcome:
+async def execute(
+    command: Command,
+    bound: BoundHandler | None,
+    here: Surroundings,
+    transactional: bool,
+    context: Context | None = None,
+) -> Outcome:
     """Run the command's handler; without one (a transaction step's built-in probe) only its key is asked.
 
     `transactional` says whether the *step* is a transaction step, whose undo, probe and fallback close its key.
+    `context` is what the handler is given for its `Context`; without it, one that nobody looks after.
 
     Raises:
         asyncio.CancelledError: the caller cancelled it; nobody knows what happened.
@@ -109,7 +115,7 @@ async def execute(command: Command, bound: BoundHandler | None, here: Surroundin
     limit = asyncio.timeout(command.timeout)
     try:
         async with limit:
-            outcome = await _run(command, bound, here, transactional)
+            outcome = await _run(command, bound, here, transactional, context or context_of(command))
     except ArgumentError as unfit:
         outcome = _failed(command, unfit)
     except NeverEnteredError:
@@ -122,7 +128,9 @@ async def execute(command: Command, bound: BoundHandler | None, here: Surroundin
     return replace(outcome, started_ago=loop.time() - began, worker=here.worker)
 
 
-async def _run(command: Command, bound: BoundHandler | None, here: Surroundings, transactional: bool) -> Outcome:
+async def _run(
+    command: Command, bound: BoundHandler | None, here: Surroundings, transactional: bool, context: Context
+) -> Outcome:
     transactions = here.transactions
     if bound is None:
         return _of_effect(command, await _needed(transactions, command).close_key(command))
@@ -131,7 +139,7 @@ async def _run(command: Command, bound: BoundHandler | None, here: Surroundings,
     arguments |= {name: here.resources[kind] for name, kind in bound.resources.items()}
     for parameter in bound.parameters:
         if parameter.source == "context":
-            arguments[parameter.name] = _context(command, here.reporter)
+            arguments[parameter.name] = context
     fault = here.faults.get((command.definition, command.step, command.role))
 
     async def call(transaction: object = None, result: Json = None) -> Json:
@@ -258,7 +266,8 @@ class _TooLargeError(Permanent):
         super().__init__(message, happened=None)
 
 
-def _context(command: Command, reporter: Reporter | None) -> Context:
+def context_of(command: Command, reporter: Reporter | None = None) -> Context:
+    """What the handler may know of this call."""
     return Context(
         saga_id=command.saga_id,
         step=command.step,

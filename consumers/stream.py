@@ -16,7 +16,7 @@ from consumers.memory import MARKER, MemoryLost, ServerMemory
 from consumers.receiver import CommandDelivery
 from consumers.replies import Entry, by_key, entry_state, pair
 from consumers.wire import ThreadWire, Wire, refuses
-from sagas.inputs import Outcome, Started
+from sagas.inputs import Word
 from sagas.manifest import Priority
 from sagas.ports import (
     Arrivals,
@@ -142,7 +142,7 @@ class RedisStreams:
         for name, fields in found:
             entry, body = name.decode(), fields.get(b"b")
             word = load_word(body) if body is not None else None
-            if isinstance(word, Outcome | Started):
+            if isinstance(word, Word):
                 deliveries.append(OutcomeDelivery(entry, word))
                 continue
             done.append(entry)
@@ -233,7 +233,7 @@ class RedisStreams:
             ]
         return found
 
-    async def send(self, words: Sequence[Outcome | Started]) -> None:
+    async def send(self, words: Sequence[Word]) -> None:
         """Put outcomes into their stream, in one round trip."""
         await self._wire.many([("XADD", OUTCOMES, "*", "b", dump(word)) for word in words])
 

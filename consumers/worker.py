@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from consumers.classify import failure
+from consumers.contexts import Attempts
 from consumers.execution import Surroundings, execute, late_outcome, outcome_of
 from consumers.receiver import CommandDelivery, CommandReceiver, LeaseKeeper
 from consumers.reports import LOST, Reports
@@ -54,6 +55,7 @@ class Worker:
         self._here = replace(here, left_running=self._left_running)
         self._numbers = numbers or WorkerNumbers()
         self._reports = Reports(receiver, apply, self._settled, self._numbers.retry_seconds)
+        self._attempts = Attempts(store, self._reports.mention, here.worker)
         receiver.on_memory_lost(self._reports.recover)
         self._running: dict[str, asyncio.Task[None]] = {}
         self._ahead: list[CommandDelivery] = []
@@ -83,18 +85,19 @@ class Worker:
         self._keeper = self._receiver.keeper(self._lease_lost)
         sending = asyncio.create_task(self._reports.run())
         looking = asyncio.create_task(self._take_over())
+        watching = asyncio.create_task(self._attempts.run())
         try:
             while not self._draining.is_set() and not await self._patiently(self._open()):
                 pass
             while not self._draining.is_set():
                 await self._patiently(self._turn())
-                for task in (looking, sending):
+                for task in (looking, sending, watching):
                     if task.done():
                         task.result()
             await self._end()
         finally:
             self._keeper.close()
-            await _cancelled(looking, sending)
+            await _cancelled(looking, sending, watching)
             await self._receiver.close()
 
     async def _patiently(self, work: Coroutine[Any, Any, None]) -> bool:
@@ -260,7 +263,8 @@ class Worker:
         sealed = self._sagas[command.definition]
         bound: BoundHandler | None = sealed.handlers.get((command.step, command.role))
         loaded = await self._with_payloads(command)
-        return await execute(loaded, bound, self._here, self._transactional(sealed, command))
+        with self._attempts.under_way(loaded, bound) as context:
+            return await execute(loaded, bound, self._here, self._transactional(sealed, command), context)
 
     async def _with_payloads(self, command: Command) -> Command:
         """The command with its large arguments loaded."""
@@ -294,7 +298,7 @@ class Worker:
         ago = asyncio.get_running_loop().time() - began
         word = Started(command.saga_id, command.opened_by, command.attempt, command.step, command.item, ago,
                        self._here.worker, command.trace)  # fmt: skip
-        self._reports.started(word)
+        self._reports.mention(word)
 
     def _tell(self, delivery: CommandDelivery, outcome: Outcome) -> None:
         self._reports.tell(delivery.entry, outcome)

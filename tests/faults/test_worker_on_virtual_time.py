@@ -15,8 +15,7 @@ from consumers.worker import Worker
 from eventstore.memory import MemoryStore
 from orchestrator.engine import Engine
 from orchestrator.publisher import Publisher
-from sagas import events as e
-from sagas.inputs import Outcome, Start, Started
+from sagas.inputs import Outcome, Start, Word
 from sagas.ports import TransportUnavailable
 from sagas.seal import Sealed
 
@@ -38,7 +37,7 @@ class Troubled(InProcessTransport):
 
     def __init__(self, broker: Broker, consumer: str) -> None:
         super().__init__(broker, consumer)
-        self.sent: list[tuple[float, Outcome | Started]] = []
+        self.sent: list[tuple[float, Word]] = []
 
     async def read(self, count: int, block_seconds: float) -> list[CommandDelivery]:
         """A read, unless it fails."""
@@ -63,7 +62,7 @@ class Troubled(InProcessTransport):
             return []
         return found
 
-    async def send(self, words: Sequence[Outcome | Started]) -> None:
+    async def send(self, words: Sequence[Word]) -> None:
         """Send, and remember when."""
         self.sent += [(asyncio.get_running_loop().time(), word) for word in words]
         await super().send(words)
