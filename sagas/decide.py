@@ -12,7 +12,7 @@ from sagas.draft import Decision, Draft
 from sagas.facts import facts_of
 from sagas.failure import after_failure, failed, owe, refused, step_unknown, undo_not_done
 from sagas.forward import advance, too_many_items
-from sagas.inputs import Cancel, Due, Input, Outcome, Repair, Start, Started
+from sagas.inputs import Cancel, Due, Input, Outcome, Progressed, Repair, Start, Started
 from sagas.late import late
 from sagas.manifest import Manifest, Node
 from sagas.numbers import DEFAULT_NUMBERS, Numbers
@@ -31,6 +31,8 @@ def decide(manifest: Manifest, state: State, word: Input, now: float, numbers: N
             _outcome(draft, word)
         case Started():
             _started(draft, word)
+        case Progressed():
+            _progressed(draft, word)
         case Due():
             _due(draft, word)
         case Cancel():
@@ -143,6 +145,17 @@ def _started(draft: Draft, word: Started) -> None:
     if wait is not None and wait.kind == "step" and wait.attempt == word.attempt and step.status == "scheduled":
         draft.emit(
             e.StepStarted(step=word.step, item=word.item, attempt=word.attempt, worker=word.worker, ago=word.ago)
+        )
+
+
+def _progressed(draft: Draft, word: Progressed) -> None:
+    """Recorded while the attempt is open; it never says what became of it."""
+    wait = draft.state.waits.get(word.opened_by)
+    if wait is not None and wait.kind in COMMAND_KINDS and wait.attempt == word.attempt:
+        draft.emit(
+            e.StepProgressed(
+                step=wait.step, item=wait.item, attempt=wait.attempt, percent=word.percent, message=word.message
+            )
         )
 
 
