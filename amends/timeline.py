@@ -55,5 +55,8 @@ def _details(event: Event) -> Iterable[str]:
     worker = getattr(event, "worker", None)
     if worker is not None:
         yield f"by {worker}"
+    if isinstance(event, e.StepProgressed):
+        yield f"{event.percent} %"
+        yield event.message
     if getattr(event, "late", False):
         yield "(late)"

@@ -12,7 +12,7 @@ from sagas.events import Json, Recorded
 from sagas.forward import items_of
 from sagas.manifest import Manifest
 from sagas.ports import SagaRow, Store, WaitRow
-from sagas.state import COMMAND_KINDS, State, Value
+from sagas.state import COMMAND_KINDS, State, StepState, Value
 
 HISTORY_MAX = 10_000
 DONE = ("succeeded", "skipped", "undone")
@@ -73,14 +73,14 @@ async def detail(store: Store, manifest: Manifest, state: State) -> dict[str, Js
 def job(view: Mapping[str, Any]) -> dict[str, Json]:
     """The job view of a saga: pending, active, completed or failed, and how far it is (req. X6)."""
     steps: list[dict[str, Any]] = view["steps"]
-    done = sum(step["status"] in DONE for step in steps)
+    done = sum(100 if step["status"] in DONE else (step["progress"] or {"percent": 0})["percent"] for step in steps)
     ended = view["status"] in ("completed", "compensated", "failed")
     started = [step["startedAt"] for step in steps if step["startedAt"]]
     return {
         "jobId": view["sagaId"],
         "sagaId": view["sagaId"],
         "status": _job_status(view["status"], steps, waits=view["waits"]),
-        "progress": 100 if ended else int(100 * done / max(len(steps), 1)),
+        "progress": 100 if ended else done // max(len(steps), 1),
         "result": view["result"],
         "error": _job_error(view),
         "attempts": max((step["attempt"] for step in steps), default=0),
@@ -147,9 +147,21 @@ def _step(
         "result": next(results) if value is not None else None,
         "error": step.error,
         "fallback": step.fallback,
+        "progress": _progress(step, key, history),
         "startedAt": instant(started) if started is not None else None,
         "endedAt": instant(ended) if ended is not None else None,
     }
+
+
+def _progress(step: StepState, key: tuple[str, int | None], history: Sequence[Recorded]) -> dict[str, Json] | None:
+    """What the attempt that runs said last of how far it is."""
+    if step.status not in ("scheduled", "running"):
+        return None
+    for entry in reversed(history):
+        said = entry.event
+        if isinstance(said, e.StepProgressed) and (said.step, said.item) == key and said.attempt == step.attempt:
+            return {"percent": said.percent, "message": said.message}
+    return None
 
 
 def _times(history: Sequence[Recorded], key: tuple[str, int | None]) -> tuple[float | None, float | None]:

@@ -8,19 +8,19 @@ from typing import Any, TypeVar, cast, get_args
 import orjson
 
 from sagas.events import OutcomeKind
-from sagas.inputs import Outcome, RefusalReason, Started, UnknownCause
+from sagas.inputs import Outcome, Progressed, RefusalReason, Started, UnknownCause, Word
 from sagas.manifest import Priority, Role
 from sagas.ports import Command
 from sagas.storable import unstorable
 
-M = TypeVar("M", Command, Outcome, Started)
+M = TypeVar("M", Command, Outcome, Started, Progressed)
 Check = Callable[[Any], bool]
 NUMBER_MAX = 2**31 - 1
 SECONDS_MAX = 10.0 * 366 * 86_400
 TEXT_CHARACTERS_MAX = 10_000
 SAGA_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _DEFAULTS: dict[type, dict[str, Any]] = {
-    kind: {field.name: field.default for field in fields(kind)} for kind in (Command, Outcome, Started)
+    kind: {field.name: field.default for field in fields(kind)} for kind in (Command, Outcome, Started, Progressed)
 }
 
 
@@ -30,6 +30,10 @@ def _is_id(value: Any) -> bool:
 
 def _is_number(value: Any) -> bool:
     return type(value) is int and 0 <= value <= NUMBER_MAX
+
+
+def _is_percent(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= 100
 
 
 def _is_instant(value: Any) -> bool:
@@ -83,6 +87,8 @@ _CHECKS: Mapping[str, Check] = {
     "opened_by": _is_number,
     "attempt": _is_number,
     "epoch": _is_number,
+    "number": _is_number,
+    "percent": _is_percent,
     "evidence": _is_number,
     "sent_ms": _is_instant,
     "item": _maybe(_is_number),
@@ -92,6 +98,7 @@ _CHECKS: Mapping[str, Check] = {
     "queue": _is_text,
     "signature": _is_text,
     "step": _is_text,
+    "message": _is_text,
     "payload": _is_nothing,  # where a large result is kept is for the engine to say
     "trace": _maybe(_is_text),
     "worker": _maybe(_is_text),
@@ -122,7 +129,7 @@ class Foreign:
     why: str
 
 
-def dump(message: Command | Outcome | Started) -> bytes:
+def dump(message: Command | Word) -> bytes:
     """The message as JSON, without what equals its default."""
     defaults = _DEFAULTS[type(message)]
     data: dict[str, Any] = {}
@@ -138,13 +145,16 @@ def load_command(document: bytes) -> Command | Foreign:
     return _load(Command, document)
 
 
-def load_word(document: bytes) -> Outcome | Started | Foreign:
-    """The outcome or word of a start, or what is wrong with it."""
+def load_word(document: bytes) -> Word | Foreign:
+    """The outcome or word of a start or of progress, or what is wrong with it."""
     found = _load(Outcome, document)
     if isinstance(found, Outcome):
         return found if _CAUSES(found.cause) else Foreign("field cause is none of ours")
     started = _load(Started, document)
-    return started if isinstance(started, Started) else found
+    if isinstance(started, Started):
+        return started
+    progressed = _load(Progressed, document)
+    return progressed if isinstance(progressed, Progressed) else found
 
 
 def _load(kind: type[M], document: bytes) -> M | Foreign:

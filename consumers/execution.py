@@ -91,36 +91,46 @@ class Surroundings:
     run_in_thread: RunInThread | None = None
     faults: Faults = field(default_factory=dict[tuple[str, str, Role], Fault])
     worker: str | None = None
-    reporter: Reporter | None = None
     left_running: LeftRunning | None = None
     """Told of a thread that goes on after its call was given up: its real outcome is sent all the same (rule L3)."""
 
 
-async def execute(command: Command, bound: BoundHandler | None, here: Surroundings, transactional: bool) -> Outcome:
+async def execute(
+    command: Command,
+    bound: BoundHandler | None,
+    here: Surroundings,
+    transactional: bool,
+    context: Context | None = None,
+) -> Outcome:
     """Run the command's handler; without one (a transaction step's built-in probe) only its key is asked.
 
     `transactional` says whether the *step* is a transaction step, whose undo, probe and fallback close its key.
+    `context` is what the handler is given for its `Context`; without it, one that nobody looks after.
 
     Raises:
         asyncio.CancelledError: the caller cancelled it; nobody knows what happened.
     """
     loop = asyncio.get_running_loop()
     began = loop.time()
+    limit = asyncio.timeout(command.timeout)
     try:
-        async with asyncio.timeout(command.timeout):
-            outcome = await _run(command, bound, here, transactional)
-    except TimeoutError:
-        outcome = _timed_out(command, bound)
+        async with limit:
+            outcome = await _run(command, bound, here, transactional, context or context_of(command))
     except ArgumentError as unfit:
         outcome = _failed(command, unfit)
     except NeverEnteredError:
         outcome = replace(outcome_of(command), kind="refused", cause="busy")
     except Exception as error:  # noqa: BLE001 - whatever a handler raises becomes its outcome
-        outcome = _failed(command, error, rolled_back=bound is not None and bound.transactional)
+        if isinstance(error, TimeoutError) and limit.expired():  # else it is the handler's own
+            outcome = _timed_out(command, bound)
+        else:
+            outcome = _failed(command, error, rolled_back=bound is not None and bound.transactional)
     return replace(outcome, started_ago=loop.time() - began, worker=here.worker)
 
 
-async def _run(command: Command, bound: BoundHandler | None, here: Surroundings, transactional: bool) -> Outcome:
+async def _run(
+    command: Command, bound: BoundHandler | None, here: Surroundings, transactional: bool, context: Context
+) -> Outcome:
     transactions = here.transactions
     if bound is None:
         return _of_effect(command, await _needed(transactions, command).close_key(command))
@@ -129,7 +139,7 @@ async def _run(command: Command, bound: BoundHandler | None, here: Surroundings,
     arguments |= {name: here.resources[kind] for name, kind in bound.resources.items()}
     for parameter in bound.parameters:
         if parameter.source == "context":
-            arguments[parameter.name] = _context(command, here.reporter)
+            arguments[parameter.name] = context
     fault = here.faults.get((command.definition, command.step, command.role))
 
     async def call(transaction: object = None, result: Json = None) -> Json:
@@ -256,7 +266,8 @@ class _TooLargeError(Permanent):
         super().__init__(message, happened=None)
 
 
-def _context(command: Command, reporter: Reporter | None) -> Context:
+def context_of(command: Command, reporter: Reporter | None = None) -> Context:
+    """What the handler may know of this call."""
     return Context(
         saga_id=command.saga_id,
         step=command.step,

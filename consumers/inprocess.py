@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from consumers.receiver import CommandDelivery
-from sagas.inputs import Outcome, Started
+from sagas.inputs import Word
 from sagas.manifest import Priority
 from sagas.ports import GONE, Arrivals, Command, EntryState, OutcomeDelivery, WaitRow
 
@@ -164,7 +164,7 @@ class InProcessTransport:
             entry.claimed = True
         return [self._hand_out(entry) for entry in found[:count]]
 
-    async def send(self, words: Sequence[Outcome | Started]) -> None:
+    async def send(self, words: Sequence[Word]) -> None:
         """Put outcomes into their stream."""
         for word in words:
             entry = OutcomeDelivery(self._broker.name(), word)

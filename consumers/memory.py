@@ -2,6 +2,7 @@
 
 A server that was flushed has no marker; one that was started again, or took over from another, has another run: it may
 remember less than it did. Either way the marker is written anew, and entries of the old incarnation are never run.
+Clients connect again without a word, so each new connection is a doubt, and a look asks for the run as well.
 """
 
 import logging
@@ -11,6 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 from consumers.wire import Wire
+from sagas.ports import TransportUnavailable
 
 log = logging.getLogger("amends.stream")
 
@@ -20,6 +22,7 @@ REPLACE = """
 if (redis.call('GET', KEYS[1]) or '') == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2]) end
 return redis.call('GET', KEYS[1])
 """
+MEETINGS_MAX = 5
 MemoryLost = Callable[[str], Awaitable[object]]
 
 
@@ -31,26 +34,24 @@ class ServerMemory:
         self.on_lost: list[MemoryLost] = []
         self._wire = wire
         self._known = ""
+        self._doubts = 0
         self._offset = 0.0
+        wire.on_connect.append(self.doubt)
 
     def now(self) -> float:
         """The server's clock, in seconds since 1970."""
         return time.monotonic() + self._offset
 
     def doubt(self) -> None:
-        """The connection was lost, or the marker is another: meet the server before the next command."""
+        """The connection is lost, or new, or the marker is another: meet the server before the next command."""
         self.incarnation = ""
-
-    async def look(self) -> None:
-        """Read the marker alone; one command a second is enough for all that read in blocks."""
-        (marker,) = await self._wire.many([("GET", MARKER)])
-        self.glance(marker)
-        if not self.incarnation:
-            await self.meet()
+        self._doubts += 1
 
     def glance(self, marker: Any) -> None:
         """Compare a marker that was read in passing."""
-        if not isinstance(marker, bytes) or marker.decode().partition(":")[0] != self.incarnation:
+        if self.incarnation and (
+            not isinstance(marker, bytes) or marker.partition(b":")[0] != self.incarnation.encode()
+        ):
             self.doubt()
 
     async def meet(self) -> None:
@@ -59,6 +60,22 @@ class ServerMemory:
         Raises:
             TransportRefused: the marker is missing and cannot be written. TransportUnavailable: there is no answer.
         """
+        for _ in range(MEETINGS_MAX):
+            doubts = self._doubts
+            met = await self._ask()
+            if self._known not in ("", met):
+                log.warning("the server has another memory than before")
+                self.incarnation = ""  # to be met again, should a call fail
+                for call in self.on_lost:
+                    await call(met)
+            self._known = met
+            if doubts == self._doubts:  # else a connection was made meanwhile, maybe to another memory
+                self.incarnation = met
+                return
+        raise TransportUnavailable(f"no connection lasts: {MEETINGS_MAX} were made one after the other")
+
+    async def _ask(self) -> str:
+        """Which incarnation this is; a marker that another run wrote is replaced."""
         questions = [("GET", MARKER), ("INFO", "server"), ("INFO", "replication"), ("TIME",)]
         marker, server, replication, (seconds, micros) = await self._wire.many(questions)
         self._offset = int(seconds) + int(micros) / 1e6 - time.monotonic()
@@ -67,14 +84,7 @@ class ServerMemory:
         if found.partition(":")[2] != run:
             (written,) = await self._wire.many([("EVAL", REPLACE, 1, MARKER, found, f"{uuid4().hex}:{run}")])
             found = written.decode()
-        self.incarnation = found.partition(":")[0]
-        if self._known not in ("", self.incarnation):
-            log.warning("the server has another memory than before")
-            met, self.incarnation = self.incarnation, ""  # to be met again, should a call fail
-            for call in self.on_lost:
-                await call(met)
-            self.incarnation = met
-        self._known = self.incarnation
+        return str(found.partition(":")[0])
 
     async def lost(self) -> None:
         """Something is missing though the marker is as before: tell `on_lost` all the same."""

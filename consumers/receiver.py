@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from sagas.inputs import Outcome, Started
+from sagas.inputs import Word
 from sagas.ports import Command
 
 
@@ -64,7 +64,7 @@ class CommandReceiver(Protocol):
         """Take over what nobody has renewed for so long (rule L2)."""
         ...
 
-    async def send(self, words: Sequence[Outcome | Started]) -> None:
+    async def send(self, words: Sequence[Word]) -> None:
         """Put outcomes into their stream, in one round trip."""
         ...
 

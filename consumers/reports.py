@@ -6,12 +6,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from consumers.receiver import CommandReceiver
-from sagas.inputs import Outcome, Started
+from sagas.inputs import Outcome, Progressed, Started, Word
 from sagas.ports import Applies, StoreUnavailable, TransportRefused, TransportUnavailable
 
 log = logging.getLogger("amends.worker")
 
-Word = Outcome | Started
 LOST = (TransportUnavailable, TransportRefused, StoreUnavailable)
 HURRY_SECONDS = 5.0
 LATELY_SECONDS = 10.0
@@ -47,8 +46,8 @@ class Reports:
         self.told.add(entry)
         self._to_send.put_nowait((entry, outcome))
 
-    def started(self, word: Started) -> None:
-        """An attempt has been running for a while."""
+    def mention(self, word: Started | Progressed) -> None:
+        """An attempt has been running for a while, or says how far it is."""
         self._to_send.put_nowait(("", word))
 
     def late(self, outcome: Outcome) -> None:

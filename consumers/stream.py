@@ -16,7 +16,7 @@ from consumers.memory import MARKER, MemoryLost, ServerMemory
 from consumers.receiver import CommandDelivery
 from consumers.replies import Entry, by_key, entry_state, pair
 from consumers.wire import ThreadWire, Wire, refuses
-from sagas.inputs import Outcome, Started
+from sagas.inputs import Word
 from sagas.manifest import Priority
 from sagas.ports import (
     Arrivals,
@@ -85,7 +85,7 @@ class RedisStreams:
 
     async def look(self) -> str:
         """The incarnation of the server's memory, read anew."""
-        await self._memory.look()
+        await self._memory.meet()
         return self._memory.incarnation
 
     async def publish(self, commands: Sequence[Command], before: float) -> list[str | None]:
@@ -142,7 +142,7 @@ class RedisStreams:
         for name, fields in found:
             entry, body = name.decode(), fields.get(b"b")
             word = load_word(body) if body is not None else None
-            if isinstance(word, Outcome | Started):
+            if isinstance(word, Word):
                 deliveries.append(OutcomeDelivery(entry, word))
                 continue
             done.append(entry)
@@ -191,6 +191,8 @@ class RedisStreams:
 
     async def read(self, count: int, block_seconds: float) -> list[CommandDelivery]:
         """Up to `count` new commands: a read for each priority, and a blocking one over all when there are none."""
+        if not self._memory.incarnation:
+            await self._memory.meet()
         found: list[CommandDelivery] = []
         for priority in PRIORITIES:
             keys = self._some_keys(priority, count - len(found))
@@ -231,7 +233,7 @@ class RedisStreams:
             ]
         return found
 
-    async def send(self, words: Sequence[Outcome | Started]) -> None:
+    async def send(self, words: Sequence[Word]) -> None:
         """Put outcomes into their stream, in one round trip."""
         await self._wire.many([("XADD", OUTCOMES, "*", "b", dump(word)) for word in words])
 
@@ -279,16 +281,17 @@ class RedisStreams:
         met = False
         for name, fields in entries:
             entry, body = name.decode(), fields.get(b"b")
-            if body is None:  # trimmed under our eyes: other entries may be missing too
-                await self._wire.many([("XACK", key, WORKERS, entry)])
-                await self._memory.lost()
+            if body is None:
+                (held,) = await self._wire.many([("XACK", key, WORKERS, entry)])
+                if held:  # trimmed under our eyes, not settled meanwhile: other entries may be missing too
+                    await self._memory.lost()
                 continue
             command = load_command(body)
             if isinstance(command, Foreign):
                 await self._set_aside(key, entry, body, command.why)
                 await self._wire.many([("XACK", key, WORKERS, entry), ("XDEL", key, entry)])
                 continue
-            if command.incarnation != self._memory.incarnation and not met:
+            if command.incarnation != self._memory.incarnation and not (met and self._memory.incarnation):
                 await self._memory.meet()  # others may have met a new memory before us
                 met = True
             began_ms = min(int(entry.partition("-")[0]), command.sent_ms or sys.maxsize)
@@ -331,10 +334,11 @@ class RedisStreams:
     async def _read_groups(
         self, group: str, keys: Sequence[str], count: int, block: float | None, start: str
     ) -> list[tuple[bytes, list[Entry]]]:
-        blocking = () if not block else ("BLOCK", max(1, int(min(block, BLOCK_SECONDS_MAX) * 1000)))
+        seconds = min(block or 0.0, BLOCK_SECONDS_MAX)
+        blocking = ("BLOCK", max(1, int(seconds * 1000))) if seconds else ()
         command = ("XREADGROUP", "GROUP", group, self._consumer, "COUNT", count, *blocking, "STREAMS", *keys)
         try:
-            answer = await self._wire.wait(*command, *[start] * len(keys))
+            answer = await self._wire.wait(*command, *[start] * len(keys), block_seconds=seconds)
         except TransportRefused as refused:
             if str(refused).startswith(("NOGROUP", "UNBLOCKED")):
                 await self._forgotten()

@@ -6,9 +6,10 @@ answer was late would happen twice. Answers come as they are, bytes and lists, i
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import inf
 from typing import Any
+from weakref import WeakSet
 
 import redis
 import redis.asyncio
@@ -28,14 +29,16 @@ Command = tuple[Any, ...]
 
 
 class Wire:
-    """The connections of one consumer; a blocking read may take `block_seconds_max`.
+    """The connections of one consumer; `on_connect` is called for each that is made.
 
-    A lost connection is a gap, and so is a command that takes longer than `slow_seconds`.
+    A gap is a lost connection, one that was made again, or a command that takes `slow_seconds` longer than it may block
+    (rule L4).
     """
 
     def __init__(self, url: str, block_seconds_max: float, slow_seconds: float = SOCKET_SECONDS) -> None:
-        self._write = _client(url, SOCKET_SECONDS)
-        self._read = _client(url, block_seconds_max + SOCKET_SECONDS)
+        self.on_connect: list[Callable[[], None]] = []
+        self._write = _client(url, SOCKET_SECONDS, self._connected)
+        self._read = _client(url, block_seconds_max + SOCKET_SECONDS, self._connected)
         self._slow_seconds = slow_seconds
         self._gap_at = -inf
 
@@ -43,19 +46,22 @@ class Wire:
         """Seconds since the last gap (rule L4)."""
         return time.monotonic() - self._gap_at
 
-    async def wait(self, *command: Any) -> Any:
-        """A command that may block.
+    async def wait(self, *command: Any, block_seconds: float = 0.0) -> Any:
+        """A command that may block for so long.
 
         Raises:
             TransportRefused: the server refuses it. TransportUnavailable: there is no answer.
         """
+        began = time.monotonic()
         try:
             return await self._read.execute_command(*command)
         except ResponseError as refused:
             raise TransportRefused(str(refused)) from refused
         except (Disconnected, TimedOut, OSError) as loss:
-            self._gap_at = time.monotonic()
+            self._gap()
             raise TransportUnavailable(str(loss)) from loss
+        finally:
+            self._measure(began, block_seconds)
 
     async def ask(self, batch: Sequence[Command]) -> list[Any]:
         """Commands in one round trip, with errors among the answers.
@@ -70,10 +76,9 @@ class Wire:
         try:
             answers: list[Any] = await pipeline.execute(raise_on_error=False)
         except (Disconnected, TimedOut, OSError) as loss:
-            self._gap_at = time.monotonic()
+            self._gap()
             raise TransportUnavailable(str(loss)) from loss
-        if time.monotonic() - began > self._slow_seconds:
-            self._gap_at = time.monotonic()
+        self._measure(began)
         return answers
 
     async def many(self, batch: Sequence[Command], forgiven: str | None = None) -> list[Any]:
@@ -94,6 +99,20 @@ class Wire:
     async def close(self) -> None:
         """End the connections."""
         await asyncio.gather(self._write.aclose(), self._read.aclose())
+
+    def _connected(self, again: bool) -> None:
+        """A connection is made. The client makes one again without an error, if it broke between two commands."""
+        if again:
+            self._gap()
+        for call in self.on_connect:
+            call()
+
+    def _measure(self, began: float, block_seconds: float = 0.0) -> None:
+        if time.monotonic() - began > block_seconds + self._slow_seconds:
+            self._gap()
+
+    def _gap(self) -> None:
+        self._gap_at = time.monotonic()
 
 
 class ThreadWire:
@@ -153,8 +172,15 @@ async def ping(url: str) -> float:
         await client.aclose()
 
 
-def _client(url: str, socket_seconds: float) -> Any:
-    """A client that never tries a command again by itself."""
+def _client(url: str, socket_seconds: float, connected: Callable[[bool], None] = lambda again: None) -> Any:
+    """A client that never tries a command again by itself; `connected` is told whether a connection was one before."""
+    before: WeakSet[Any] = WeakSet()
+
+    async def connect(connection: Any) -> None:
+        await connection.on_connect()
+        connected(connection in before)
+        before.add(connection)
+
     make: Any = redis.asyncio.Redis
     client = make.from_url(
         url,
@@ -163,6 +189,7 @@ def _client(url: str, socket_seconds: float) -> Any:
         retry=AsyncRetry(NoBackoff(), 0),
         protocol=2,
         decode_responses=False,
+        redis_connect_func=connect,
     )
     client.response_callbacks.clear()
     return client

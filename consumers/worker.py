@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from consumers.classify import failure
+from consumers.contexts import Attempts
 from consumers.execution import Surroundings, execute, late_outcome, outcome_of
 from consumers.receiver import CommandDelivery, CommandReceiver, LeaseKeeper
 from consumers.reports import LOST, Reports
@@ -54,10 +55,12 @@ class Worker:
         self._here = replace(here, left_running=self._left_running)
         self._numbers = numbers or WorkerNumbers()
         self._reports = Reports(receiver, apply, self._settled, self._numbers.retry_seconds)
+        self._attempts = Attempts(store, self._reports.mention, here.worker)
         receiver.on_memory_lost(self._reports.recover)
         self._running: dict[str, asyncio.Task[None]] = {}
         self._ahead: list[CommandDelivery] = []
         self._missed = False
+        self._over: set[str] | None = None
         self._threads: set[asyncio.Future[Any]] = set()
         self._room = asyncio.Event()
         self._draining = asyncio.Event()
@@ -82,18 +85,19 @@ class Worker:
         self._keeper = self._receiver.keeper(self._lease_lost)
         sending = asyncio.create_task(self._reports.run())
         looking = asyncio.create_task(self._take_over())
+        watching = asyncio.create_task(self._attempts.run())
         try:
             while not self._draining.is_set() and not await self._patiently(self._open()):
                 pass
             while not self._draining.is_set():
                 await self._patiently(self._turn())
-                for task in (looking, sending):
+                for task in (looking, sending, watching):
                     if task.done():
                         task.result()
             await self._end()
         finally:
             self._keeper.close()
-            await _cancelled(looking, sending)
+            await _cancelled(looking, sending, watching)
             await self._receiver.close()
 
     async def _patiently(self, work: Coroutine[Any, Any, None]) -> bool:
@@ -118,7 +122,7 @@ class Worker:
     async def _open(self) -> None:
         """Take part in the groups. What a former self of this name held is not run (rule C6)."""
         await self._receiver.open(self.queues)
-        await self._judge_lost(await self._receiver.own_pending())
+        await self._judge_lost([entry for entry in await self._receiver.own_pending() if not entry.claimed])
 
     async def _turn(self) -> None:
         """Take as many commands as there is room for. After an error `_missed` stays: some may have come with it."""
@@ -146,12 +150,19 @@ class Worker:
         self._missed = False
 
     async def _read_again(self) -> None:
-        """After an error: what was handed out to us and never entered is run, if it is wanted still (rule C6)."""
-        pending = await self._receiver.own_pending()
-        found = [entry for entry in pending if not self._is_known(entry.entry)]
-        await self._judge_lost([entry for entry in found if entry.claimed])
-        for delivery in found:
-            if not delivery.claimed:
+        """After an error: what was handed out to us and never entered is run, if it is wanted still (rule C6).
+
+        The answer may be older than what is settled while we ask. What was claimed is left to the takeover, which
+        looks again one lease after the gap: whoever holds it may live (rule L4).
+        """
+        self._over = {*self._running, *self._reports.told}
+        try:
+            pending = await self._receiver.own_pending()
+            over = self._over
+        finally:
+            self._over = None
+        for delivery in pending:
+            if not (delivery.claimed or delivery.entry in over or self._is_known(delivery.entry)):
                 self._put_ahead(delivery)
 
     def _is_known(self, entry: str) -> bool:
@@ -252,7 +263,8 @@ class Worker:
         sealed = self._sagas[command.definition]
         bound: BoundHandler | None = sealed.handlers.get((command.step, command.role))
         loaded = await self._with_payloads(command)
-        return await execute(loaded, bound, self._here, self._transactional(sealed, command))
+        with self._attempts.under_way(loaded, bound) as context:
+            return await execute(loaded, bound, self._here, self._transactional(sealed, command), context)
 
     async def _with_payloads(self, command: Command) -> Command:
         """The command with its large arguments loaded."""
@@ -286,13 +298,15 @@ class Worker:
         ago = asyncio.get_running_loop().time() - began
         word = Started(command.saga_id, command.opened_by, command.attempt, command.step, command.item, ago,
                        self._here.worker, command.trace)  # fmt: skip
-        self._reports.started(word)
+        self._reports.mention(word)
 
     def _tell(self, delivery: CommandDelivery, outcome: Outcome) -> None:
         self._reports.tell(delivery.entry, outcome)
 
     def _settled(self, entries: Sequence[str]) -> None:
         """These entries are over: there is room for others."""
+        if self._over is not None:
+            self._over.update(entries)
         for entry in entries:
             self._running.pop(entry, None)
             if self._keeper is not None:

@@ -20,7 +20,7 @@ from orchestrator.work import Work
 from sagas.codec import value_in
 from sagas.decide import decide
 from sagas.events import Recorded
-from sagas.inputs import Answer, Due, Input, Outcome, Start
+from sagas.inputs import Answer, Due, Input, Outcome, Progressed, Start
 from sagas.manifest import Manifest
 from sagas.numbers import DEFAULT_NUMBERS, Numbers
 from sagas.ports import (
@@ -247,7 +247,7 @@ class Engine:
                 self.values.keep(move.saga_id, entry.sequence, value)
 
     async def _seen(self, work: Work, indices: Sequence[int], heads: dict[str, State]) -> set[tuple[str, str]]:
-        """Which words are in their saga's history already: looked up only for late ones, and after a lost answer."""
+        """Which words are in their history already: looked up for late ones, for progress, and after a lost answer."""
         asked: list[tuple[str, str]] = []
         for index in indices:
             word = work.words[index]
@@ -256,6 +256,6 @@ class Engine:
                 continue
             wait = head.waits.get(word.opened_by) if isinstance(word, Outcome) else None
             late = isinstance(word, Outcome) and (wait is None or wait.attempt != word.attempt)
-            if late or work.doubted:
+            if late or work.doubted or isinstance(word, Progressed):
                 asked.append((word.saga_id, word.id))
         return await self.store.seen(asked) if asked else set()

@@ -9,9 +9,10 @@ from typing import Literal
 from sagas import events as e
 from sagas.draft import Draft
 from sagas.forward import items_of
-from sagas.manifest import ITEMS_OPEN_MAX, Node
+from sagas.manifest import ITEMS_OPEN_MAX, UNDO_DELAYS_SECONDS, Node
 from sagas.state import StepState
 
+PROBES_MAX = len(UNDO_DELAYS_SECONDS) + 1
 Settled = Literal["settled", "scheduled", "busy", "stuck", "blocked"]
 
 
@@ -91,6 +92,8 @@ def _settle(
     undoing = step.status == "undoing"
     if undoing and draft.state.wait_of(node.name, item, "undo", "retry") is not None:
         return "busy"
+    if step.status == "unknown" and draft.state.wait_of(node.name, item, "probe", "retry") is not None:
+        return "busy"
     if step.status == "undo_failed" or (step.status == "unknown" and node.pivot):
         return "stuck"
     if not undoing and not needs_undo(node, step):
@@ -103,6 +106,8 @@ def _settle(
         return "busy"
     if room is not None and room <= 0:
         return "busy"  # others of its items are under way
+    if _asks_first(draft, node, item):
+        return "scheduled"
     late = step.reason if step.reason in ("late_succeeded", "late_unknown") else None
     cause = "retry" if undoing else late or "turned_back"
     draft.emit(e.UndoScheduled(step=node.name, item=item, attempt=step.attempt + 1, cause=cause))
@@ -130,3 +135,12 @@ def may_run_until(draft: Draft, node: Node, step: StepState) -> float:
     """When an attempt that nobody knows the end of has ended for certain, and its last request has landed (rule B1)."""
     timeout = max(handler.timeout for handler in (node.handler, node.fallback) if handler) if node.handler else 0.0
     return step.maybe_at + timeout + draft.numbers.lease_seconds
+
+
+def _asks_first(draft: Draft, node: Node, item: int | None) -> bool:
+    """Whether its probe is asked before the undo of a step that nobody knows of: the undo may need the result (R25)."""
+    step = draft.step(node, item)
+    if node.probe is None or step.status != "unknown" or step.probes >= PROBES_MAX:
+        return False
+    draft.emit(e.ProbeScheduled(step=node.name, item=item, attempt=step.attempt + 1, cause="turned_back"))
+    return True

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 
 class Reporter(Protocol):
-    """Where progress and heartbeats go; the worker has one."""
+    """Where progress and heartbeats go; the worker has one for each attempt."""
 
     async def progress(self, percent: int, message: str) -> None:
         """Take note of how far the handler is."""
@@ -28,8 +28,9 @@ class Context:
     """About this call of a handler.
 
     `idempotency_key` is the key of this call, `step_key` that of the step everywhere, also in its undo (def_R13).
-    `turning_back` becomes true while the handler runs when the saga turns back (def_R12); `cause` says why a fallback
-    runs (def_R18); `item` is the index under `each`. Tests make one with the five first names alone.
+    `turning_back` becomes true while the handler runs, within about a second, when the saga turns back (def_R12);
+    `cause` says why a fallback runs (def_R18); `item` is the index under `each`. Tests make one with the five first
+    names alone.
     """
 
     def __init__(
@@ -56,7 +57,9 @@ class Context:
         self._reporter: Reporter = reporter or _Nobody()
 
     def progress(self, percent: int, message: str = "") -> Coroutine[Any, Any, None]:
-        """Say how far the handler is, 0 to 100. To be awaited; one event is kept every 5 s.
+        """Say how far the handler is, 0 to 100. To be awaited; of all that is said one event is kept every 5 s.
+
+        That is the newest; what is said last before the attempt ends may not be kept. It never decides anything.
 
         Raises:
             ValueError: `percent` is not within 0 to 100.
@@ -66,7 +69,11 @@ class Context:
         return self._reporter.progress(percent, message)
 
     def heartbeat(self) -> Coroutine[Any, Any, None]:
-        """Say that the handler is alive, within its `heartbeat_timeout`. To be awaited."""
+        """Say that the handler is alive. To be awaited.
+
+        In this version it does nothing: the worker renews the lease of what it runs, until its timeout, by itself, and
+        a saga with a `heartbeat_timeout` is not started yet.
+        """
         return self._reporter.heartbeat()
 
 

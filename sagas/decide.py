@@ -10,7 +10,7 @@ from sagas import events as e
 from sagas.compensation import unwind, want_back
 from sagas.draft import Decision, Draft
 from sagas.facts import facts_of
-from sagas.failure import after_failure, failed, nobody_sent, owe, refused, step_unknown, undo_not_done
+from sagas.failure import after_failure, did_not_happen, failed, nobody_sent, owe, refused, step_unknown, undo_not_done
 from sagas.forward import advance, too_many_items
 from sagas.inputs import (
     Cancel,
@@ -19,6 +19,7 @@ from sagas.inputs import (
     Hold,
     Input,
     Outcome,
+    Progressed,
     Release,
     Repair,
     Request,
@@ -47,6 +48,8 @@ def decide(manifest: Manifest, state: State, word: Input, now: float, numbers: N
             _outcome(draft, word)
         case Started():
             _started(draft, word)
+        case Progressed():
+            _progressed(draft, word)
         case Due():
             _due(draft, word)
         case Send():
@@ -129,8 +132,7 @@ def _succeeded(draft: Draft, node: Node, word: Outcome) -> None:
         case "undo":
             draft.emit(e.StepUndone(step=step, item=item, attempt=attempt, closed=word.closed, worker=word.worker))
         case "probe" if word.closed:
-            draft.emit(e.ProbeAnswered(step=step, item=item, attempt=attempt, answer="did_not_happen"))
-            after_failure(draft, node, item, "step")
+            did_not_happen(draft, node, word)
         case "probe":
             draft.emit(
                 e.ProbeAnswered(
@@ -163,6 +165,17 @@ def _started(draft: Draft, word: Started) -> None:
     if wait is not None and wait.kind == "step" and wait.attempt == word.attempt and step.status == "scheduled":
         draft.emit(
             e.StepStarted(step=word.step, item=word.item, attempt=word.attempt, worker=word.worker, ago=word.ago)
+        )
+
+
+def _progressed(draft: Draft, word: Progressed) -> None:
+    """Recorded while the attempt is open; it never says what became of it."""
+    wait = draft.state.waits.get(word.opened_by)
+    if wait is not None and wait.kind in COMMAND_KINDS and wait.attempt == word.attempt:
+        draft.emit(
+            e.StepProgressed(
+                step=wait.step, item=wait.item, attempt=wait.attempt, percent=word.percent, message=word.message
+            )
         )
 
 

@@ -24,12 +24,13 @@ class Permanent(Exception):
 class Recoverable(Exception):
     """Raised by a handler: it failed, and may succeed when tried again.
 
-    `retry_after` is the least time until then, in seconds or as a timedelta; `happened` as in `Permanent`.
+    `retry_after` is the least time until then, in seconds or as a timedelta; what is no length of time (one below zero,
+    say) counts as none. `happened` as in `Permanent`.
     """
 
     def __init__(self, message: str = "", *, retry_after: Seconds | None = None, happened: bool | None = False) -> None:
         super().__init__(message)
-        self.retry_after_seconds = None if retry_after is None else in_seconds(retry_after)
+        self.retry_after_seconds = _usable(retry_after)
         self.happened = happened
 
 
@@ -63,3 +64,11 @@ class InputError(ValueError):
         field, message = self.errors[0]
         more = f" (and {len(self.errors) - 1} more)" if len(self.errors) > 1 else ""
         super().__init__(f"input of '{saga}'" + (f", field '{field}'" if field else "") + f": {message}{more}")
+
+
+def _usable(length: Seconds | None) -> float | None:
+    """A delay in seconds. To raise here would hide what the handler knows: that nothing happened."""
+    try:
+        return None if length is None else in_seconds(length)
+    except (TypeError, ValueError, OverflowError):
+        return None

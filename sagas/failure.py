@@ -3,7 +3,7 @@
 from typing import assert_never
 
 from sagas import events as e
-from sagas.compensation import turn_back
+from sagas.compensation import may_run_until, turn_back
 from sagas.delays import next_delay, refusal_delay
 from sagas.draft import Draft
 from sagas.durations import readable
@@ -59,6 +59,42 @@ def ask_operator(draft: Draft, node: Node, item: int | None, cause: str) -> None
         )
 
 
+def ask_probe(draft: Draft, node: Node, item: int | None) -> None:
+    """Ask whether the step happened, once nothing of it may still run: before, no answer would hold (rule O3)."""
+    step = draft.step(node, item)
+    wait = max(may_run_until(draft, node, step) - draft.now, 0.0)
+    draft.emit(
+        e.WaitOpened(
+            step=node.name, item=item, attempt=step.attempt, kind="retry", cause="probe", role="probe", due_in=wait
+        )
+    )
+
+
+def did_not_happen(draft: Draft, node: Node, word: Outcome) -> None:
+    """A probe says that nothing happened: the next attempt, if there is one, else what follows a failure."""
+    step, asked = draft.step(node, word.item), draft.state.waits[word.opened_by]
+    if node.probe is not None and asked.since < (until := may_run_until(draft, node, step)):
+        draft.emit(
+            e.ProbeAnswered(
+                step=node.name, item=word.item, attempt=word.attempt, answer="cannot_tell",
+                retry_in=max(until - draft.now, 0.0),
+            )
+        )  # fmt: skip
+        return  # it was asked before a later attempt's end, which a late word told of (rule O3)
+    draft.emit(e.ProbeAnswered(step=node.name, item=word.item, attempt=word.attempt, answer="did_not_happen"))
+    retryable = step.error is None or bool(step.error.get("retryable", True))
+    policy = node.handler.retry if node.handler else RetryPolicy()
+    seed = f"{word.saga_id}/{node.name}/{word.item}/{word.attempt}"
+    delay = next_delay(policy, step.retries, seed, None, draft.numbers.retry_after_seconds_max)
+    wanted_back = draft.state.back_cause is not None
+    if node.probe is None or not retryable or delay is None or wanted_back or draft.state.status != "active":
+        after_failure(draft, node, word.item, "step")  # of a transaction step the key is closed: it can run no more
+        return
+    draft.emit(
+        e.WaitOpened(step=node.name, item=word.item, attempt=word.attempt, kind="retry", cause="retry", due_in=delay)
+    )
+
+
 def failed(draft: Draft, node: Node, word: Outcome) -> None:
     """An attempt failed, and is known to have left nothing behind."""
     if word.role == "undo":
@@ -81,11 +117,12 @@ def step_unknown(draft: Draft, node: Node, word: Outcome) -> None:
     step = draft.step(node, word.item)
     cause = str(word.cause or "error")
     onward = draft.state.status == "active" or word.role == "probe"
-    again = onward and _again(draft, cause, step.workers_lost, step.lost)
+    asks = onward and node.probe is not None and word.role != "probe"
+    again = onward and not asks and _again(draft, cause, step.workers_lost, step.lost)
     retry_in = None
     final = word.error is not None and not word.error.get("retryable", True)
     budgeted = cause not in AT_ONCE or (word.role == "probe" and not again)
-    if onward and budgeted and word.role != "fallback" and not final:
+    if onward and budgeted and not asks and word.role != "fallback" and not final:
         retry_in = _retry_in(draft, node, word)
     draft.emit(
         e.StepOutcomeUnknown(
@@ -93,7 +130,9 @@ def step_unknown(draft: Draft, node: Node, word: Outcome) -> None:
             retry_in=retry_in, again=again, worker=word.worker, started_ago=word.started_ago,
         )
     )  # fmt: skip
-    if again:
+    if asks:
+        ask_probe(draft, node, word.item)
+    elif again:
         owe(draft, node, word.item, word.role, cause)
     elif retry_in is None:
         after_failure(draft, node, word.item, word.role)

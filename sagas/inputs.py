@@ -104,6 +104,27 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
+class Progressed:
+    """The handler of an attempt said how far it is; `number` counts what is reported of the attempt, from 1."""
+
+    saga_id: str
+    opened_by: int
+    attempt: int
+    step: str
+    item: int | None
+    number: int
+    percent: int
+    message: str = ""
+    worker: str | None = None
+    trace: str | None = None
+
+    @property
+    def id(self) -> str:
+        """The causation id of `StepProgressed`."""
+        return f"{self.opened_by}/{self.attempt}/progress/{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
 class Due:
     """A wait's time has come. For a command, `verdict` is what the check of rule L5 or the sweep of rule C1 found."""
 
@@ -227,7 +248,10 @@ class Repair:
         return f"repair/{self.finding}/{self.opened_by}"
 
 
-Input = Start | Outcome | Started | Due | Cancel | Hold | Release | TryAgain | Correct | Resolve | Send | Repair
+Word = Outcome | Started | Progressed
+"""What a worker says of an attempt."""
+
+Input = Start | Word | Due | Cancel | Hold | Release | TryAgain | Correct | Resolve | Send | Repair
 Facts = Mapping[str, bool | int]
 
 AnswerCode = Literal["accepted", "created", "known", "conflict", "refused", "not_found", "nothing"]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from sagas.events import Json, Recorded
-from sagas.inputs import Input, Outcome, Started
+from sagas.inputs import Input, Word
 from sagas.manifest import Manifest, Priority, Role
 from sagas.state import State, Value, WaitKind
 
@@ -293,10 +293,10 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class OutcomeDelivery:
-    """An outcome, or word of a start, as it came from the stream; `entry` is what acknowledges it."""
+    """An outcome, or word of a start or of progress, as it came from the stream; `entry` is what acknowledges it."""
 
     entry: str
-    word: Outcome | Started
+    word: Word
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,8 @@ def wait_opened(state: State, event: e.WaitOpened, recorded: Recorded) -> Change
     wait = opened(event, recorded, event.kind, event.role, event.due_in, event.cause)
     if wait.kind == "retry":
         waits = step.status if wait.role == "probe" else "retrying"
-        return with_step(drop(state, event, "retry"), event, replace(step, status=waits)), wait
+        used = step.retries + (wait.cause == "retry")
+        return with_step(drop(state, event, "retry"), event, replace(step, status=waits, retries=used)), wait
     if _is_node(wait):
         return with_step(state, event, replace(step, status="running")), wait
     return state, wait

@@ -12,7 +12,7 @@ from consumers.envelopes import dump
 from consumers.inprocess import Broker, InProcessTransport
 from consumers.receiver import CommandReceiver
 from consumers.stream import RedisStreams
-from sagas.inputs import Outcome, Started
+from sagas.inputs import Outcome, Progressed, Started
 from sagas.ports import GONE, Arrivals, Command, CommandSender, EntryState, TransportUnavailable, WaitRow
 from tests.servers import raw_redis
 
@@ -32,6 +32,7 @@ COMMAND = Command(
 )
 OUTCOME = Outcome(COMMAND.saga_id, 2, 1, "hotel", None, "step", "succeeded", result={"ok": True})
 STARTED = Started(COMMAND.saga_id, 2, 1, "hotel", None, 1.0, "w")
+PROGRESSED = Progressed(COMMAND.saga_id, 2, 1, "hotel", None, 1, 50, "half", "w")
 
 
 class Transport(CommandSender, CommandReceiver, Protocol):
@@ -93,11 +94,11 @@ async def test_a_command_goes_to_one_worker_and_its_outcome_comes_back(connect: 
     assert delivery.current
     assert delivery.age_seconds < 2
     assert await two.read(10, 0.05) == []
-    await one.send([STARTED, OUTCOME])
+    await one.send([STARTED, PROGRESSED, OUTCOME])
     assert await one.settle([delivery.entry]) == [True]
     assert await one.settle([delivery.entry]) == [False]
     words = (await sender.outcomes(10, 2.0)).deliveries
-    assert [entry.word for entry in words] == [STARTED, OUTCOME]
+    assert [entry.word for entry in words] == [STARTED, PROGRESSED, OUTCOME]
     await sender.acknowledge([entry.entry for entry in words])
     assert await sender.outcomes(10, 0.05) == Arrivals(drained=True)
 

@@ -15,7 +15,7 @@ from consumers.receiver import CommandDelivery
 from consumers.stream import RedisStreams
 from consumers.worker import Worker
 from sagas import events as e
-from sagas.inputs import Input, Outcome, Started
+from sagas.inputs import Input, Outcome, Word
 from sagas.ports import TransportUnavailable
 from sagas.seal import Sealed
 from tests.acceptance.running import until
@@ -163,7 +163,7 @@ async def test_a_worker_that_starts_while_redis_is_away_begins_when_it_is_back(m
 class AwayAtLast(RedisStreams):
     """The server takes no outcome."""
 
-    async def send(self, words: Sequence[Outcome | Started]) -> None:
+    async def send(self, words: Sequence[Word]) -> None:
         """No answer."""
         raise TransportUnavailable("away")
 

@@ -45,9 +45,10 @@ async def walking(folder: Path) -> AsyncGenerator[Running]:
     ledger.prepare(folder)
     async with Running(folder, sagas=ledger.SAGAS, **TWO_OF_ALL) as made, made.another("reconciler"):
         plans = [await made.pending_plan() for _ in range(APPROVALS)]
-        starting = [asyncio.create_task(approve_all(made, plans)), asyncio.create_task(ledger.start_all(made, WALKS))]
+        approving = asyncio.create_task(approve_all(made, plans))
+        starting = asyncio.create_task(ledger.start_all(made, WALKS))
         yield made
-        await asyncio.gather(*starting)
+        await asyncio.gather(approving, starting)
 
         async def walked() -> bool:
             found = "SELECT count(*) FROM amends.sagas WHERE definition = 'walk' AND status = 'completed'"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from consumers.envelopes import Foreign, dump, load_command, load_word
 from sagas.decide import decide
-from sagas.inputs import Outcome, Start, Started
+from sagas.inputs import Outcome, Progressed, Start, Started, Word
 from sagas.ports import Command
 from sagas.state import State
 from tests.property.graphs import manifest_of
@@ -19,6 +19,7 @@ SAGA = "01900000-0000-7000-8000-000000000001"
 ERROR = {"type": "E", "code": "c", "message": "m", "attempt": 1, "retryable": True, "happened": None}
 OUTCOME = Outcome(SAGA, 2, 1, "s0", None, "step", "unknown", cause="error", error=ERROR, retry_after=2.0)
 STARTED = Started(SAGA, 2, 1, "s0", None, 1.0, "w")
+PROGRESSED = Progressed(SAGA, 2, 1, "s0", None, 1, 50, "half", "w")
 COMMAND = Command(SAGA, 2, "trip", "f", "s0", None, "step", 1, "default", "normal", 10.0, {"a": 1}, {"b": "hash"})
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.floats(allow_nan=False) | st.text(max_size=5),
@@ -27,8 +28,8 @@ JSON = st.recursive(
 )
 
 
-@pytest.mark.parametrize("message", [OUTCOME, STARTED])
-def test_a_word_comes_back_as_it_was(message: Outcome | Started) -> None:
+@pytest.mark.parametrize("message", [OUTCOME, STARTED, PROGRESSED])
+def test_a_word_comes_back_as_it_was(message: Word) -> None:
     assert load_word(dump(message)) == message
 
 
@@ -36,15 +37,13 @@ def test_a_command_comes_back_as_it_was() -> None:
     assert load_command(dump(COMMAND)) == COMMAND
 
 
-@given(st.sampled_from([OUTCOME, STARTED, COMMAND]), st.data())
-def test_a_message_with_any_field_replaced_is_loaded_or_set_aside(
-    message: Outcome | Started | Command, data: st.DataObject
-) -> None:
+@given(st.sampled_from([OUTCOME, STARTED, PROGRESSED, COMMAND]), st.data())
+def test_a_message_with_any_field_replaced_is_loaded_or_set_aside(message: Word | Command, data: st.DataObject) -> None:
     document: dict[str, Any] = orjson.loads(dump(message))
     document[data.draw(st.sampled_from(sorted(document)))] = data.draw(JSON)
     body = orjson.dumps(document)
     found = load_command(body) if isinstance(message, Command) else load_word(body)
-    if isinstance(found, Outcome | Started):
+    if isinstance(found, Word):
         manifest = manifest_of(random.Random(1))
         state = decide(manifest, State(SAGA), Start(SAGA, manifest, {"items": []}), 0.0).state
         decide(manifest, state, found, 0.0)

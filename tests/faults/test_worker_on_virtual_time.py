@@ -1,0 +1,157 @@
+"""The worker on virtual time, with a transport whose answers are lost, or old, at the wrong moment."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from pydantic import BaseModel
+
+from amends import Context, Saga
+from amends.clock import LoopClock
+from amends.testing.virtual import run_virtual
+from consumers.execution import Surroundings
+from consumers.inprocess import Broker, InProcessTransport
+from consumers.receiver import CommandDelivery
+from consumers.worker import Worker
+from eventstore.memory import MemoryStore
+from orchestrator.engine import Engine
+from orchestrator.publisher import Publisher
+from sagas.inputs import Outcome, Start, Word
+from sagas.ports import TransportUnavailable
+from sagas.seal import Sealed
+
+SAGA = "01900000-0000-7000-8000-000000000001"
+EPOCH = 1_767_225_600.0
+LEASE_SECONDS = 4.0
+
+
+class Order(BaseModel):
+    id: int = 1
+
+
+class Troubled(InProcessTransport):
+    """A worker's transport that loses answers when it is told to, and remembers when verdicts were sent."""
+
+    fail_reads = 0
+    lose_idle = False
+    before_pending: Callable[[], Awaitable[None]] | None = None
+
+    def __init__(self, broker: Broker, consumer: str) -> None:
+        super().__init__(broker, consumer)
+        self.sent: list[tuple[float, Word]] = []
+
+    async def read(self, count: int, block_seconds: float) -> list[CommandDelivery]:
+        """A read, unless it fails."""
+        if self.fail_reads:
+            self.fail_reads -= 1
+            raise TransportUnavailable("reset")
+        return await super().read(count, block_seconds)
+
+    async def own_pending(self) -> list[CommandDelivery]:
+        """What is held, as it was before something else was waited for."""
+        found = await super().own_pending()
+        if found and self.before_pending is not None:
+            await self.before_pending()
+        return found
+
+    async def idle(self, idle_seconds: float, count: int) -> list[CommandDelivery]:
+        """What nobody renews; or it is claimed, and left alone because of a gap."""
+        found = await super().idle(idle_seconds, count)
+        if found and self.lose_idle:
+            self.lose_idle = False
+            self.fail_reads = 1
+            return []
+        return found
+
+    async def send(self, words: Sequence[Word]) -> None:
+        """Send, and remember when."""
+        self.sent += [(asyncio.get_running_loop().time(), word) for word in words]
+        await super().send(words)
+
+
+class Stage:
+    """One worker and an engine; nobody reads the outcomes."""
+
+    def __init__(self, sealed: Sealed) -> None:
+        loop = asyncio.get_running_loop()
+        self.clock, self.broker = LoopClock(), Broker()
+        self.store = MemoryStore(lambda: EPOCH + loop.time())
+        publisher = Publisher(self.store, InProcessTransport(self.broker, "o"), self.clock, LEASE_SECONDS)
+        self.engine = Engine(self.store, self.clock, publisher)
+        self.transport = Troubled(self.broker, "w")
+        bound = {sealed.manifest.name: sealed}
+        self.worker = Worker(self.transport, self.store, bound, Surroundings(worker="w"), self.engine)
+        self.sealed = sealed
+
+    async def start(self) -> None:
+        await self.store.put_manifest(self.sealed.manifest)
+        await self.engine.apply([Start(SAGA, self.sealed.manifest, {"id": 1})])
+
+
+def play(saga: Saga[Order, None], scene: Callable[[Stage], Awaitable[None]]) -> None:
+    """Let a worker run through a scene."""
+
+    async def drive() -> None:
+        stage = Stage(saga.seal())
+        running = asyncio.create_task(stage.worker.run())
+        try:
+            await scene(stage)
+        finally:
+            stage.worker.drain()
+            await running
+
+    run_virtual(drive)
+
+
+def test_what_is_settled_while_it_is_asked_for_is_not_run_again() -> None:
+    """rule_C6, rule_L2: the answer is older than the settling, and the orchestrator has not committed yet."""
+    saga = Saga("settled", input=Order)
+    attempts: list[int] = []
+    end = asyncio.Event()
+
+    @saga.step("charge")
+    async def charge(order: Order, context: Context) -> None:
+        attempts.append(context.attempt)
+        await end.wait()
+
+    async def scene(stage: Stage) -> None:
+        async def settled() -> None:
+            end.set()
+            while stage.broker.entries:
+                await stage.clock.sleep(0.01)
+
+        stage.transport.before_pending = settled
+        await stage.start()
+        await stage.clock.sleep(0.5)
+        stage.transport.fail_reads = 1
+        await stage.clock.sleep(5)
+        assert attempts == [1]
+
+    play(saga, scene)
+
+
+def test_what_was_claimed_within_a_gap_is_judged_one_lease_after_it() -> None:
+    """rule_L4: whoever holds it may live, and renews it first."""
+    saga = Saga("claimed", input=Order)
+
+    @saga.step("charge")
+    async def charge(order: Order) -> None: ...
+
+    async def scene(stage: Stage) -> None:
+        other = InProcessTransport(stage.broker, "other")
+        await other.open(["default"])
+        stage.transport.fail_reads = 10_000
+        stage.transport.lose_idle = True
+        await stage.start()
+        assert len(await other.read(1, 1.0)) == 1
+        while stage.transport.lose_idle:
+            await stage.clock.sleep(0.1)
+        gap_at = asyncio.get_running_loop().time()
+        stage.transport.fail_reads = 1
+        while not stage.transport.sent:
+            await stage.clock.sleep(0.1)
+        ((at, word),) = stage.transport.sent
+        assert isinstance(word, Outcome)
+        assert word.cause == "worker_lost"
+        assert at - gap_at >= LEASE_SECONDS - 0.5
+
+    play(saga, scene)
