@@ -63,6 +63,8 @@ def unwind(draft: Draft) -> None:
 
 def needs_undo(node: Node, step: StepState) -> bool:
     """Whether there is, or may be, something to undo. The key of a dispatched transaction step is closed (rule T2)."""
+    if node.kind == "child":
+        return step.status in ("running", "succeeded") and not node.pivot
     if node.undo is None or not step.dispatched:
         return False
     return step.status in ("succeeded", "unknown") or (step.status == "failed" and node.transactional)
@@ -87,10 +89,10 @@ def _settle(
 ) -> Settled:
     """Where one step stands. `ready`: all that depends on it is settled; `leans`: something that it needs is undone."""
     step = draft.step(node, item)
-    if step.status in ("scheduled", "running", "retrying"):
+    if step.status in ("scheduled", "running", "retrying") and not needs_undo(node, step):
         return "busy"
     undoing = step.status == "undoing"
-    if undoing and draft.state.wait_of(node.name, item, "undo", "retry") is not None:
+    if undoing and draft.state.wait_of(node.name, item, "undo", "retry", "child") is not None:
         return "busy"
     if step.status == "unknown" and draft.state.wait_of(node.name, item, "probe", "retry") is not None:
         return "busy"
@@ -111,6 +113,8 @@ def _settle(
     late = step.reason if step.reason in ("late_succeeded", "late_unknown") else None
     cause = "retry" if undoing else late or "turned_back"
     draft.emit(e.UndoScheduled(step=node.name, item=item, attempt=step.attempt + 1, cause=cause))
+    if node.kind == "child":
+        draft.emit(e.WaitOpened(step=node.name, attempt=step.attempt + 1, kind="child", cause="turned_back"))
     return "scheduled"
 
 

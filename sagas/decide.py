@@ -4,6 +4,7 @@ It looks nothing up: the engine has loaded the head, has checked that a late out
 appends what comes back.
 """
 
+from dataclasses import asdict
 from typing import Literal, assert_never
 
 from sagas import events as e
@@ -14,11 +15,13 @@ from sagas.failure import after_failure, did_not_happen, failed, nobody_sent, ow
 from sagas.forward import advance, too_many_items
 from sagas.inputs import (
     Cancel,
+    ChildEnds,
     Correct,
     Due,
     Hold,
     Input,
     Outcome,
+    ParentTurnsBack,
     Progressed,
     Release,
     Repair,
@@ -31,6 +34,7 @@ from sagas.inputs import (
 )
 from sagas.late import late
 from sagas.manifest import Manifest, Node
+from sagas.messages import child_ends, parent_turns_back
 from sagas.numbers import DEFAULT_NUMBERS, Numbers
 from sagas.requests import asked, signal
 from sagas.state import COMMAND_KINDS, State, Wait
@@ -54,13 +58,17 @@ def decide(manifest: Manifest, state: State, word: Input, now: float, numbers: N
             _due(draft, word)
         case Send():
             signal(draft, word)
+        case ParentTurnsBack():
+            parent_turns_back(draft, word)
+        case ChildEnds():
+            child_ends(draft, word)
         case Cancel() | Hold() | Release() | TryAgain() | Correct() | Resolve():
             asked(draft, word)
         case Repair():
             _repair(draft, word)
         case _:
             assert_never(word)
-    if draft.changed and isinstance(word, Send | Request):
+    if draft.changed and isinstance(word, Send | Request | ParentTurnsBack | ChildEnds):
         go_on(draft)
     return draft.decision()
 
@@ -90,6 +98,7 @@ def _start(draft: Draft, word: Start) -> None:
             payload=word.payload,
             facts=facts_of(manifest, "input", word.input),
             deadline=manifest.deadline,
+            parent=asdict(word.parent) if word.parent is not None else None,
         )
     )
     go_on(draft)

@@ -30,7 +30,10 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SagaStarted(Event):
-    """The saga was accepted. `facts` holds what its paths read of the input; `payload` is the hash of a large input."""
+    """The saga was accepted. `facts` holds what its paths read of the input; `payload` is the hash of a large input.
+
+    `parent` of a child: the saga that started it, and by which step and attempt.
+    """
 
     definition: str
     fingerprint: str
@@ -39,6 +42,7 @@ class SagaStarted(Event):
     payload: str | None = None
     facts: Mapping[str, bool | int] = field(default_factory=dict[str, bool | int])
     deadline: float | None = None
+    parent: Mapping[str, Json] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,7 +258,7 @@ class TimerFired(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildStarted(Event):
-    """A message that starts a child is owed to it."""
+    """A child is owed its start (rule B5)."""
 
     child_id: str
     definition: str
@@ -262,12 +266,14 @@ class ChildStarted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildEnded(Event):
-    """A child reached its end."""
+    """A child reached its end: completed, compensated, or closed by an operator."""
 
     child_id: str
     status: str
     result: Json = None
     payload: str | None = None
+    facts: Mapping[str, bool | int] = field(default_factory=dict[str, bool | int])
+    error: Failure | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,9 +9,10 @@ from typing import Any, assert_never
 
 from sagas import events as e
 from sagas.events import Event, Recorded
+from sagas.family import child_ended, child_started
 from sagas.folding import Change, drop, key_of, opened, with_step
 from sagas.manifest import Role
-from sagas.state import COMMAND_KINDS, State, StepState, StepStatus, value_of
+from sagas.state import COMMAND_KINDS, Parent, State, StepState, StepStatus, value_of
 from sagas.waiting import signal_received, timer_fired, wait_opened, withdrawn
 
 WITHDRAWN = frozenset({"retry", "timer", "signal", "breaker", "deadline"})
@@ -80,8 +81,10 @@ def _apply(state: State, recorded: Recorded) -> Change:
             return replace(state, repairs={**state.repairs, event.finding: count}), None
         case e.RetryRequested():
             return _tried_again(state, event), None
-        case e.ChildStarted() | e.ChildEnded():
-            return state, None
+        case e.ChildStarted():
+            return child_started(state, event), None
+        case e.ChildEnded():
+            return child_ended(state, event, recorded), None
         case e.StepProgressed() | e.BreakerOpened() | e.BreakerHalfOpened() | e.BreakerClosed() | Event():
             return state, None
         case _:
@@ -96,6 +99,7 @@ def _started(state: State, event: e.SagaStarted, recorded: Recorded) -> Change:
         key=event.key,
         started_at=recorded.at,
         trace=recorded.trace,
+        parent=Parent(**event.parent) if event.parent is not None else None,
         input=value_of(event.input, event.payload, recorded.sequence),
         facts=dict(event.facts),
     )
@@ -141,6 +145,7 @@ def _turned_back(state: State, event: e.SagaTurnedBack) -> State:
         status="compensating",
         steps=steps,
         waits=kept,
+        ended_at=None,
         back_cause=event.cause,
         back_reason=event.reason,
         error=event.error or state.error,
@@ -164,8 +169,10 @@ def _scheduled(
             role, status = "undo", "undoing"
         case _:
             assert_never(event)
-    after = drop(state, event, "retry", "step", "undo", "probe", "fallback", "breaker")
+    after = drop(state, event, "retry", "step", "undo", "probe", "fallback", "breaker", "child")
     step = replace(step, status=status, role=role, attempt=event.attempt, dispatched=True)
+    if step.child is not None:
+        return with_step(after, event, step), None  # a child undoes itself
     return with_step(after, event, step), opened(event, recorded, role, role=role)
 
 

@@ -7,6 +7,7 @@ from sagas.compensation import may_run_until, turn_back
 from sagas.delays import next_delay, refusal_delay
 from sagas.draft import Draft
 from sagas.durations import readable
+from sagas.forward import start_child
 from sagas.inputs import Outcome
 from sagas.manifest import UNDO_DELAYS_SECONDS, Node, RetryPolicy, Role
 from sagas.state import Wait
@@ -36,6 +37,8 @@ def owe(draft: Draft, node: Node, item: int | None, role: Role, cause: str) -> N
         )
         return
     match role:
+        case "step" if node.kind == "child":
+            start_child(draft, node)
         case "step":
             draft.emit(e.StepScheduled(step=step, item=item, attempt=attempt, cause=cause))
         case "undo":

@@ -4,6 +4,7 @@ from typing import assert_never
 
 from sagas import events as e
 from sagas.draft import Draft
+from sagas.family import child_id
 from sagas.manifest import ITEMS_MAX, ITEMS_OPEN_MAX, Manifest, Node
 from sagas.state import DONE, OPEN, State
 
@@ -69,11 +70,21 @@ def _advance_wait(draft: Draft, node: Node) -> bool:
                 draft.emit(
                     e.WaitOpened(step=node.name, kind="timer", cause="sleep", due_in=max(until - draft.now, 0.0))
                 )
-            case "child" | "step":
+            case "child":
+                start_child(draft, node)
+            case "step":
                 return False
             case _:
                 assert_never(node.kind)
     return draft.step(node, None).status in DONE
+
+
+def start_child(draft: Draft, node: Node) -> None:
+    """Owe the child its start; another attempt is another child (rule B5)."""
+    attempt = draft.step(node, None).attempt + 1
+    child = child_id(draft.state.saga_id, node.name, attempt)
+    draft.emit(e.ChildStarted(step=node.name, attempt=attempt, child_id=child, definition=node.child or ""))
+    draft.emit(e.WaitOpened(step=node.name, attempt=attempt, kind="child"))
 
 
 def _skips(state: State, node: Node) -> str | None:

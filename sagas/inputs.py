@@ -9,6 +9,7 @@ from typing import Literal
 
 from sagas.events import Failure, Json, OutcomeKind, Resolution
 from sagas.manifest import Manifest, Role
+from sagas.state import Parent
 
 UnknownCause = Literal["timed_out", "worker_lost", "lost", "drained", "cancelled", "error"]
 RefusalReason = Literal["no_handler", "no_resource", "drained", "held", "breaker", "busy"]
@@ -29,6 +30,7 @@ class Start:
     request_id: str = ""
     actor: str | None = None
     trace: str | None = None
+    parent: Parent | None = None
 
     @property
     def id(self) -> str:
@@ -210,6 +212,45 @@ class Resolve(Request):
 
 
 @dataclass(frozen=True, slots=True)
+class ParentTurnsBack:
+    """The parent turns back, and with it its child, also one that has completed (rule B5, def_R24)."""
+
+    saga_id: str
+    message: str
+    trace: str | None = None
+
+    @property
+    def id(self) -> str:
+        """The causation id of the events that follow: the message's."""
+        return self.message
+
+
+@dataclass(frozen=True, slots=True)
+class ChildEnds:
+    """A child tells its parent that it has ended; `status` is completed, compensated or closed (rule B5)."""
+
+    saga_id: str
+    message: str
+    child_id: str
+    step: str
+    attempt: int
+    status: str
+    result: Json = None
+    payload: str | None = None
+    trace: str | None = None
+
+    @property
+    def id(self) -> str:
+        """The causation id of the events that follow: the message's."""
+        return self.message
+
+    @property
+    def kept(self) -> Json:
+        """The result as its event carries it: nothing, where it is kept as a payload."""
+        return None if self.payload is not None else self.result
+
+
+@dataclass(frozen=True, slots=True)
 class Send:
     """Somebody sends the signal `name` (rule B6). `value` is normalised already, and may be kept as a payload."""
 
@@ -251,7 +292,13 @@ class Repair:
 Word = Outcome | Started | Progressed
 """What a worker says of an attempt."""
 
-Input = Start | Word | Due | Cancel | Hold | Release | TryAgain | Correct | Resolve | Send | Repair
+Asked = Cancel | Hold | Release | TryAgain | Correct | Resolve
+"""What people ask."""
+
+Message = ParentTurnsBack | ChildEnds
+"""What sagas tell one another; a start is the third."""
+
+Input = Start | Word | Due | Asked | Send | Message | Repair
 Facts = Mapping[str, bool | int]
 
 AnswerCode = Literal["accepted", "created", "known", "conflict", "refused", "not_found", "nothing"]

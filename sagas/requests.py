@@ -11,11 +11,10 @@ from sagas.compensation import may_run_until, want_back
 from sagas.draft import Draft
 from sagas.facts import facts_of
 from sagas.failure import after_failure, owe
-from sagas.inputs import Cancel, Correct, Hold, Release, Resolve, Send, TryAgain
+from sagas.inputs import Asked, Cancel, Correct, Hold, Release, Resolve, Send, TryAgain
 from sagas.manifest import Node, Role
 from sagas.state import StepState, Wait
 
-Asked = Cancel | Hold | Release | TryAgain | Correct | Resolve
 IN_FLIGHT = frozenset({"scheduled", "running", "undoing"})
 
 
@@ -238,7 +237,7 @@ def _reopen(draft: Draft, node: Node, item: int | None, cause: str) -> None:
 def _step_asked(draft: Draft, name: str, item: int | None) -> tuple[Node, StepState, Wait | None] | None:
     """The step with its record and the operator's wait about it; refused when there is none, or it is in flight."""
     node = draft.manifest.by_name.get(name)
-    if node is None or node.kind != "step":
+    if node is None or node.kind not in ("step", "child"):
         draft.refuse(f"no step is called '{name}'")
         return None
     if (node.each is None) != (item is None):
