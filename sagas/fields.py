@@ -14,12 +14,13 @@ from sagas.forms import Form, origin_of, plain, type_name, without_none
 
 @dataclass(frozen=True)
 class Field:
-    """One field: its type, and whether it is filled in anew for each value that does not have it."""
+    """One field: its type, and whether it is filled in anew for each value without it, or never stored."""
 
     name: str
     form: Form
-    has_factory: bool
     owner: str
+    has_factory: bool = False
+    excluded: bool = False
 
 
 def fields_of(form: Form) -> dict[str, Field]:
@@ -31,18 +32,15 @@ def fields_of(form: Form) -> dict[str, Field]:
     owner = type_name(bare)
     if issubclass(kind, BaseModel):
         return {
-            name: Field(name, field.annotation, field.default_factory is not None, owner)
+            name: Field(name, field.annotation, owner, field.default_factory is not None, _excluded([field]))
             for name, field in kind.model_fields.items()
         }
     if not dataclasses.is_dataclass(kind) and not hasattr(kind, "__total__"):
         return {}
     hints = _hints(kind, bare)
     if dataclasses.is_dataclass(kind):
-        return {
-            field.name: Field(field.name, hints[field.name], _has_factory(field, hints[field.name]), owner)
-            for field in dataclasses.fields(kind)
-        }
-    return {name: Field(name, hint, False, owner) for name, hint in hints.items()}
+        return {field.name: _of_dataclass(field, hints[field.name], owner) for field in dataclasses.fields(kind)}
+    return {name: Field(name, hint, owner, excluded=_excluded(_written(hint))) for name, hint in hints.items()}
 
 
 def is_class(kind: object) -> bool:
@@ -101,7 +99,19 @@ def _filled(hint: Form, given: dict[Any, Form]) -> Form:
     return hint[tuple(given.get(one, one) for one in open_ones)] if open_ones else hint
 
 
-def _has_factory(field: "dataclasses.Field[Any]", hint: Form) -> bool:
-    said = [field.default, *(get_args(hint)[1:] if origin_of(hint) is Annotated else ())]
-    written = any(isinstance(one, FieldInfo) and one.default_factory is not None for one in said)
-    return field.default_factory is not dataclasses.MISSING or written
+def _of_dataclass(field: "dataclasses.Field[Any]", hint: Form, owner: str) -> Field:
+    written = _written(hint, field.default)
+    factory = field.default_factory is not dataclasses.MISSING or any(
+        one.default_factory is not None for one in written
+    )
+    return Field(field.name, hint, owner, factory, _excluded(written))
+
+
+def _written(hint: Form, *default: object) -> list[FieldInfo]:
+    """What is said of a field with pydantic's `Field`, as its default or in `Annotated`."""
+    said = [*default, *(get_args(hint)[1:] if origin_of(hint) is Annotated else ())]
+    return [one for one in said if isinstance(one, FieldInfo)]
+
+
+def _excluded(written: list[FieldInfo]) -> bool:
+    return any(one.exclude is True or one.exclude_if is not None for one in written)

@@ -37,6 +37,11 @@ def schema_of(form: Form, what: str) -> dict[str, Any]:
     except (PydanticInvalidForJsonSchema, PydanticUserError) as unfit:
         raise _unfit(form, what, unfit) from unfit
     for field, one in forms_within(form):
+        if field is not None and field.excluded:
+            raise DefinitionError(
+                f"{what} is {type_name(form)}: its field '{field.name}' of {field.owner} is excluded, so its value "
+                "would be lost\n  remedy: drop what excludes it, or the field"
+            )
         kind = origin_of(one) or one
         if kind is type or (isinstance(kind, type) and issubclass(kind, HIDDEN)):
             where = f"its field '{field.name}' of {field.owner} is " if field is not None else ""

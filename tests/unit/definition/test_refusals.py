@@ -1,8 +1,12 @@
 """What else a definition may not say."""
 
+import dataclasses
 import typing
 from typing import Annotated, Any
 
+import pydantic.dataclasses
+import pytest
+import typing_extensions
 from pydantic import BaseModel, Field
 
 from amends import (
@@ -73,6 +77,44 @@ def test_an_input_with_a_default_factory_is_refused() -> None:
         names: list[str] = Field(default_factory=list[str])
 
     assert "field 'names' of Bad has a default_factory" in message_of(lambda: Saga("bad", input=Bad))
+
+
+class Leaky(BaseModel):
+    city: str = "Lima"
+    secret: str = Field("none", exclude=True)
+
+
+class LeakyAtTimes(BaseModel):
+    secret: str = Field("none", exclude_if=lambda value: value == "x")
+
+
+@pydantic.dataclasses.dataclass
+class LeakyData:
+    secret: str = Field("none", exclude=True)
+
+
+@dataclasses.dataclass
+class LeakyNote:
+    secret: Annotated[str, Field(exclude=True)] = "none"
+
+
+class LeakyKeys(typing_extensions.TypedDict):
+    secret: Annotated[str, Field(exclude=True)]
+
+
+@pytest.mark.parametrize("form", [Leaky, LeakyAtTimes, LeakyData, LeakyNote, LeakyKeys, list[Leaky], Leaky | None])
+def test_a_field_that_is_never_stored_is_refused(form: Any) -> None:
+    async def a(request: Trip) -> None: ...
+
+    a.__annotations__["return"] = form
+    name = getattr(form, "__name__", "Leaky").replace("list", "Leaky")
+    text = message_of(lambda: loosely(trip()[0])(a))
+    assert f"its field 'secret' of {name} is excluded, so its value would be lost\n  remedy: " in text
+
+
+def test_an_input_with_a_field_that_is_never_stored_is_refused() -> None:
+    text = message_of(lambda: Saga("bad", input=Leaky))
+    assert text.startswith("the input of saga 'bad' is Leaky: its field 'secret' of Leaky is excluded")
 
 
 def test_a_sealed_saga_takes_no_more_steps() -> None:
