@@ -9,6 +9,7 @@ import pytest
 from pydantic import AwareDatetime, BaseModel, NaiveDatetime
 
 from amends import Breaker, CannotTell, DefinitionError, DidNotHappen, Happened, Retry, Saga, Transaction, days
+from sagas.manifest import RetryPolicy
 from tests.unit.definition.test_edges import T, saga_of
 from tests.unit.definition.test_messages import message_of
 
@@ -107,6 +108,11 @@ untyped: Any = Retry
         lambda: untyped(base=1, jitter="much"),
         lambda: untyped(base=1, max_attempts=2.5),
         lambda: untyped(base=1, delays=[1]),
+        lambda: untyped(max_attempts=2),
+        lambda: untyped(delays=[1], max_attempts=9),
+        lambda: untyped(delays=[1], multiplier=5),
+        lambda: untyped(delays=[1], cap=5),
+        lambda: untyped(cap=5, forever=True),
         lambda: Retry(base=1, multiplier=math.nan),
         lambda: Retry(base=1, multiplier=0.5),
         lambda: Retry(base=1, max_attempts=0),
@@ -122,6 +128,14 @@ untyped: Any = Retry
 def test_retries_and_breakers_say_where_they_stand(declare: Callable[[], object]) -> None:
     with pytest.raises(DefinitionError, match=r"^test_options\.py:\d+: [\s\S]*\n  remedy: "):
         declare()
+
+
+def test_req_x35_growing_delays_have_jitter_and_listed_ones_do_not() -> None:
+    assert Retry(base=1).policy == RetryPolicy((1.0, 2.0, 4.0), jitter=0.5)
+    assert Retry(base=1, jitter=0).policy.jitter == 0
+    assert Retry(delays=[1]).policy == RetryPolicy((1.0,))
+    assert Retry(delays=[1], jitter=0.1).policy.jitter == 0.1
+    assert Retry().policy == RetryPolicy()
 
 
 class Client:
