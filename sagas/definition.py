@@ -79,7 +79,7 @@ class Saga(Generic[I, O]):
         self.deadline = said.seconds_or_none("deadline", deadline)
         self.graph = Graph(saga=name, input=input, resources=_types(said, resources))
         self.input_schema = check_input(name, input)
-        self._sealed: Sealed | None = None
+        self._sealed: dict[Defaults, Sealed] = {}
 
     def __repr__(self) -> str:
         """The saga by its name."""
@@ -235,15 +235,18 @@ class Saga(Generic[I, O]):
     def seal(self, defaults: Defaults | None = None) -> Sealed:
         """The finished saga; no step may be added to it or its children any more (def_R4).
 
+        What holds where it says nothing is for whoever runs it to say: a module that checks its saga says nothing yet.
+
         Raises:
             DefinitionError: the graph does not hold together.
         """
-        if self._sealed is None:
+        wanted = defaults or Defaults()
+        if wanted not in self._sealed:
             for node in self.graph.nodes.values():
                 if node.child is not None:
-                    node.child.seal(defaults)
-            self._sealed = seal(self, defaults or Defaults())
-        return self._sealed
+                    node.child.seal(wanted)
+            self._sealed[wanted] = seal(self, wanted)
+        return self._sealed[wanted]
 
     def check(self) -> None:
         """Check the whole graph.
@@ -300,7 +303,7 @@ class Saga(Generic[I, O]):
         return set()
 
     def _check_open(self) -> None:
-        if self._sealed is not None:
+        if self._sealed:
             raise DefinitionError(
                 f"saga '{self.name}' is sealed: it is in use already\n  remedy: declare all its steps in one module"
             )

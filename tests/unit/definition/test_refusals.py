@@ -17,6 +17,7 @@ from amends import (
     Transaction,
     days,
 )
+from sagas.seal import Defaults
 from tests.unit.definition.test_messages import Hotel, Trip, message_of, trip
 
 
@@ -126,6 +127,17 @@ def test_a_sealed_saga_takes_no_more_steps() -> None:
         async def late() -> None: ...
 
     assert "saga 'trip' is sealed" in message_of(declare)
+
+
+def test_a_saga_that_was_checked_takes_the_defaults_of_whoever_runs_it() -> None:
+    saga, _ = trip()
+    saga.check()
+    sealed = saga.seal(Defaults(timeout_seconds=7, delays=(2.0,)))
+    handler = sealed.manifest.nodes[0].handler
+    assert handler is not None
+    assert (handler.timeout, handler.retry.delays) == (7, (2.0,))
+    assert saga.seal(Defaults(timeout_seconds=7, delays=(2.0,))) is sealed
+    assert saga.seal().manifest.fingerprint != sealed.manifest.fingerprint
 
 
 def test_a_transaction_may_not_be_declared_longer_than_ten_seconds() -> None:
