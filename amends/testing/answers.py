@@ -179,7 +179,8 @@ def _marked(bound: BoundHandler) -> BoundHandler:
     async def run(**arguments: Any) -> Any:
         token = IN_HANDLER.set(True)
         try:
-            return await function(**arguments)
+            value = function(**arguments)
+            return await value if inspect.isawaitable(value) else value
         finally:
             IN_HANDLER.reset(token)
 
