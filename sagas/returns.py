@@ -118,22 +118,21 @@ def decides(signature: Signature) -> bool:
     return CannotTell not in members(signature.returns)
 
 
-def check_input(saga: str, form: Form) -> dict[str, Any]:
+def check_input(place: str, saga: str, form: Form) -> dict[str, Any]:
     """The JSON Schema of a saga's input.
 
     Raises:
         DefinitionError: it is no model or dataclass, or a field has a `default_factory` (def_R22).
     """
+    own = f"{place}: the input of saga '{saga}'"
     kind: Any = origin_of(form) or form
     if not is_class(kind) or not (issubclass(kind, BaseModel) or dataclasses.is_dataclass(kind)):
-        raise DefinitionError(
-            f"the input of saga '{saga}' is {type_name(form)}\n  remedy: use a pydantic model or a dataclass"
-        )
-    schema = schema_of(form, f"the input of saga '{saga}'")
+        raise DefinitionError(f"{own} is {type_name(form)}\n  remedy: use a pydantic model or a dataclass")
+    schema = schema_of(form, own)
     for field, _ in forms_within(form):
         if field is not None and field.has_factory:
             raise DefinitionError(
-                f"the input of saga '{saga}': field '{field.name}' of {field.owner} has a default_factory, so each "
+                f"{own}: field '{field.name}' of {field.owner} has a default_factory, so each "
                 "step would see another value\n  remedy: give it where the saga is started"
             )
     return schema

@@ -166,7 +166,7 @@ def test_an_after_of_another_saga_is_refused() -> None:
         @other.step("a", after=[stranger])
         async def a() -> None: ...
 
-    assert "is no step of this saga" in message_of(declare)
+    assert "is no step of saga 'other'" in message_of(declare)
 
 
 def test_a_wait_that_turns_back_behind_the_pivot_is_refused() -> None:

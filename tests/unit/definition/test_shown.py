@@ -12,7 +12,7 @@ from amends import Breaker, CannotTell, DidNotHappen, Happened, Permanent, Saga,
 from amends.testing import run
 from sagas.describe import describe, warnings
 from tests.unit.definition.test_edges import T, saga_of
-from tests.unit.definition.test_messages import message_of
+from tests.unit.definition.test_messages import graph_message_of, message_of
 
 
 class Itin(BaseModel):
@@ -50,7 +50,7 @@ def test_a_result_that_may_be_skipped_is_named() -> None:
     async def a(request: T) -> Itin:
         return Itin()
 
-    assert message_of(s.check) == (
+    assert graph_message_of(s.check) == (
         "saga 't' promises result=Itin; steps that give it: none ('a' gives Itin | None: it has `when`, so it may be "
         "skipped); exactly one is needed"
     )
