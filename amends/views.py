@@ -7,7 +7,7 @@ from typing import Any
 from amends.timeline import instant, sentence
 from sagas import events as e
 from sagas.codec import encode
-from sagas.durations import readable
+from sagas.durations import age
 from sagas.events import Json, Recorded
 from sagas.forward import items_of
 from sagas.manifest import Manifest, Node
@@ -126,8 +126,8 @@ def event(entry: Recorded) -> dict[str, Json]:
 def explain(view: Mapping[str, Any], now: float, started_at: float) -> list[str]:
     """Why a saga is where it is: what it waits for, since when, and what ends the wait."""
     key = f" ({view['key']})" if view["key"] else ""
-    age = readable(round(max(now - started_at, 0.0)))
-    lines = [f"{view['definition']} {view['sagaId']}{key}, {view['status']}, {age} old"]
+    old = f"{age(max(now - started_at, 0.0))} old"
+    lines = [f"{view['definition']} {view['sagaId']}{key}, {view['status']}, {old}"]
     if view["error"]:
         lines.append(f"  error: {view['error']['type']}: {view['error']['message']}")
     for wait in view["waits"]:

@@ -131,6 +131,11 @@ def test_check_and_describe_show_the_definition_that_runs_with_these_settings(am
     assert checked["approval"] not in text
 
 
+def test_describe_needs_no_database(amends: Call) -> None:
+    code, text = amends("saga", "describe", "approval", DATABASE_URL="postgresql://u@127.0.0.1:1/x")
+    assert (code, " open" in text.splitlines()[0]) == (0, False)
+
+
 def test_show_gives_machines_the_history_page_by_page(amends: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     pages = {"0": ([{"sequenceNumber": 1}], "1"), "1": ([{"sequenceNumber": 2}], None)}
 
