@@ -76,7 +76,7 @@ def run(
 
     A step with an answer does not run its handler; one without runs the real handler with `resources`. An answer is a
     value, an exception, `Unknown`, a function with some of the handler's parameters, or a list of these, one for each
-    attempt; a fake transaction is given as `resources={Transaction: fake}`. The run also ends after `until` of virtual
+    attempt (of each item); a fake transaction is given as `resources={Transaction: fake}`. The run also ends after `until` of virtual
     time (30 days), and when a step was tried 2,000 times.
 
     Raises:
