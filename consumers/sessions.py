@@ -39,7 +39,7 @@ class Lent:
 
 
 @cache
-def _engine() -> "AsyncEngine":
+def engine() -> "AsyncEngine":
     """One engine a process, for what SQLAlchemy keeps of statements and of the server; it holds no connection.
 
     Raises:
@@ -57,9 +57,9 @@ def _engine() -> "AsyncEngine":
     async def lend() -> Any:
         return _lent.get()
 
-    engine = create_async_engine("postgresql+asyncpg://", async_creator=lend, poolclass=NullPool)
-    engine.dialect.supports_native_json_deserialization = False
-    return engine
+    made = create_async_engine("postgresql+asyncpg://", async_creator=lend, poolclass=NullPool)
+    made.dialect.supports_native_json_deserialization = False
+    return made
 
 
 async def open_session(connection: Any) -> "AsyncSession":
@@ -68,12 +68,12 @@ async def open_session(connection: Any) -> "AsyncSession":
     Raises:
         ImportError: SQLAlchemy is not installed.
     """
-    engine = _engine()
+    shared = engine()
     from sqlalchemy.ext.asyncio import AsyncSession
 
     token = _lent.set(Lent(connection))
     try:
-        bound = await engine.connect()
+        bound = await shared.connect()
     finally:
         _lent.reset(token)
     return AsyncSession(bind=bound, expire_on_commit=False)

@@ -76,8 +76,8 @@ def run(
 
     A step with an answer does not run its handler; one without runs the real handler with `resources`. An answer is a
     value, an exception, `Unknown`, a function with some of the handler's parameters, or a list of these, one for each
-    attempt (of each item); a fake transaction is given as `resources={Transaction: fake}`. The run also ends after `until` of virtual
-    time (30 days), and when a step was tried 2,000 times.
+    attempt (of each item); a fake transaction is given as `resources={Transaction: fake}`. The run also ends after
+    `until` of virtual time (30 days), and when a step was tried 2,000 times.
 
     Raises:
         AssertionError: a handler needs what nobody gave, an answer is no result of its step, or was never asked for (a

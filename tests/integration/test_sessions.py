@@ -151,7 +151,7 @@ def writing(line: str) -> Handler:
 
 
 async def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    sessions._engine.cache_clear()
+    sessions.engine.cache_clear()
     monkeypatch.setitem(sys.modules, "sqlalchemy.ext.asyncio", None)
     with pytest.raises(ImportError, match=r"pip install 'amends\[sqlalchemy\]'"):
         await sessions.open_session(None)

@@ -19,7 +19,7 @@ Load = Callable[[str], Any]
 @pytest.fixture
 def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
     """An example by its name, imported as users import it."""
-    monkeypatch.syspath_prepend(str(EXAMPLES))
+    monkeypatch.setattr(sys, "path", [str(EXAMPLES), *sys.path])
     before = set(sys.modules)
 
     def found(name: str) -> ModuleType:
