@@ -129,7 +129,8 @@ class Node:
 class Manifest:
     """A sealed definition. `result_from` names the node whose result is the saga's (def_R14).
 
-    `input_schema` is the JSON Schema that starts are checked against; `paths` lists every path that a `when`, `unless`
+    `input_schema` is the JSON Schema of inputs, for clients; starts are checked by the types themselves
+    (docs/decisions/0013). `paths` lists every path that a `when`, `unless`
     or `each` reads, with what is recorded of it: whether it holds (`when`) or how many items it has (`each`).
     """
 
