@@ -77,8 +77,11 @@ def load_applications(names: Sequence[str]) -> list[App]:
     found: list[App] = []
     known: dict[str, Saga[Any, Any]] = {}
     for app in dict.fromkeys(app for name in names for app in _load(name)):
-        fresh = [saga for saga in app.sagas if not _is_known(saga, known)]
-        known |= {saga.name: saga for saga in fresh}
+        fresh: list[Saga[Any, Any]] = []
+        for saga in app.sagas:
+            if not _is_known(saga, known):
+                known[saga.name] = saga
+                fresh.append(saga)
         if fresh or app.routes or app.migrations is not None:
             found.append(copy(app))
             found[-1].sagas = tuple(fresh)

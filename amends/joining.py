@@ -4,6 +4,7 @@ from typing import Any
 
 from amends.clock import LoopClock
 from amends.identifiers import new_id
+from amends.settings import load
 from eventstore.postgres import PostgresStore
 from orchestrator.engine import Engine
 from sagas.definition import Saga
@@ -27,16 +28,18 @@ class NotSupported(ValueError):
 async def start(saga: Saga[Any, Any], input: object, *, connection: Any, key: str | None = None) -> str:
     """Start a saga in the transaction that is open on an asyncpg connection to Amends' database; the saga's id.
 
-    Its first commands go out within a second of the commit.
+    Its first commands go out within a second of the commit. Timeouts and retries that the saga does not name are those
+    of this process's settings (`AMENDS_STEP_TIMEOUT`, `QUEUE_MAX_RETRIES`, …): give it the same as the API.
 
     Raises:
         InputError: the input does not fit. KeyConflict: the key has another input. NotSupported: it cannot run yet.
+        SettingsError: a setting is malformed.
     """
-    sealed = saga.seal()
+    sealed = saga.seal(load().defaults)
     if missing := unsupported(sealed.manifest):
         raise NotSupported(f"saga '{saga.name}' uses what this version cannot run: {', '.join(missing)}")
     store = PostgresStore(connection, connection)
-    await store.put_manifest(sealed.manifest)
+    await store.put_absent_manifest(sealed.manifest)
     word = Start(new_id(), sealed.manifest, sealed.normalise(input), key=key)
     answer = await Engine(store, LoopClock()).start_within(word, connection)
     if answer.code == "conflict":

@@ -25,13 +25,13 @@ from pydantic_core import PydanticUndefined
 from consumers.faults import Faults, parse_faults
 from sagas.delays import exponential
 from sagas.manifest import STEP_DELAYS_SECONDS
+from sagas.retry import GROWING_JITTER
 from sagas.seal import Defaults
 
 M = TypeVar("M", bound=BaseModel)
 PREFIX = "AMENDS_"
 SECRETS = frozenset({"DATABASE_URL", "REDIS_URL", "REDIS_PASSWORD", "AMENDS_API_KEY"})
 BACKOFF_CAP_SECONDS = 300.0
-BACKOFF_JITTER = 0.5
 URL_KINDS = {
     "database_url": ("postgresql://", "postgres://"),
     "redis_url": ("redis://", "rediss://", "unix://"),
@@ -162,7 +162,7 @@ class Settings(BaseModel):
         retries = self.max_retries if self.max_attempts is None else self.max_attempts - 1
         if self.backoff_delay_ms is not None:
             delays = exponential(self.backoff_delay_ms / 1000, 2.0, BACKOFF_CAP_SECONDS, retries)
-            return Defaults(self.step_timeout, delays, jitter=BACKOFF_JITTER)
+            return Defaults(self.step_timeout, delays, jitter=GROWING_JITTER)
         listed = STEP_DELAYS_SECONDS + (STEP_DELAYS_SECONDS[-1],) * max(retries - len(STEP_DELAYS_SECONDS), 0)
         return Defaults(self.step_timeout, listed[:retries])
 

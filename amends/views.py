@@ -7,12 +7,12 @@ from typing import Any
 from amends.timeline import instant, sentence
 from sagas import events as e
 from sagas.codec import encode
-from sagas.durations import readable
+from sagas.durations import age
 from sagas.events import Json, Recorded
 from sagas.forward import items_of
-from sagas.manifest import Manifest
+from sagas.manifest import Manifest, Node
 from sagas.ports import SagaRow, Store, WaitRow
-from sagas.state import COMMAND_KINDS, State, StepState, Value
+from sagas.state import COMMAND_KINDS, Key, State, StepState
 
 HISTORY_MAX = 10_000
 DONE = ("succeeded", "skipped", "undone")
@@ -46,13 +46,8 @@ async def detail(store: Store, manifest: Manifest, state: State) -> dict[str, Js
     """A saga with its steps, waits and values: at most five queries, whatever its size."""
     history = await store.history(state.saga_id, limit=HISTORY_MAX)
     waits = await store.waits(state.saga_id)
-    keys = [(node.name, item) for node in manifest.nodes for item in items_of(manifest, state, node)]
-    keys = [key for key in keys if key[1] is not None or manifest.by_name[key[0]].each is None]
-    references = [state.step(*key).result for key in keys]
-    wanted = [state.input, *(value for value in references if value is not None)]
-    loaded = await store.values([(state.saga_id, value) for value in wanted])
-    results = iter(loaded[1:])
-    steps = [_step(state, key, value, results, history) for key, value in zip(keys, references, strict=True)]
+    keys = [key for node in manifest.nodes for key in records_of(manifest, state, node)]
+    value, results = await values_of(store, state, keys)
     return {
         "sagaId": state.saga_id,
         "definition": state.definition,
@@ -60,14 +55,38 @@ async def detail(store: Store, manifest: Manifest, state: State) -> dict[str, Js
         "held": state.held,
         "version": state.version,
         "key": state.key,
-        "input": loaded[0],
-        "result": _result(manifest, state, steps),
+        "input": value,
+        "result": result_of(manifest, state, results),
         "error": state.error,
-        "steps": steps,
+        "steps": [_step(state, key, results.get(key), history) for key in keys],
         "waits": [_wait(state, row) for row in waits],
         "createdAt": instant(state.started_at),
         "completedAt": instant(state.ended_at) if state.ended_at is not None else None,
     }
+
+
+def records_of(manifest: Manifest, state: State, node: Node) -> list[Key]:
+    """The records that tell how a node stands: its items under `each`, unless all were skipped; else itself."""
+    if node.each is None or state.step(node.name).status == "skipped":
+        return [(node.name, None)]
+    return [(node.name, item) for item in items_of(manifest, state, node) if item is not None]
+
+
+async def values_of(store: Store, state: State, keys: Sequence[Key]) -> tuple[Json, dict[Key, Json]]:
+    """The saga's input, and what these steps gave as far as they gave anything; one question to the store."""
+    found = {key: value for key in keys if (value := state.step(*key).result) is not None}
+    first, *others = await store.values([(state.saga_id, value) for value in (state.input, *found.values())])
+    return first, dict(zip(found, others, strict=True))
+
+
+def result_of(manifest: Manifest, state: State, results: Mapping[Key, Json]) -> Json:
+    """The saga's result, made of what its steps gave (def_R14)."""
+    if state.status != "completed" or manifest.result_from is None:
+        return None
+    node = manifest.by_name[manifest.result_from]
+    records = records_of(manifest, state, node)
+    found = [results.get(key) for key in records]
+    return found[0] if records == [(node.name, None)] else found
 
 
 def job(view: Mapping[str, Any]) -> dict[str, Json]:
@@ -107,8 +126,8 @@ def event(entry: Recorded) -> dict[str, Json]:
 def explain(view: Mapping[str, Any], now: float, started_at: float) -> list[str]:
     """Why a saga is where it is: what it waits for, since when, and what ends the wait."""
     key = f" ({view['key']})" if view["key"] else ""
-    age = readable(round(max(now - started_at, 0.0)))
-    lines = [f"{view['definition']} {view['sagaId']}{key}, {view['status']}, {age} old"]
+    old = f"{age(max(now - started_at, 0.0))} old"
+    lines = [f"{view['definition']} {view['sagaId']}{key}, {view['status']}, {old}"]
     if view["error"]:
         lines.append(f"  error: {view['error']['type']}: {view['error']['message']}")
     for wait in view["waits"]:
@@ -134,9 +153,7 @@ def operator_line(cause: str | None, step: str | None) -> str:
     return "operator: " + OPERATOR_CAUSES.get(cause or "", "step {step} needs a decision").format(step=step)
 
 
-def _step(
-    state: State, key: tuple[str, int | None], value: Value | None, results: Any, history: Sequence[Recorded]
-) -> dict[str, Json]:
+def _step(state: State, key: Key, result: Json, history: Sequence[Recorded]) -> dict[str, Json]:
     step = state.step(*key)
     started, ended = _times(history, key)
     return {
@@ -144,7 +161,7 @@ def _step(
         "item": key[1],
         "status": step.status,
         "attempt": step.attempt,
-        "result": next(results) if value is not None else None,
+        "result": result,
         "error": step.error,
         "fallback": step.fallback,
         "progress": _progress(step, key, history),
@@ -153,7 +170,7 @@ def _step(
     }
 
 
-def _progress(step: StepState, key: tuple[str, int | None], history: Sequence[Recorded]) -> dict[str, Json] | None:
+def _progress(step: StepState, key: Key, history: Sequence[Recorded]) -> dict[str, Json] | None:
     """What the attempt that runs said last of how far it is."""
     if step.status not in ("scheduled", "running"):
         return None
@@ -164,7 +181,7 @@ def _progress(step: StepState, key: tuple[str, int | None], history: Sequence[Re
     return None
 
 
-def _times(history: Sequence[Recorded], key: tuple[str, int | None]) -> tuple[float | None, float | None]:
+def _times(history: Sequence[Recorded], key: Key) -> tuple[float | None, float | None]:
     """When the first attempt of a step began, and when its last ended, as far as events tell."""
     started: float | None = None
     ended: float | None = None
@@ -179,13 +196,6 @@ def _times(history: Sequence[Recorded], key: tuple[str, int | None]) -> tuple[fl
         ):
             ended = entry.at
     return started, ended
-
-
-def _result(manifest: Manifest, state: State, steps: Sequence[Mapping[str, Any]]) -> Json:
-    if state.status != "completed" or manifest.result_from is None:
-        return None
-    found = [step["result"] for step in steps if step["step"] == manifest.result_from]
-    return found if manifest.by_name[manifest.result_from].each is not None else next(iter(found), None)
 
 
 def _wait(state: State, row: WaitRow) -> dict[str, Json]:

@@ -2,13 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import orjson
 
 from consumers.execution import Call, ClosedError, Effect, key_of, keys_to_close
+from consumers.sessions import close_session, open_session
 from sagas.events import Json
 from sagas.ports import Command, CommitUnknown
 
@@ -51,7 +53,8 @@ class PostgresTransactions:
         async def work(connection: Any) -> Effect:
             if not await connection.fetchval(INSERT, key, "done"):
                 return _known(await connection.fetchrow(FIND, key), key)
-            result = await call(PostgresTransaction(connection))
+            async with opened(connection) as transaction:
+                result = await call(transaction)
             await connection.execute(KEEP, key, orjson.dumps(result).decode())
             return Effect(result)
 
@@ -72,7 +75,8 @@ class PostgresTransactions:
         async def work(connection: Any) -> Effect:
             found = await _close(connection, command)
             if not found.closed and await connection.fetchval(INSERT, key, "done"):
-                await call(PostgresTransaction(connection), found.result)
+                async with opened(connection) as transaction:
+                    await call(transaction, found.result)
             return Effect(closed=found.closed)
 
         return await self._within(command, work)
@@ -139,14 +143,37 @@ class PostgresTransaction:
         return self._connection
 
     async def session(self) -> Any:
-        """A SQLAlchemy session on this connection.
+        """The SQLAlchemy session on this connection (an `AsyncSession`), always the same one.
+
+        Its transaction is a savepoint in this one: a commit of it keeps nothing that the step does not keep. What is
+        pending when the handler returns is committed with it.
 
         Raises:
-            NotImplementedError: SQLAlchemy sessions come with a later version.
+            ImportError: SQLAlchemy is not installed.
         """
-        raise NotImplementedError(
-            "SQLAlchemy sessions come with a later version; use `transaction.connection` (asyncpg)"
-        )
+        if self._session is None:
+            self._session = await open_session(self._connection)
+        return self._session
+
+    async def end(self, *, commit: bool) -> None:
+        """End the session, if there is one."""
+        if self._session is not None:
+            await close_session(self._session, commit=commit)
+
+
+@asynccontextmanager
+async def opened(connection: Any) -> AsyncGenerator[PostgresTransaction]:
+    """A handler's transaction, whose session ends with the handler."""
+    transaction = PostgresTransaction(connection)
+    try:
+        yield transaction
+    except BaseException:
+        try:
+            await transaction.end(commit=False)
+        except Exception as unfit:  # noqa: BLE001 - the handler's own error says more
+            log.info("the session of a failed handler does not end: %s", unfit)
+        raise
+    await transaction.end(commit=True)
 
 
 async def _begin(connection: Any, command: Command) -> Any:

@@ -1,6 +1,7 @@
 """One execution of one handler: arguments in, an outcome out. Nothing that a handler does escapes as an exception."""
 
 import asyncio
+import inspect
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -173,7 +174,8 @@ async def _run(
 
 async def _invoke(command: Command, bound: BoundHandler, arguments: Mapping[str, Any], here: Surroundings) -> Any:
     if bound.is_async:
-        return await bound.function(**arguments)
+        value = bound.function(**arguments)
+        return await value if inspect.isawaitable(value) else value  # a wrapper may have awaited it itself
     if here.run_in_thread is None:
         return bound.function(**arguments)
     gate = _Gate(bound.function)

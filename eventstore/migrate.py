@@ -65,19 +65,20 @@ def read_migrations(folder: Path) -> list[Migration]:
 async def migrate(url: str, applications: Mapping[str, Path] | None = None) -> list[str]:
     """Bring the database up to date; what was applied, as `application/file`.
 
-    Safe to run twice and from two machines at once: an advisory lock lets one go first. Each statement waits at most
-    ten seconds for a lock of others.
+    Safe to run twice and from two machines at once: an advisory lock lets one go first, and the other waits for it.
+    Each statement waits at most ten seconds for a lock of others. What a newer version has applied is left alone: both
+    may run beside each other.
 
     Raises:
-        MigrationError: a file that was applied has changed since, or is missing here.
+        MigrationError: a file that was applied has changed since.
         OSError, asyncpg.PostgresError: the database cannot be reached, or refuses a statement.
     """
     folders = {"amends": OWN, **(applications or {})}
     connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(url, timeout=10)
     try:
-        await connection.execute(f"SET lock_timeout = '{LOCK_SECONDS}s'; SET statement_timeout = 0")
+        await connection.execute("SET lock_timeout = 0; SET statement_timeout = 0")
         async with connection.transaction():
-            await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
+            await _lock(connection)
             await connection.execute(BOOKS)
         applied: list[str] = []
         for application, folder in folders.items():
@@ -89,9 +90,15 @@ async def migrate(url: str, applications: Mapping[str, Path] | None = None) -> l
         await connection.close()
 
 
+async def _lock(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Let one migrate at a time. However long the other takes is right; for what others lock, patience has an end."""
+    await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
+    await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
+
+
 async def _apply(connection: "asyncpg.Connection[asyncpg.Record]", application: str, migration: Migration) -> bool:
     async with connection.transaction():
-        await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
+        await _lock(connection)
         known = await connection.fetchval(
             "SELECT checksum FROM amends.schema_migrations WHERE application = $1 AND number = $2",
             application,

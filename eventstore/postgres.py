@@ -278,6 +278,16 @@ class PostgresStore:
             manifest.to_json().decode(),
         )
 
+    async def put_absent_manifest(self, manifest: Manifest) -> None:
+        """Keep a manifest if it is not there. It locks no row that is: others who start sagas so need not wait."""
+        await self._execute(
+            "INSERT INTO amends.saga_definitions (fingerprint, definition, manifest) VALUES ($1, $2, $3) "
+            "ON CONFLICT (fingerprint) DO NOTHING",
+            manifest.fingerprint,
+            manifest.name,
+            manifest.to_json().decode(),
+        )
+
     async def manifests(self, fingerprints: Sequence[str] | None = None) -> dict[str, Manifest]:
         """Manifests by fingerprint, or the newest of each definition."""
         if fingerprints is None:

@@ -106,5 +106,8 @@ class Transaction(Protocol):
         ...
 
     async def session(self) -> Any:
-        """A SQLAlchemy session on the same connection (needs the extra)."""
+        """A SQLAlchemy `AsyncSession` on the same connection (needs the extra `sqlalchemy`).
+
+        Its transaction is a savepoint in this one. What is pending when the handler returns is committed with it.
+        """
         ...

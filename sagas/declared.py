@@ -9,6 +9,7 @@ from sagas.breaker import Breaker
 from sagas.errors import DefinitionError
 from sagas.forms import NOTHING, Form, list_of, optional
 from sagas.manifest import NodeKind, Parameter, Priority, RetryPolicy, Role
+from sagas.options import Said
 from sagas.paths import follow
 
 RESERVED = frozenset({"item", "result", "input", "start"})
@@ -33,10 +34,14 @@ class DeclaredHandler:
 
 @dataclass
 class Declared:
-    """One node. `gives` is the type that one execution gives, or that a signal or child brings."""
+    """One node. `gives` is the type that one execution gives, or that a signal or child brings.
+
+    `place` is where it is declared, for messages.
+    """
 
     name: str
     kind: NodeKind
+    place: str
     gives: Form = NOTHING
     after: set[str] = field(default_factory=set[str])
     handlers: dict[Role, DeclaredHandler] = field(default_factory=dict[Role, DeclaredHandler])
@@ -92,22 +97,24 @@ class Graph:
     taken: dict[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
     """Parameter names that handlers use for something else than a node: (function, what for)."""
 
-    def check_name(self, name: str, decorator: str) -> None:
+    def check_name(self, place: str, name: str, decorator: str) -> None:
         """Whether a node may be called so (def_R1, def_R3).
 
         Raises:
             DefinitionError: it may not.
         """
-        remedy = f'\n  remedy: give the step another name: {decorator}("...")'
-        check_spelling(name, "step", remedy)
+        remedy = f'give the step another name: {decorator}("...")'
+        check_spelling(place, name, "step", remedy)
+        said = Said(place, f"step '{name}'")
         if name in RESERVED:
-            raise DefinitionError(f"'{name}' is reserved: it means something else in handlers and paths{remedy}")
+            raise said.error(f"'{name}' is reserved: it means something else in handlers and paths", remedy)
         if name in self.nodes:
-            raise DefinitionError(f"saga '{self.saga}' has a step '{name}' already{remedy}")
+            raise said.error(f"saga '{self.saga}' has a step '{name}' already, at {self.nodes[name].place}", remedy)
         if name in self.taken:
             function, use = self.taken[name]
             raise DefinitionError(
-                f"step '{name}' would change what '{name}' means: {function}({name}) already takes it as {use}{remedy}"
+                f"step '{name}' would change what '{name}' means: {function}({name}) already takes it as {use}\n"
+                f"  remedy: {remedy}"
             )
 
     def stands_above(self, name: str, node: Declared) -> bool:
@@ -130,7 +137,7 @@ class Graph:
         return follow(self.nodes[head].seen, fields, what), head
 
 
-def check_spelling(name: str, what: str, remedy: str) -> None:
+def check_spelling(place: str, name: str, what: str, remedy: str) -> None:
     """Whether a saga or a node may be written so (def_R27).
 
     Raises:
@@ -139,10 +146,8 @@ def check_spelling(name: str, what: str, remedy: str) -> None:
     given: Any = name
     if not isinstance(given, str) or not NAME.fullmatch(given):
         shown = f"'{given}'" if isinstance(given, str) else repr(given)
-        raise DefinitionError(
-            f"{shown} is no name for a {what}: small letters, digits and _ are allowed, a letter first, at most 100"
-            f"{remedy}"
-        )
+        allowed = "small letters, digits and _ are allowed, a letter first, at most 100"
+        raise Said(place, what).error(f"{shown} is no name for a {what}: {allowed}", remedy)
 
 
 def path_label(kind: str, node: str, saga: str, path: str) -> str:

@@ -1,5 +1,6 @@
 """How a user declares a saga: `Saga` and its decorators (api.md)."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Generic, Literal, TypeVar, cast, get_args, overload
@@ -30,6 +31,8 @@ T = TypeVar("T")
 ItemFailure = Literal["fail", "leave_out"]
 OnTimeout = Literal["compensate", "continue"]
 TRANSACTION_SECONDS_MAX = 10.0
+NO_ITEMS = "only a step with `each` has items"
+SAY_EACH = 'say each="PATH"'
 ARTICLES: dict[Role, str] = {"step": "a", "undo": "an", "probe": "a", "fallback": "a"}
 
 
@@ -74,12 +77,12 @@ class Saga(Generic[I, O]):
         self.name = name
         self.place = place_of_caller()
         self.result = result
-        check_spelling(name, "saga", '\n  remedy: write it like Saga("trip", ...)')
+        check_spelling(self.place, name, "saga", 'write it like Saga("trip", ...)')
         said = Said(self.place, f"saga '{name}'")
         self.deadline = said.seconds_or_none("deadline", deadline)
         self.graph = Graph(saga=name, input=input, resources=_types(said, resources))
-        self.input_schema = check_input(name, input)
-        self._sealed: Sealed | None = None
+        self.input_schema = check_input(self.place, name, input)
+        self._sealed: dict[Defaults, Sealed] = {}
 
     def __repr__(self) -> str:
         """The saga by its name."""
@@ -115,8 +118,9 @@ class Saga(Generic[I, O]):
 
         def declare(function: Callable[..., Any]) -> Step[Any, Any]:
             signature = signature_of(function)
-            declared = self._declare(signature.name if name is None else name, "step", after, f"@{self.name}.step")
-            said = Said(signature.place, f"step '{declared.name}'")
+            called = signature.name if name is None else name
+            declared = self._declare(signature.place, called, "step", after, f"@{self.name}.step")
+            said = Said(declared.place, f"step '{declared.name}'")
             declared.when, declared.unless = said.path("when", when), said.path("unless", unless)
             declared.each = said.path("each", each)
             declared.concurrency = None if concurrency is None else said.whole("concurrency", concurrency)
@@ -126,8 +130,13 @@ class Saga(Generic[I, O]):
             declared.heartbeat_timeout = said.seconds_or_none("heartbeat_timeout", heartbeat_timeout)
             declared.breaker = said.kind("breaker", breaker, Breaker, 'say breaker=Breaker("name")')
             declared.queue, declared.priority = said.queue(queue), said.choice("priority", priority, get_args(Priority))
-            if pivot and each is not None:
-                raise DefinitionError(f"step '{declared.name}' is a pivot and has `each`: nobody could undo half of it")
+            if each is None:
+                _check_without_items(said, concurrency, item_failure)
+            elif pivot:
+                remedy = "leave one of them out, or do it all in one step"
+                raise said.error(
+                    f"step '{declared.name}' is a pivot and has `each`: nobody could undo half of it", remedy
+                )
             self._read_paths(declared)
             self._add_handler(declared, "step", signature, timeout, retry)
             self.graph.nodes[declared.name] = declared
@@ -145,26 +154,26 @@ class Saga(Generic[I, O]):
         after: Sequence[Node] = (),
     ) -> Signal[M]:
         """Declare a wait for a signal of type `model` (def_R7)."""
-        declared = self._declare(name, "signal", after, f"{self.name}.wait")
-        said = Said(place_of_caller(), f"wait '{name}'")
+        declared = self._declare(place_of_caller(), name, "signal", after, f"{self.name}.wait")
+        said = Said(declared.place, f"wait '{name}'")
         declared.timeout = said.seconds("timeout", timeout)
         declared.on_timeout = said.choice("on_timeout", on_timeout, get_args(OnTimeout))
         declared.gives = model
-        schema_of(model, f"signal '{name}' of saga '{self.name}'")
+        schema_of(model, f"{declared.place}: signal '{name}' of saga '{self.name}'")
         self.graph.nodes[name] = declared
-        return Signal(name)
+        return Signal(declared)
 
     def sleep(self, name: str, length: Seconds, *, after: Sequence[Node] = ()) -> Node:
         """Declare a pause (def_R7)."""
-        declared = self._declare(name, "sleep", after, f"{self.name}.sleep")
-        declared.length = Said(place_of_caller(), f"sleep '{name}'").seconds("length", length, zero=True)
+        declared = self._declare(place_of_caller(), name, "sleep", after, f"{self.name}.sleep")
+        declared.length = Said(declared.place, f"sleep '{name}'").seconds("length", length, zero=True)
         self.graph.nodes[name] = declared
-        return Node(name)
+        return Node(declared)
 
     def sleep_until(self, name: str, moment: str, *, after: Sequence[Node] = ()) -> Node:
         """Declare a pause until the instant that the path `moment` names (def_R7)."""
-        declared = self._declare(name, "sleep_until", after, f"{self.name}.sleep_until")
-        Said(place_of_caller(), f"sleep_until '{name}'").path("moment", moment)
+        declared = self._declare(place_of_caller(), name, "sleep_until", after, f"{self.name}.sleep_until")
+        Said(declared.place, f"sleep_until '{name}'").path("moment", moment)
         what = path_label("moment", name, self.name, moment)
         form, head = self.graph.path(moment, what)
         if not accepts(datetime | None, form) or NaiveDatetime in members(form):
@@ -172,12 +181,12 @@ class Saga(Generic[I, O]):
         declared.moment = moment
         declared.after |= {head} if head is not None else set()
         self.graph.nodes[name] = declared
-        return Node(name)
+        return Node(declared)
 
     def start(self, name: str, child: "Saga[Any, T]", *, input: str, after: Sequence[Node] = ()) -> Child[T]:
         """Declare a child saga; the path `input` gives its input (def_R7)."""
-        declared = self._declare(name, "child", after, f"{self.name}.start")
-        said = Said(place_of_caller(), f"child '{name}'")
+        declared = self._declare(place_of_caller(), name, "child", after, f"{self.name}.start")
+        said = Said(declared.place, f"child '{name}'")
         said.kind("child", child, Saga, "name the saga that is to be started")
         said.path("input", input)
         if self in child.family():
@@ -190,7 +199,7 @@ class Saga(Generic[I, O]):
         declared.child, declared.child_input = child, input
         declared.after |= {head} if head is not None else set()
         self.graph.nodes[name] = declared
-        return Child(name)
+        return Child(declared)
 
     def family(self) -> "list[Saga[Any, Any]]":
         """The saga, its children, and theirs."""
@@ -205,9 +214,12 @@ class Saga(Generic[I, O]):
         Raises:
             DefinitionError: the role is taken, or the function does not fit.
         """
-        self._check_open()
+        place = place_of(function)
+        self._check_open(place)
         if role in node.handlers:
-            raise DefinitionError(f"{place_of(function)}: step '{node.name}' has {ARTICLES[role]} {role} already")
+            there = node.handlers[role].signature.place
+            remedy = f"leave one of them out: a step has one {role}"
+            raise Said(place, role).error(f"step '{node.name}' has {ARTICLES[role]} {role} already, at {there}", remedy)
         self._add_handler(node, role, signature_of(function), timeout, retry)
 
     def _add_handler(
@@ -235,15 +247,18 @@ class Saga(Generic[I, O]):
     def seal(self, defaults: Defaults | None = None) -> Sealed:
         """The finished saga; no step may be added to it or its children any more (def_R4).
 
+        What holds where it says nothing is for whoever runs it to say: a module that checks its saga says nothing yet.
+
         Raises:
             DefinitionError: the graph does not hold together.
         """
-        if self._sealed is None:
+        wanted = defaults or Defaults()
+        if wanted not in self._sealed:
             for node in self.graph.nodes.values():
                 if node.child is not None:
-                    node.child.seal(defaults)
-            self._sealed = seal(self, defaults or Defaults())
-        return self._sealed
+                    node.child.seal(wanted)
+            self._sealed[wanted] = seal(self, wanted)
+        return self._sealed[wanted]
 
     def check(self) -> None:
         """Check the whole graph.
@@ -259,19 +274,18 @@ class Saga(Generic[I, O]):
 
         return describe(self.seal())
 
-    def _declare(self, name: str, kind: NodeKind, after: Sequence[Node], decorator: str) -> Declared:
-        self._check_open()
-        self.graph.check_name(name, decorator)
+    def _declare(self, place: str, name: str, kind: NodeKind, after: Sequence[Node], decorator: str) -> Declared:
+        self._check_open(place)
+        self.graph.check_name(place, name, decorator)
         given: Any = after
+        said = Said(place, f"'{name}'")
         remedy = "name functions, waits and children that are declared above"
         if not isinstance(given, list | tuple):
-            raise Said(place_of_caller(), f"'{name}'").refuse("after", after, "a list is needed", remedy)
+            raise said.refuse("after", after, "a list is needed", remedy)
         for node in cast("list[object]", given):
-            if not isinstance(node, Node) or node.name not in self.graph.nodes:
-                raise DefinitionError(
-                    f"after of '{name}' of saga '{self.name}': {node!r} is no step of this saga\n  remedy: {remedy}"
-                )
-        return Declared(name, kind, after={node.name for node in after})
+            if not isinstance(node, Node) or not node.stands_in(self.graph):
+                raise said.error(f"after of '{name}': {node!r} is no step of saga '{self.name}'", remedy)
+        return Declared(name, kind, place, after={node.name for node in after})
 
     def _read_paths(self, declared: Declared) -> None:
         for kind, path in (("when", declared.when), ("unless", declared.unless), ("each", declared.each)):
@@ -295,15 +309,22 @@ class Saga(Generic[I, O]):
             _, head = self.graph.path(per, what)
             return {head} if head is not None else set()
         if declared.each is None:
-            raise DefinitionError(f'{what}: only a step with `each` has items\n  remedy: say each="PATH"')
+            raise DefinitionError(f"{what}: {NO_ITEMS}\n  remedy: {SAY_EACH}")
         follow(declared.element, fields, what)
         return set()
 
-    def _check_open(self) -> None:
-        if self._sealed is not None:
-            raise DefinitionError(
-                f"saga '{self.name}' is sealed: it is in use already\n  remedy: declare all its steps in one module"
-            )
+    def _check_open(self, place: str) -> None:
+        if self._sealed:
+            remedy = "declare all its steps in one module, above its check()"
+            raise Said(place, "saga").error(f"saga '{self.name}' is sealed: it is in use already", remedy)
+
+
+def _check_without_items(said: Said, concurrency: int | None, item_failure: ItemFailure) -> None:
+    """What is said of items is refused where there are none."""
+    if concurrency is not None:
+        raise said.refuse("concurrency", concurrency, NO_ITEMS, SAY_EACH)
+    if item_failure != "fail":
+        raise said.refuse("item_failure", item_failure, NO_ITEMS, SAY_EACH)
 
 
 def _types(said: Said, resources: Sequence[type]) -> tuple[type, ...]:
@@ -314,4 +335,8 @@ def _types(said: Said, resources: Sequence[type]) -> tuple[type, ...]:
     for kind in cast("list[object]", given):
         if not isinstance(kind, type):
             raise said.refuse("resources", [kind], "it is no type", remedy)
+    for first, second in itertools.combinations(dict.fromkeys(resources), 2):
+        if first.__qualname__ == second.__qualname__:  # manifests and workers know them by name
+            both = f"two types are called {first.__qualname__}: in {first.__module__} and in {second.__module__}"
+            raise said.refuse("resources", [first, second], both, "rename one of them")
     return tuple(resources)

@@ -5,6 +5,7 @@ from sagas.manifest import Handler, Manifest, Node, RetryPolicy
 from sagas.seal import Sealed
 
 HEAD = ("STEP", "CLASS", "AFTER", "GIVES", "IF IT FAILS OR NOBODY KNOWS")
+SILENT = ("None", "list[None]", "list[None] | None")
 CLASS_NAMES = {"no_undo": "no undo", "pivot": "PIVOT"}
 
 
@@ -51,7 +52,7 @@ def warnings(manifest: Manifest) -> list[str]:
     for node in manifest.nodes:
         if node.kind != "step":
             continue
-        if not node.after and node.gives == "None" and node.undo is None and len(manifest.nodes) > 1:
+        if not node.after and node.gives in SILENT and node.undo is None and len(manifest.nodes) > 1:
             found.append(f"step '{node.name}' of '{manifest.name}' begins at the start, gives nothing and has no undo: "
                          "was it meant to come last? say after=[...]")  # fmt: skip
         if node.pivot and not node.transactional and node.probe is None:
@@ -103,14 +104,14 @@ def _step_fate(manifest: Manifest, node: Node, handler: Handler) -> str:
     if node.breaker is not None:
         each = f" for each {node.breaker.per}" if node.breaker.per is not None else ""
         parts.append(f"breaker {node.breaker.name}{each}")
-    if node.fallback is not None:
-        parts.append(f"fallback {node.fallback.function}")
+    spare = f"fallback {node.fallback.function}" if node.fallback is not None else None
     if node.name in manifest.behind_pivot:
-        if node.fallback is None:
-            parts.append("until it succeeds or an operator decides")
+        parts.append(spare or "until it succeeds or an operator decides")
         return "; ".join(parts)
     parts.append(_retries(handler.retry))
-    parts.append("then back" + (f". Unknown: {_unknown(node)}" if _unknown(node) else ""))
+    parts += [f"then {spare}"] if spare is not None else []
+    end = "then left out" if node.item_failure == "leave_out" else "then back"
+    parts.append(end + (f". Unknown: {_unknown(node)}" if _unknown(node) else ""))
     return "; ".join(parts)
 
 

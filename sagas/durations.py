@@ -35,6 +35,14 @@ def in_seconds(length: Seconds) -> float:
     return seconds
 
 
+def age(seconds: float) -> str:
+    """The length in the largest unit that fits, whole ones only: `12 days`, `23 hours`, `59 s`."""
+    for size, unit in _UNITS:
+        if count := int(seconds // size):
+            return f"{count} {unit}" + ("" if count == 1 else "s")
+    return f"{int(seconds)} s"
+
+
 def readable(seconds: float) -> str:
     """The length as people say it: `10 s`, `1 hour`, `3 days`, `1.5 days` from a whole day on."""
     for size, unit in _UNITS:

@@ -145,11 +145,8 @@ def refused(draft: Draft, node: Node, word: Outcome) -> None:
     """Nothing ran: the wait opens again under the next attempt number, and no budget is touched (rules C7, L6)."""
     reason = str(word.cause or "no_handler")
     wanted_back = node.pivot and draft.state.back_cause is not None and not draft.step(node, word.item).maybe
-    onward = (draft.state.status == "active" and not (wanted_back and word.role == "step")) or word.role in (
-        "undo",
-        "probe",
-    )
-    at_once = reason == "drained" and not draft.state.held  # the wait that it opened is due at release
+    onward = (draft.state.status == "active" and not wanted_back) or word.role in ("undo", "probe")
+    at_once = reason == "drained" and not draft.state.held
     delay = refusal_delay(draft.step(node, word.item).refusals, draft.numbers.refusal_seconds_max)
     again_in = None if not onward else 0.0 if reason in ("drained", "held") else delay
     draft.emit(
@@ -195,7 +192,9 @@ def after_failure(draft: Draft, node: Node, item: int | None, role: Role) -> Non
     whole = node.each is not None and item is None  # the list is too long: a fallback is for one item
     has_fallback = node.fallback is not None and role == "step" and not whole
     if node.pivot:
-        if proven:
+        if proven and has_fallback and back is None:
+            _fall_back(draft, node, item)
+        elif proven:
             _back(draft, node, item)
         elif node.transactional and role == "step":
             owe(draft, node, item, "probe", "unknown")

@@ -100,7 +100,20 @@ def _takes(wanted: Form, given: Form) -> bool:
         return False
     if wanted is date and issubclass(given, datetime):
         return False
+    if issubclass(given, wanted) and _forbids_more(wanted, given):
+        return False
     return issubclass(given, wanted) or (wanted is float and issubclass(given, int))
+
+
+def _forbids_more(wanted: type, given: type) -> bool:
+    """Whether a model refuses the fields that another adds to it: their values could not be read back."""
+    config: Any = getattr(wanted, "model_config", None) or getattr(wanted, "__pydantic_config__", None) or {}
+    return config.get("extra") == "forbid" and not _field_names(given) <= _field_names(wanted)
+
+
+def _field_names(kind: type) -> set[str]:
+    found: Any = getattr(kind, "model_fields", None) or getattr(kind, "__dataclass_fields__", ())
+    return set(found)
 
 
 def _accepts_generic(wanted: Form, given: Form) -> bool:
@@ -130,6 +143,14 @@ def given_of(annotation: Form) -> tuple[Form, Shape | None]:
         return annotation, None
     bare = list_of(get_args(element)[0])
     return (optional(bare) if NOTHING in members(annotation) else bare), "each"
+
+
+def wants_given(annotation: Form) -> bool:
+    """Whether a `Given` stands somewhere in the annotation, also where it may not."""
+    inner = element_of(annotation)
+    return any(
+        origin_of(one) is Given for one in (*members(annotation), *(members(inner) if inner is not None else ()))
+    )
 
 
 def with_given(form: Form, shape: Shape) -> Form:

@@ -131,9 +131,9 @@ class Node:
 class Manifest:
     """A sealed definition. `result_from` names the node whose result is the saga's (def_R14).
 
-    `input_schema` is the JSON Schema that starts are checked against; `paths` lists every path that a `when`, `unless`
-    `each` or `moment` reads, with what is recorded of it: whether it holds (`when`), how many items it has (`each`), or
-    which instant it is (`moment`).
+    `input_schema` is the JSON Schema of inputs, for clients; starts are checked by the types themselves
+    (docs/decisions/0013). `paths` lists every path that a `when`, `unless`, `each` or `moment` reads, with what is
+    recorded of it: whether it holds (`when`), how many items it has (`each`), or which instant it is (`moment`).
     """
 
     name: str

@@ -5,8 +5,11 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, overload
 
 from sagas.answers import CannotTell, DidNotHappen, Happened
-from sagas.declared import Declared
+from sagas.declared import Declared, Graph
 from sagas.durations import Seconds
+from sagas.manifest import Role
+from sagas.options import Said
+from sagas.places import place_of_caller
 from sagas.retry import Retry
 
 if TYPE_CHECKING:
@@ -22,8 +25,13 @@ Q = ParamSpec("Q")
 class Node:
     """Whatever `after` may name."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, declared: Declared) -> None:
+        self.name = declared.name
+        self._declared = declared
+
+    def stands_in(self, graph: Graph) -> bool:
+        """Whether it is a node of this saga, and not of another that has one of its name."""
+        return graph.nodes.get(self.name) is self._declared
 
     def __repr__(self) -> str:
         """The node by its name."""
@@ -42,9 +50,8 @@ class Step(Node, Generic[P, R]):
     """A declared step. It is called like the function that it wraps, so a handler is tested as a plain function."""
 
     def __init__(self, saga: "Saga[Any, Any]", declared: Declared, function: Callable[P, Any]) -> None:
-        super().__init__(declared.name)
+        super().__init__(declared)
         self._saga = saga
-        self._declared = declared
         self._function = function
         functools.update_wrapper(self, function)
         for name in ("__code__", "__defaults__", "__kwdefaults__"):  # so `inspect` sees a (coroutine) function
@@ -84,18 +91,28 @@ class Step(Node, Generic[P, R]):
     def probe(
         self, handler: Callable[Q, Happened[R] | DidNotHappen | CannotTell], /
     ) -> Callable[Q, Happened[R] | DidNotHappen | CannotTell]: ...
-    def probe(self, handler: Callable[..., Any], /) -> Callable[..., Any]:
-        """Declare who can say whether the step happened (rule O3)."""
-        self._saga.add_handler(self._declared, "probe", handler, None, None)
-        return handler
+    def probe(self, handler: Callable[..., Any] | None = None, /, **options: object) -> Callable[..., Any]:
+        """Declare who can say whether the step happened (rule O3). It runs within the step's timeout."""
+        return self._bare("probe", handler, options)
 
     @overload
     def fallback(self, handler: Callable[Q, Coroutine[Any, Any, R]], /) -> Callable[Q, Coroutine[Any, Any, R]]: ...
     @overload
     def fallback(self, handler: Callable[Q, R], /) -> Callable[Q, R]: ...
-    def fallback(self, handler: Callable[..., Any], /) -> Callable[..., Any]:
-        """Declare what runs when the step failed for good; its result stands for the step's (def_R18)."""
-        self._saga.add_handler(self._declared, "fallback", handler, None, None)
+    def fallback(self, handler: Callable[..., Any] | None = None, /, **options: object) -> Callable[..., Any]:
+        """Declare what runs when the step failed for good; its result stands for the step's (def_R18).
+
+        It runs within the step's timeout, and once.
+        """
+        return self._bare("fallback", handler, options)
+
+    def _bare(self, role: Role, handler: Callable[..., Any] | None, options: dict[str, object]) -> Callable[..., Any]:
+        """Declare a role that takes no options: those of the step hold for it."""
+        if handler is None or options:
+            named = getattr(self, "__name__", self.name)
+            remedy = f"write `@{named}.{role}` without parentheses; the step's own timeout holds for it"
+            raise Said(place_of_caller(), role).error(f"the {role} of '{self.name}' takes no options", remedy)
+        self._saga.add_handler(self._declared, role, handler, None, None)
         return handler
 
 

@@ -21,11 +21,15 @@ class Said:
     place: str
     owner: str
 
+    def error(self, text: str, remedy: str) -> DefinitionError:
+        """The error that says what is wrong, and where."""
+        return DefinitionError(f"{self.place}: {text}\n  remedy: {remedy}")
+
     def refuse(self, field: str, value: object, needed: str, remedy: str) -> DefinitionError:
         """The error that says what is wrong with a field."""
         shown = repr(value)
         shown = shown if len(shown) <= 80 else f"{shown[:80]}…"
-        return DefinitionError(f"{self.place}: {field}={shown} of {self.owner}: {needed}\n  remedy: {remedy}")
+        return self.error(f"{field}={shown} of {self.owner}: {needed}", remedy)
 
     def seconds(self, field: str, value: Seconds, *, zero: bool = False) -> float:
         """A length of time, positive and of ten years at most.

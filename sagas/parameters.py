@@ -6,7 +6,18 @@ from sagas.annotations import Signature
 from sagas.context import Context, Transaction
 from sagas.declared import Declared, DeclaredHandler, Graph
 from sagas.errors import DefinitionError
-from sagas.forms import NOTHING, Form, Shape, accepts, given_of, optional, type_name, with_given, without_none
+from sagas.forms import (
+    NOTHING,
+    Form,
+    Shape,
+    accepts,
+    given_of,
+    optional,
+    type_name,
+    wants_given,
+    with_given,
+    without_none,
+)
 from sagas.manifest import Parameter, RetryPolicy, Role
 from sagas.resources import registered
 from sagas.returns import check_readable
@@ -48,11 +59,16 @@ def _source(
             f"{own}: '{name}' has failed and gave nothing\n"
             "  remedy: drop the parameter; `context.cause` says why it failed"
         )
-    if name == node.name and role != "step":
+    if name == node.name and role == "step":
+        raise DefinitionError(
+            f"{own}: '{name}' is what the step itself gives\n"
+            "  remedy: rename the parameter, or name the step for what it gives"
+        )
+    if name == node.name:
         raise DefinitionError(
             f"{own}: a step's own result is called `result`\n  remedy: rename the parameter to `result`"
         )
-    if name in graph.nodes and name != node.name:
+    if name in graph.nodes:
         if role == "fallback" and not graph.stands_above(name, node):
             raise DefinitionError(
                 f"{own}: '{name}' is declared below '{node.name}', which would wait for it\n"
@@ -96,7 +112,7 @@ def _of_node(source: Declared, own: str, name: str, annotation: Form) -> Paramet
     if not accepts(bare, source.seen):
         may_be_none = source.seen != source.gives and accepts(bare, without_none(source.seen))
         skipped = f" ({source.kind_of_skip})" if may_be_none else ""
-        right = source.seen if shape is None else with_given(source.seen, shape)
+        right = with_given(source.seen, due) if wants_given(annotation) else source.seen
         raise DefinitionError(
             f"{own} is {type_name(annotation)}, but '{name}' gives {type_name(source.seen)}{skipped}\n"
             f"  remedy: annotate `{name}: {type_name(right)}`"

@@ -8,23 +8,28 @@ from sagas.manifest import STEP_DELAYS_SECONDS, RetryPolicy
 from sagas.options import Said
 from sagas.places import place_of_caller
 
+MULTIPLIER = 2.0
+CAP_SECONDS = 300.0
+ATTEMPTS = 4
+GROWING_JITTER = 0.5
 RETRIES_MAX = 1_000
 MULTIPLIER_MAX = 1_000.0
 
 
 class Retry:
-    """A retry policy: either a list of delays, or base, multiplier and cap.
+    """A retry policy: either a list of delays, or base, multiplier (2), cap (300 s) and max_attempts (4).
 
     One delay for each retry, so `delays=[1, 5, 30]` is at most four executions; `max_attempts` counts executions.
-    `jitter` is the greatest part of a delay that may be taken off (0 to 1). With `forever` the last delay repeats until
-    the step succeeds or somebody decides.
+    `jitter` is the greatest part of a delay that may be taken off (0 to 1): with `base` it is 0.5, with `delays` none,
+    unless said. With `forever` the last delay repeats until the step succeeds or somebody decides.
 
     Raises:
-        DefinitionError: a length is negative, jitter is not within 0 to 1, or there are more than 1,000 retries.
+        DefinitionError: a length is negative, jitter is not within 0 to 1, there are more than 1,000 retries, or
+            something is said that belongs to the other form.
     """
 
     @overload
-    def __init__(self, *, delays: Sequence[Seconds] = ..., forever: bool = ...) -> None: ...
+    def __init__(self, *, delays: Sequence[Seconds] = ..., jitter: float = ..., forever: bool = ...) -> None: ...
     @overload
     def __init__(
         self,
@@ -41,19 +46,30 @@ class Retry:
         *,
         delays: Sequence[Seconds] | None = None,
         base: Seconds | None = None,
-        multiplier: float = 2.0,
-        cap: Seconds = 300.0,
-        jitter: float = 0.0,
-        max_attempts: int = 4,
+        multiplier: float | None = None,
+        cap: Seconds | None = None,
+        jitter: float | None = None,
+        max_attempts: int | None = None,
         forever: bool = False,
     ) -> None:
         said = Said(place_of_caller(), "Retry")
         if base is None:
+            for field, value in (("multiplier", multiplier), ("cap", cap), ("max_attempts", max_attempts)):
+                if value is not None:
+                    remedy = "say base=1 too, or only delays=[1, 5, 30], one for each retry"
+                    raise said.refuse(field, value, "it belongs to base", remedy)
             chosen = _listed(said, STEP_DELAYS_SECONDS if delays is None else delays)
         elif delays is None:
-            chosen = _growing(said, base, multiplier, cap, max_attempts)
+            chosen = _growing(
+                said, base,
+                MULTIPLIER if multiplier is None else multiplier,
+                CAP_SECONDS if cap is None else cap,
+                ATTEMPTS if max_attempts is None else max_attempts,
+            )  # fmt: skip
         else:
             raise said.refuse("base", base, "delays are said already", "leave one of them out")
+        if jitter is None:
+            jitter = 0.0 if base is None else GROWING_JITTER
         if len(chosen) > RETRIES_MAX:
             many = f"there are {len(chosen)}, at most {RETRIES_MAX} are allowed"
             raise said.refuse("delays", chosen, many, "say forever=True: the last delay is repeated")

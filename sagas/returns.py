@@ -37,6 +37,11 @@ def schema_of(form: Form, what: str) -> dict[str, Any]:
     except (PydanticInvalidForJsonSchema, PydanticUserError) as unfit:
         raise _unfit(form, what, unfit) from unfit
     for field, one in forms_within(form):
+        if field is not None and field.excluded:
+            raise DefinitionError(
+                f"{what} is {type_name(form)}: its field '{field.name}' of {field.owner} is excluded, so its value "
+                "would be lost\n  remedy: drop what excludes it, or the field"
+            )
         kind = origin_of(one) or one
         if kind is type or (isinstance(kind, type) and issubclass(kind, HIDDEN)):
             where = f"its field '{field.name}' of {field.owner} is " if field is not None else ""
@@ -113,22 +118,21 @@ def decides(signature: Signature) -> bool:
     return CannotTell not in members(signature.returns)
 
 
-def check_input(saga: str, form: Form) -> dict[str, Any]:
+def check_input(place: str, saga: str, form: Form) -> dict[str, Any]:
     """The JSON Schema of a saga's input.
 
     Raises:
         DefinitionError: it is no model or dataclass, or a field has a `default_factory` (def_R22).
     """
+    own = f"{place}: the input of saga '{saga}'"
     kind: Any = origin_of(form) or form
     if not is_class(kind) or not (issubclass(kind, BaseModel) or dataclasses.is_dataclass(kind)):
-        raise DefinitionError(
-            f"the input of saga '{saga}' is {type_name(form)}\n  remedy: use a pydantic model or a dataclass"
-        )
-    schema = schema_of(form, f"the input of saga '{saga}'")
+        raise DefinitionError(f"{own} is {type_name(form)}\n  remedy: use a pydantic model or a dataclass")
+    schema = schema_of(form, own)
     for field, _ in forms_within(form):
         if field is not None and field.has_factory:
             raise DefinitionError(
-                f"the input of saga '{saga}': field '{field.name}' of {field.owner} has a default_factory, so each "
+                f"{own}: field '{field.name}' of {field.owner} has a default_factory, so each "
                 "step would see another value\n  remedy: give it where the saga is started"
             )
     return schema

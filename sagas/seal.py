@@ -21,6 +21,7 @@ from sagas.manifest import (
     Role,
     StepClass,
 )
+from sagas.options import Said
 from sagas.returns import decides, schema_of
 from sagas.values import UnfitError, Values
 
@@ -70,7 +71,9 @@ def seal(saga: "Saga[Any, Any]", defaults: Defaults) -> Sealed:
     """
     nodes = saga.graph.nodes
     if not nodes:
-        raise DefinitionError(f"saga '{saga.name}' has no step\n  remedy: declare one with @{saga.name}.step(\"...\")")
+        raise Said(saga.place, "saga").error(
+            f"saga '{saga.name}' has no step", f'declare one with @{saga.name}.step("...")'
+        )
     pivot = _check_pivot(saga)
     behind = _behind(nodes, pivot)
     compiled = tuple(_node(node, _class_of(node, behind), defaults) for node in nodes.values())
@@ -115,14 +118,13 @@ def _check_pivot(saga: "Saga[Any, Any]") -> Declared | None:
     if not pivots:
         return None
     if len(pivots) > 1:
-        names = " and ".join(f"'{node.name}'" for node in pivots)
-        raise DefinitionError(f"saga '{saga.name}' has more than one pivot: {names}; at most one is possible")
+        names = " and ".join(f"'{node.name}' ({node.place})" for node in pivots)
+        remedy = "keep the one after which there is no way back"
+        raise Said(pivots[1].place, "saga").error(f"saga '{saga.name}' has more than one pivot: {names}", remedy)
     pivot = pivots[0]
     if "undo" in pivot.handlers:
-        raise DefinitionError(
-            f"step '{pivot.name}' is the pivot and has an undo, but from there nothing is undone\n"
-            "  remedy: remove the undo, or the pivot"
-        )
+        text = f"step '{pivot.name}' is the pivot and has an undo, but from there nothing is undone"
+        raise Said(pivot.handlers["undo"].signature.place, "undo").error(text, "remove the undo, or the pivot")
     ancestors = _ancestors(nodes)
     for node in nodes.values():
         if node is pivot or node.name in ancestors[pivot.name]:
@@ -139,10 +141,9 @@ def _check_pivot(saga: "Saga[Any, Any]") -> Declared | None:
                 "undone\n  remedy: remove the undo, or move the step before the pivot"
             )
         if node.on_timeout == "compensate":
-            raise DefinitionError(
-                f"wait '{node.name}' turns back when nobody answers, but comes behind the pivot '{pivot.name}'\n"
-                '  remedy: say on_timeout="continue", or move the wait before the pivot'
-            )
+            text = f"wait '{node.name}' turns back when nobody answers, but comes behind the pivot '{pivot.name}'"
+            remedy = 'say on_timeout="continue", or move the wait before the pivot'
+            raise Said(node.place, "wait").error(text, remedy)
     return pivot
 
 

@@ -4,7 +4,6 @@ from typing import Any
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import PydanticSerializationError
 
 from sagas.events import Json
 from sagas.forms import Form
@@ -48,7 +47,9 @@ class Values:
             document: Json = self._adapter.dump_python(found, mode="json", by_alias=False, exclude_computed_fields=True)
         except ValidationError as unfit:
             raise UnfitError(_errors(unfit)) from None
-        except PydanticSerializationError as unfit:
+        except UnicodeDecodeError:
+            raise UnfitError([("", "holds bytes that are no UTF-8: give them as text, such as base64")]) from None
+        except ValueError as unfit:  # pydantic's words for what it cannot write
             raise UnfitError([("", str(unfit))]) from None
         if (wrong := complaint(document)) is not None:
             raise UnfitError([wrong])

@@ -106,7 +106,9 @@ def check(
     from sagas.describe import warnings
     from sagas.seal import unsupported
 
-    manifests = [saga.seal().manifest for application in load_applications(modules) for saga in application.sagas]
+    defaults = load().defaults
+    found_sagas = [saga for application in load_applications(modules) for saga in application.sagas]
+    manifests = [saga.seal(defaults).manifest for saga in found_sagas]
     found: list[dict[str, Any]] = [
         {
             "saga": manifest.name,

@@ -1,5 +1,6 @@
 """`amends saga …` and `amends explain`: the API's verbs for people."""
 
+import asyncio
 import json
 import time
 from datetime import datetime
@@ -7,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from amends.cli.remote import call
+from amends.cli.remote import call, runtime_of
 from amends.cli.run import AsJson, DataDir, Sagas, settings_with
 from amends.identifiers import is_id
 from amends.settings import Settings
@@ -90,7 +91,7 @@ def describe(
     elif mermaid:
         typer.echo(shown.mermaid(sealed.manifest))
     else:
-        typer.echo(shown.describe(sealed))
+        typer.echo(shown.describe(sealed, _open_sagas(settings, name)))
 
 
 @app.command()
@@ -134,6 +135,14 @@ def explain(saga_id: SagaId, data_dir: DataDir = None, as_json: AsJson = False) 
     began = datetime.fromisoformat(found["createdAt"]).timestamp()
     lines = views.explain(found, time.time(), began)
     typer.echo(json.dumps({"sagaId": saga_id, "lines": lines}) if as_json else "\n".join(lines))
+
+
+def _open_sagas(settings: Settings, definition: str) -> int | None:
+    """How many sagas of a definition have not ended, where a database is known and answers."""
+    from eventstore.census import open_sagas
+
+    url = settings.database_url or (runtime_of(settings) or {}).get("database_url")
+    return None if url is None else asyncio.run(open_sagas(url, definition))
 
 
 def _history(settings: Settings, saga_id: str) -> list[dict[str, Any]]:

@@ -5,7 +5,6 @@ from typing import Any, Generic, Literal, Self, TypeVar, cast
 
 import aiohttp
 import orjson
-from pydantic import TypeAdapter
 
 from amends.settings import api_key
 from amends.settings import url as api_url
@@ -66,8 +65,7 @@ class Handle(Generic[O]):
             while True:
                 found = await self._client.call("GET", f"/api/sagas/{self.id}")
                 if found["status"] == "completed":
-                    form: Any = self._saga.result if self._saga.result is not None else type(None)
-                    result: O = TypeAdapter[Any](form).validate_python(found["result"])
+                    result: O = self._saga.seal().load_result(found["result"])
                     return result
                 if found["status"] in ("compensated", "failed"):
                     raise NotCompletedError(self.id, found["status"], found["error"])

@@ -14,10 +14,12 @@ from sagas.definition import Saga
 from sagas.errors import ResultError
 from sagas.events import Json
 from sagas.fields import is_class
-from sagas.manifest import Role
+from sagas.manifest import Parameter, Role
 from sagas.nodes import Step
 from sagas.seal import Sealed
 
+CALL = " call"
+"""The name, no handler's, under which a made-up handler gets the context of its call."""
 ROLES: tuple[Role, ...] = ("step", "undo", "probe", "fallback")
 Place = tuple[str, Role]
 
@@ -52,7 +54,8 @@ class Answers:
     def __init__(self, sealed: Sealed, answers: Mapping[Any, Any], resources: Mapping[Any, object]) -> None:
         self.resources = resources
         self._answers = {place_of(sealed.saga, key): answer for key, answer in answers.items()}
-        self._calls: dict[Place, int] = {}
+        self._calls: dict[tuple[Place, int | None], int] = {}
+        self.needed: dict[type, list[str]] = {}
         self._made_up: set[Place] = set(self._answers)
         self._used: set[Place] = set()
         self.wrong: list[WrongTestError] = []
@@ -75,6 +78,8 @@ class Answers:
                 handlers[place] = self._with(bound, _succeed)
             else:
                 handlers[place] = _marked(bound)
+            for kind in handlers[place].resources.values():
+                self.needed.setdefault(kind, []).append(name_of(place))
         return Sealed(sealed.manifest, handlers, sealed.saga)
 
     def transaction(self, step: str, role: Role) -> object:
@@ -106,24 +111,26 @@ class Answers:
         other.function = functools.wraps(bound.function)(function)
         other.is_async = True
         other.resources = {name: kind for name, kind in bound.resources.items() if kind in self.resources}
+        other.parameters = (*bound.parameters, Parameter(CALL, "context"))
         return other
 
     def _answering(self, bound: BoundHandler, place: Place) -> BoundHandler:
         async def answer(**arguments: Any) -> Any:
             self._used.add(place)
-            return await self._give(bound, place, self._this_time(bound, place), arguments)
+            item = arguments.pop(CALL).item
+            return await self._give(bound, place, self._this_time(bound, place, item), arguments)
 
         return self._with(bound, answer)
 
-    def _this_time(self, bound: BoundHandler, place: Place) -> Any:
-        """The answer of this call: a list is one for each attempt, unless it is itself what the step gives."""
+    def _this_time(self, bound: BoundHandler, place: Place, item: int | None) -> Any:
+        """The answer of this call: a list is one for each attempt (of each item), unless it is what the step gives."""
         answer: Any = self._answers[place]
         many = _elements(answer)
         if many is None or (bound.role != "probe" and _fits(bound, many)):
             return answer
         if not many:
             self.fail(f"the answer of '{name_of(place)}' is an empty list: nothing for its first attempt")
-        call = self._calls[place] = self._calls.get(place, -1) + 1
+        call = self._calls[place, item] = self._calls.get((place, item), -1) + 1
         return many[min(call, len(many) - 1)]
 
     async def _give(self, bound: BoundHandler, place: Place, answer: Any, arguments: dict[str, Any]) -> Any:
@@ -179,7 +186,8 @@ def _marked(bound: BoundHandler) -> BoundHandler:
     async def run(**arguments: Any) -> Any:
         token = IN_HANDLER.set(True)
         try:
-            return await function(**arguments)
+            value = function(**arguments)
+            return await value if inspect.isawaitable(value) else value
         finally:
             IN_HANDLER.reset(token)
 
@@ -221,7 +229,7 @@ def place_of(saga: Saga[Any, Any], key: Any) -> Place:
         for known in ROLES:
             if step in saga.graph.nodes and known == (role or "step"):
                 return step, known
-    if isinstance(key, Step) and cast("Step[..., Any]", key).name in saga.graph.nodes:
+    if isinstance(key, Step) and cast("Step[..., Any]", key).stands_in(saga.graph):
         return cast("Step[..., Any]", key).name, "step"
     for node in saga.graph.nodes.values():
         for known, handler in node.handlers.items():
@@ -238,7 +246,9 @@ class GivenResources(Mapping[type, object]):
 
     def __getitem__(self, kind: type) -> object:
         if kind not in self._answers.resources:
-            self._answers.fail(f"a handler takes {kind.__qualname__}: give it in resources, or give its step an answer")
+            names = self._answers.needed.get(kind, [])
+            need = f"{', '.join(names)} {'need' if len(names) > 1 else 'needs'} a {kind.__qualname__}"
+            self._answers.fail(f"{need}: give it in resources, or give each an answer")
         return self._answers.resources[kind]
 
     def __contains__(self, kind: object) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+import eventstore.migrate
 from eventstore.migrate import MigrationError, migrate, pending, read_migrations
 
 EVENT = (
@@ -37,6 +38,30 @@ async def test_a_second_run_has_nothing_to_do(empty_url: str) -> None:
 async def test_two_at_once_apply_everything_once(empty_url: str) -> None:
     results = await asyncio.gather(*(migrate(empty_url) for _ in range(4)))
     assert sorted(name for result in results for name in result) == await migrate_names()
+
+
+async def test_who_comes_second_waits_for_the_first_however_long_it_takes(
+    empty_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(eventstore.migrate, "LOCK_SECONDS", 0.1)
+    first = await asyncpg.connect(empty_url)
+    await first.execute("SELECT pg_advisory_lock($1)", eventstore.migrate.LOCK)
+    second = asyncio.create_task(migrate(empty_url))
+    while not await first.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"):
+        assert not second.done()
+    await first.execute("SELECT pg_sleep(0.3)")
+    await first.close()
+    assert await second == await migrate_names()
+
+
+async def test_an_older_version_beside_a_newer_one_has_nothing_to_do(empty_url: str, tmp_path: Path) -> None:
+    """fault_44: both run for a while, so a file that is not here is no error."""
+    newer = tmp_path / "0002_more.sql"
+    (tmp_path / "0001_things.sql").write_text("CREATE TABLE things (id int);")
+    newer.write_text("CREATE TABLE more (id int);")
+    await migrate(empty_url, {"shop": tmp_path})
+    newer.unlink()
+    assert await migrate(empty_url, {"shop": tmp_path}) == []
 
 
 async def migrate_names() -> list[str]:

@@ -1,5 +1,6 @@
 """The documented views: events with the requirements' columns, one row for each attempt, dead letters."""
 
+import re
 from collections.abc import AsyncGenerator
 from dataclasses import replace
 from uuid import UUID, uuid5
@@ -7,6 +8,7 @@ from uuid import UUID, uuid5
 import pytest
 
 from amends.clock import LoopClock
+from eventstore.census import open_sagas
 from eventstore.postgres import PostgresStore
 from orchestrator.engine import Engine
 from sagas.inputs import Start
@@ -28,6 +30,17 @@ async def store(database_url: str) -> AsyncGenerator[PostgresStore]:
     await engine.apply([replace(word, error={**(word.error or {}), "retryable": True})])
     yield opened
     await opened.close()
+
+
+async def test_open_sagas_are_counted_by_their_definition(store: PostgresStore, database_url: str) -> None:
+    assert await open_sagas(database_url, MANIFEST.name) == 1
+    assert await open_sagas(database_url, "another") == 0
+
+
+async def test_a_database_that_is_away_or_empty_has_no_count_of_open_sagas(database_url: str) -> None:
+    assert await open_sagas("postgresql://u@127.0.0.1:1/x", "any") is None
+    empty = re.sub(r"/[^/?]+\?", "/postgres?", database_url)
+    assert await open_sagas(empty, "any") is None
 
 
 @pytest.mark.parametrize("name", ["first", "first/0", "", "ação/12", "x" * 55, "x" * 56, "x" * 64, "y" * 200])

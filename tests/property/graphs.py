@@ -40,12 +40,11 @@ def _node(rng: random.Random, index: int, pivot: int | None, after: tuple[str, .
     kind: StepClass = "retriable" if behind else rng.choice(("compensatable", "compensatable", "no_undo"))
     if index == pivot:
         kind = "pivot"
-    plain = kind in ("pivot",)
     return Node(
         name=f"s{index}", kind="step", step_class=kind, after=after, handler=handler,
         undo=undo if kind == "compensatable" else None,
-        fallback=Handler(f"fall{index}", transactional=transactional) if rng.random() < 0.2 and not plain else None,
-        each="input.items" if rng.random() < 0.2 and not plain else None,
+        fallback=Handler(f"fall{index}", transactional=transactional) if rng.random() < 0.2 else None,
+        each="input.items" if rng.random() < 0.2 and kind != "pivot" else None,
         concurrency=rng.choice([None, 1, 2]), when="input.flag" if rng.random() < 0.15 else None,
         item_failure=rng.choice(("fail", "leave_out")),
     )  # fmt: skip

@@ -47,6 +47,21 @@ def test_two_sagas_of_one_name_are_told_by_their_lines(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "more",
+    ["b = Saga('a', input=In)\n", "b = Saga('a', input=In)\nfrom amends import App\nx = App('x', sagas=[a, b])\n"],
+)
+def test_two_sagas_of_one_name_in_one_module_are_told_by_their_lines(folder: Path, more: str) -> None:
+    (folder / "one.py").write_text(ONE + more)
+    with pytest.raises(DefinitionError, match=r"two sagas are called 'a': at one\.py:5 and at one\.py:8\n  remedy: "):
+        load_applications(["one"])
+
+
+def test_an_app_may_name_a_saga_twice(folder: Path) -> None:
+    (folder / "one.py").write_text(f"{ONE}from amends import App\nx = App('x', sagas=[a, a])\n")
+    assert names_of("one") == [["a"]]
+
+
+@pytest.mark.parametrize(
     ("name", "says"),
     [
         ("./one.py", "such as one$"),

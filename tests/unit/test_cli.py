@@ -120,6 +120,22 @@ def test_check_answers_machines_too(amends: Call) -> None:
     assert [(entry["saga"], entry["notRunYet"]) for entry in json.loads(text)] == [("analysis", []), ("approval", [])]
 
 
+def test_check_and_describe_show_the_definition_that_runs_with_these_settings(amends: Call) -> None:
+    told = {"QUEUE_MAX_RETRIES": "1", "AMENDS_STEP_TIMEOUT": "3"}
+    _, text = amends("check", "marketplace", "--json", **told)
+    checked = {entry["saga"]: entry["fingerprint"] for entry in json.loads(text)}
+    _, text = amends("saga", "describe", "approval", **told)
+    assert f"fingerprint {checked['approval'][:6]}" in text
+    assert "1 retry (1 s)" in text
+    _, text = amends("check", "marketplace", "--json")
+    assert checked["approval"] not in text
+
+
+def test_describe_needs_no_database(amends: Call) -> None:
+    code, text = amends("saga", "describe", "approval", DATABASE_URL="postgresql://u@127.0.0.1:1/x")
+    assert (code, " open" in text.splitlines()[0]) == (0, False)
+
+
 def test_show_gives_machines_the_history_page_by_page(amends: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     pages = {"0": ([{"sequenceNumber": 1}], "1"), "1": ([{"sequenceNumber": 2}], None)}
 

@@ -87,6 +87,60 @@ def test_a_pivot_that_may_have_happened_is_offered_again_though_a_cancel_waits()
     assert play.state.status == "active"
 
 
+def falling(**more: Any) -> Play:
+    """A saga whose pivot has a fallback, and has failed for good."""
+    play = Play(
+        node("a"), node("p", "pivot", after=("a",), fallback=Handler("f"), **more), node("z", "retriable", after=("p",))
+    )
+    play.tell("a")
+    play.tell("p", "failed", error=FAILED)
+    return play
+
+
+def test_def_r18_a_pivot_that_is_known_to_have_failed_falls_back_and_goes_on() -> None:
+    play = falling()
+    assert play.command("p").role == "fallback"
+    play.tell("p")
+    play.tell("z")
+    assert (play.state.status, play.state.step("p").fallback) == ("completed", True)
+
+
+def test_def_r18_a_fallback_of_a_pivot_that_fails_turns_back_and_one_that_nobody_knows_asks() -> None:
+    play = falling()
+    play.tell("p", "failed", error=FAILED)
+    assert play.state.status == "compensating"
+    play = falling()
+    play.tell("p", "unknown", cause="timed_out")
+    assert play.state.status == "active"
+    assert play.find("p", "operator") is not None
+
+
+def test_def_r18_a_fallback_never_runs_over_a_pivot_that_may_have_happened() -> None:
+    play = Play(node("p", "pivot", fallback=Handler("f"), delays=(1.0,)))
+    play.tell("p", "unknown", cause="timed_out")
+    play.pass_time(1)
+    play.tell("p", "failed", error=FAILED)
+    assert play.find("p", "fallback") is None
+    assert play.find("p", "operator") is not None
+
+
+def test_def_r18_a_cancel_that_waits_for_a_pivot_leaves_no_time_for_its_fallback() -> None:
+    """rule_B2: a proven failure turns back."""
+    play = Play(node("a"), node("p", "pivot", after=("a",), fallback=Handler("f")))
+    play.tell("a")
+    play.give(Cancel(SAGA, "stop", "c1"))
+    play.tell("p", "failed", error=FAILED)
+    assert play.state.status == "compensating"
+
+
+def test_def_r18_a_fallback_of_a_pivot_that_is_refused_while_a_cancel_waits_turns_back() -> None:
+    play = falling()
+    play.give(Cancel(SAGA, "stop", "c1"))
+    assert play.command("p").role == "fallback"
+    play.tell("p", "refused", cause="no_handler")
+    assert play.state.status == "compensating"
+
+
 def test_no_undo_begins_while_another_attempt_of_the_step_may_run() -> None:
     """rule_B1, def_R12: the late success of the first attempt does not end the second."""
     play = Play(node("a", delays=()), node("b"))

@@ -16,7 +16,7 @@ from amends import Saga
 from amends.testing import run
 from sagas.forms import accepts, type_name
 from tests.unit.definition.test_edges import T, saga_of
-from tests.unit.definition.test_messages import message_of
+from tests.unit.definition.test_messages import graph_message_of, message_of
 
 Id = NewType("Id", str)
 V = TypeVar("V")
@@ -206,8 +206,8 @@ def test_def_r27_paths_follow_what_is_stored() -> None:
     declare(when="input.made.value")()
     declare(each="input.made.many")()
     declare(when="input.written.off")()
-    assert "Rooted has no field 'root', it has no fields" in message_of(declare(each="input.rooted.root"))
-    assert "Written has no field 'on'; it has off" in message_of(declare(when="input.written.on"))
+    assert "Rooted has no field 'root', it has no fields" in graph_message_of(declare(each="input.rooted.root"))
+    assert "Written has no field 'on'; it has off" in graph_message_of(declare(when="input.written.on"))
 
 
 def test_a_generic_dataclass_may_be_an_input() -> None:

@@ -13,6 +13,8 @@ from amends import (
 )
 from sagas.nodes import Step
 
+PLACE = re.compile(r"(test_\w+\.py|<string>):\d+:? ")
+
 
 class Trip(BaseModel):
     traveller: str
@@ -55,10 +57,18 @@ def trip() -> tuple[Saga[Trip, None], Step[[Trip], Hotel]]:
 
 
 def message_of(declare: Callable[[], object]) -> str:
-    """The error's text, without the file and the line."""
+    """The error's text, without the file and the line that it begins with."""
+    text = graph_message_of(declare)
+    place = PLACE.match(text)
+    assert place, f"no place: {text}"
+    return text[place.end() :]
+
+
+def graph_message_of(declare: Callable[[], object]) -> str:
+    """The text of an error that speaks of the graph: it names nodes and sagas, not lines."""
     with pytest.raises(DefinitionError) as raised:
         declare()
-    return re.sub(r"^test_\w+\.py:\d+ ", "", str(raised.value))
+    return str(raised.value)
 
 
 def test_typo() -> None:
@@ -177,7 +187,7 @@ def test_path() -> None:
         async def book_car() -> Car:
             return Car(plate="")
 
-    assert message_of(declare) == (
+    assert graph_message_of(declare) == (
         "when of step 'car' of saga 'trip': path 'input.rental': Trip has no field 'rental'; it has traveller, city, "
         "nights, rental_car"
     )
@@ -191,7 +201,7 @@ def test_path2() -> None:
         async def book_car() -> Car:
             return Car(plate="")
 
-    assert message_of(declare) == "when='input.nights' of step 'car': is int; a bool or a `T | None` is needed"
+    assert graph_message_of(declare) == "when='input.nights' of step 'car': is int; a bool or a `T | None` is needed"
 
 
 def test_nothing() -> None:
@@ -222,7 +232,7 @@ def test_changes() -> None:
         async def more(hotel: Hotel) -> Hotel:
             return hotel
 
-    assert message_of(declare) == (
+    assert graph_message_of(declare) == (
         "step 'trip' would change what 'trip' means: book(trip) already takes it as the saga's input\n"
         '  remedy: give the step another name: @enrich.step("...")'
     )
@@ -237,7 +247,7 @@ def test_parallel_pivot() -> None:
 
         saga.check()
 
-    assert message_of(declare) == (
+    assert graph_message_of(declare) == (
         "'hotel' is neither before nor behind the pivot 'pay': it could fail when the way back is closed\n"
         "  remedy: add after=[hotel] to 'pay', or after=[pay] to 'hotel'"
     )
@@ -259,7 +269,7 @@ def test_behind() -> None:
 
         saga.check()
 
-    assert message_of(declare) == (
+    assert graph_message_of(declare) == (
         "step 'car' has an undo but comes behind the pivot 'pay', from where nothing is undone\n"
         "  remedy: remove the undo, or move the step before the pivot"
     )
@@ -275,7 +285,7 @@ def test_result_none() -> None:
 
         saga.check()
 
-    assert message_of(declare) == (
+    assert graph_message_of(declare) == (
         "saga 'trip' promises result=Itinerary; steps that give it: none; exactly one is needed"
     )
 

@@ -9,8 +9,9 @@ import pytest
 from pydantic import AwareDatetime, BaseModel, NaiveDatetime
 
 from amends import Breaker, CannotTell, DefinitionError, DidNotHappen, Happened, Retry, Saga, Transaction, days
+from sagas.manifest import RetryPolicy
 from tests.unit.definition.test_edges import T, saga_of
-from tests.unit.definition.test_messages import message_of
+from tests.unit.definition.test_messages import graph_message_of, message_of
 
 SEVERE: list[tuple[str, Any]] = [
     ("priority", "urgent"),
@@ -71,7 +72,7 @@ def test_the_first_name_of_a_step_and_its_after_are_checked() -> None:
 
     assert "5 is no name for a step" in message_of(lambda: s.step(5)(a))
     assert "after=None of 'a': a list is needed" in message_of(lambda: s.step("a", after=None)(a))
-    assert "'h' is no step of this saga" in message_of(lambda: s.step("a", after=["h"])(a))
+    assert "'h' is no step of saga 't'" in message_of(lambda: s.step("a", after=["h"])(a))
 
 
 def test_waits_sleeps_and_sagas_are_checked_alike() -> None:
@@ -107,6 +108,11 @@ untyped: Any = Retry
         lambda: untyped(base=1, jitter="much"),
         lambda: untyped(base=1, max_attempts=2.5),
         lambda: untyped(base=1, delays=[1]),
+        lambda: untyped(max_attempts=2),
+        lambda: untyped(delays=[1], max_attempts=9),
+        lambda: untyped(delays=[1], multiplier=5),
+        lambda: untyped(delays=[1], cap=5),
+        lambda: untyped(cap=5, forever=True),
         lambda: Retry(base=1, multiplier=math.nan),
         lambda: Retry(base=1, multiplier=0.5),
         lambda: Retry(base=1, max_attempts=0),
@@ -122,6 +128,14 @@ untyped: Any = Retry
 def test_retries_and_breakers_say_where_they_stand(declare: Callable[[], object]) -> None:
     with pytest.raises(DefinitionError, match=r"^test_options\.py:\d+: [\s\S]*\n  remedy: "):
         declare()
+
+
+def test_req_x35_growing_delays_have_jitter_and_listed_ones_do_not() -> None:
+    assert Retry(base=1).policy == RetryPolicy((1.0, 2.0, 4.0), jitter=0.5)
+    assert Retry(base=1, jitter=0).policy.jitter == 0
+    assert Retry(delays=[1]).policy == RetryPolicy((1.0,))
+    assert Retry(delays=[1], jitter=0.1).policy.jitter == 0.1
+    assert Retry().policy == RetryPolicy()
 
 
 class Client:
@@ -192,9 +206,9 @@ def test_def_r19_the_path_of_a_breaker_leads_somewhere() -> None:
 
         return lambda: saga_of().step("a", each=each, breaker=Breaker("b", per=per))(a)
 
-    assert "T has no field 'nope'" in message_of(declare("input.nope"))
-    assert "only a step with `each` has items" in message_of(declare("item"))
-    assert "'nobody' is neither `input` nor a step above" in message_of(declare("nobody"))
+    assert "T has no field 'nope'" in graph_message_of(declare("input.nope"))
+    assert "only a step with `each` has items" in graph_message_of(declare("item"))
+    assert "'nobody' is neither `input` nor a step above" in graph_message_of(declare("nobody"))
     declare("item", "input.l")()
     declare("input.flag")()
 
@@ -206,7 +220,7 @@ def test_def_r7_a_moment_has_a_time_zone() -> None:
 
     s = Saga("t", input=When)
     s.sleep_until("one", "input.aware")
-    assert "a datetime with a time zone is needed" in message_of(lambda: s.sleep_until("two", "input.naive"))
+    assert "a datetime with a time zone is needed" in graph_message_of(lambda: s.sleep_until("two", "input.naive"))
 
 
 def test_a_saga_is_no_child_of_itself() -> None:
@@ -241,7 +255,7 @@ def test_a_broken_child_breaks_its_parent() -> None:
         return 1
 
     parent.start("k", child, input="input")
-    assert "saga 'child' promises result=T" in message_of(parent.check)
+    assert "saga 'child' promises result=T" in graph_message_of(parent.check)
 
 
 def test_a_length_of_days_is_one() -> None:

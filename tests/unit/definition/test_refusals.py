@@ -1,8 +1,12 @@
 """What else a definition may not say."""
 
+import dataclasses
 import typing
 from typing import Annotated, Any
 
+import pydantic.dataclasses
+import pytest
+import typing_extensions
 from pydantic import BaseModel, Field
 
 from amends import (
@@ -13,6 +17,7 @@ from amends import (
     Transaction,
     days,
 )
+from sagas.seal import Defaults
 from tests.unit.definition.test_messages import Hotel, Trip, message_of, trip
 
 
@@ -75,6 +80,44 @@ def test_an_input_with_a_default_factory_is_refused() -> None:
     assert "field 'names' of Bad has a default_factory" in message_of(lambda: Saga("bad", input=Bad))
 
 
+class Leaky(BaseModel):
+    city: str = "Lima"
+    secret: str = Field("none", exclude=True)
+
+
+class LeakyAtTimes(BaseModel):
+    secret: str = Field("none", exclude_if=lambda value: value == "x")
+
+
+@pydantic.dataclasses.dataclass
+class LeakyData:
+    secret: str = Field("none", exclude=True)
+
+
+@dataclasses.dataclass
+class LeakyNote:
+    secret: Annotated[str, Field(exclude=True)] = "none"
+
+
+class LeakyKeys(typing_extensions.TypedDict):
+    secret: Annotated[str, Field(exclude=True)]
+
+
+@pytest.mark.parametrize("form", [Leaky, LeakyAtTimes, LeakyData, LeakyNote, LeakyKeys, list[Leaky], Leaky | None])
+def test_a_field_that_is_never_stored_is_refused(form: Any) -> None:
+    async def a(request: Trip) -> None: ...
+
+    a.__annotations__["return"] = form
+    name = getattr(form, "__name__", "Leaky").replace("list", "Leaky")
+    text = message_of(lambda: loosely(trip()[0])(a))
+    assert f"its field 'secret' of {name} is excluded, so its value would be lost\n  remedy: " in text
+
+
+def test_an_input_with_a_field_that_is_never_stored_is_refused() -> None:
+    text = message_of(lambda: Saga("bad", input=Leaky))
+    assert text.startswith("the input of saga 'bad' is Leaky: its field 'secret' of Leaky is excluded")
+
+
 def test_a_sealed_saga_takes_no_more_steps() -> None:
     saga, _ = trip()
     saga.check()
@@ -84,6 +127,17 @@ def test_a_sealed_saga_takes_no_more_steps() -> None:
         async def late() -> None: ...
 
     assert "saga 'trip' is sealed" in message_of(declare)
+
+
+def test_a_saga_that_was_checked_takes_the_defaults_of_whoever_runs_it() -> None:
+    saga, _ = trip()
+    saga.check()
+    sealed = saga.seal(Defaults(timeout_seconds=7, delays=(2.0,)))
+    handler = sealed.manifest.nodes[0].handler
+    assert handler is not None
+    assert (handler.timeout, handler.retry.delays) == (7, (2.0,))
+    assert saga.seal(Defaults(timeout_seconds=7, delays=(2.0,))) is sealed
+    assert saga.seal().manifest.fingerprint != sealed.manifest.fingerprint
 
 
 def test_a_transaction_may_not_be_declared_longer_than_ten_seconds() -> None:
@@ -112,7 +166,7 @@ def test_an_after_of_another_saga_is_refused() -> None:
         @other.step("a", after=[stranger])
         async def a() -> None: ...
 
-    assert "is no step of this saga" in message_of(declare)
+    assert "is no step of saga 'other'" in message_of(declare)
 
 
 def test_a_wait_that_turns_back_behind_the_pivot_is_refused() -> None:

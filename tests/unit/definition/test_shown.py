@@ -6,13 +6,15 @@ import sys
 import typing
 from typing import Any
 
+import pytest
 from pydantic import BaseModel
 
-from amends import Breaker, CannotTell, DidNotHappen, Happened, Permanent, Saga, days
+from amends import Breaker, CannotTell, DidNotHappen, Happened, Permanent, Retry, Saga, days
 from amends.testing import run
 from sagas.describe import describe, warnings
+from sagas.durations import age
 from tests.unit.definition.test_edges import T, saga_of
-from tests.unit.definition.test_messages import message_of
+from tests.unit.definition.test_messages import graph_message_of, message_of
 
 
 class Itin(BaseModel):
@@ -43,6 +45,66 @@ def test_describe_shows_conditions_and_breakers() -> None:
     assert "breaker agents for each item" in text
 
 
+def fate_of(fallback: bool, **said: Any) -> str:
+    """The last column of a step with these options, which gives an int and is tried twice."""
+    made: Any = saga_of()
+
+    async def a(request: T) -> int:
+        return 1
+
+    step = made.step("a", retry=Retry(delays=[2]), **said)(a)
+    if fallback:
+
+        @step.fallback  # type: ignore[untyped-decorator]
+        async def spare(request: T) -> int:
+            return 2
+
+    return describe(made.seal()).splitlines()[2].rpartition("  ")[2]
+
+
+def test_describe_says_in_their_order_what_follows_a_failure() -> None:
+    assert fate_of(fallback=False) == "1 retry (2 s); then back"
+    assert fate_of(fallback=True) == "1 retry (2 s); then fallback spare; then back"
+    assert fate_of(fallback=True, pivot=True) == "1 retry (2 s); then fallback spare; then back. Unknown: an operator"
+    each = {"each": "input.l", "item_failure": "leave_out"}
+    assert fate_of(fallback=False, **each).endswith("one for each input.l; 1 retry (2 s); then left out")
+    assert fate_of(fallback=True, **each).endswith("1 retry (2 s); then fallback spare; then left out")
+
+
+def test_a_step_for_each_item_that_gives_nothing_and_begins_at_the_start_is_warned_of() -> None:
+    for said in ({}, {"when": "input.flag"}):
+        s: Any = saga_of()
+
+        async def mail(item: int) -> None: ...
+        async def other(request: T) -> int:
+            return 1
+
+        s.step("mail", each="input.l", **said)(mail)
+        s.step("other")(other)
+        assert any("step 'mail' of 't' begins at the start" in line for line in warnings(s.seal().manifest))
+
+
+def test_describe_shows_how_many_sagas_are_open() -> None:
+    s = saga_of()
+
+    @s.step("a")
+    async def a(request: T) -> int:
+        return 1
+
+    assert describe(s.seal(), 2).splitlines()[0].endswith(" · 2 open")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "says"),
+    [
+        (1_036_803, "12 days"), (86_399, "23 hours"), (86_400, "1 day"), (3_661, "1 hour"), (150.7, "2 minutes"),
+        (59.9, "59 s"), (0.0, "0 s"),
+    ],
+)  # fmt: skip
+def test_an_age_is_said_in_the_largest_unit_that_fits(seconds: float, says: str) -> None:
+    assert age(seconds) == says
+
+
 def test_a_result_that_may_be_skipped_is_named() -> None:
     s = Saga("t", input=T, result=Itin)
 
@@ -50,7 +112,7 @@ def test_a_result_that_may_be_skipped_is_named() -> None:
     async def a(request: T) -> Itin:
         return Itin()
 
-    assert message_of(s.check) == (
+    assert graph_message_of(s.check) == (
         "saga 't' promises result=Itin; steps that give it: none ('a' gives Itin | None: it has `when`, so it may be "
         "skipped); exactly one is needed"
     )

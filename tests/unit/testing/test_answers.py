@@ -142,6 +142,57 @@ def test_the_result_of_a_lost_commit_is_a_result_of_the_step() -> None:
     assert run(s, T(), answers={f: [Unknown()]}).status == "compensated"
 
 
+class Client1: ...
+
+
+def of_items(*, leave_out: bool = False) -> tuple[Saga[T, None], Any]:
+    """A saga with a step for each of two items, which is undone."""
+    made: Any = saga_of()
+
+    async def ask(item: int) -> int:
+        return item
+
+    f = made.step("f", each="input.l", item_failure="leave_out" if leave_out else "fail", retry=Retry(delays=[1]))(ask)
+
+    @f.undo  # type: ignore[untyped-decorator]
+    async def u(item: int) -> None: ...
+
+    return made, f
+
+
+def test_a_list_of_answers_is_counted_for_each_item() -> None:
+    s, f = of_items()
+    done = run(s, T(l=[1, 2, 3]), answers={f: [Recoverable("later"), 5]})
+    assert (done.status, results(done)) == ("completed", [5, 5, 5])
+    assert sum(type(event).__name__ == "StepFailed" for event in done.events) == 3
+
+
+def test_items_that_are_left_out_are_a_good_end() -> None:
+    s, _ = of_items(leave_out=True)
+    assert_undone_for_each_failure(s, T())
+
+
+def test_a_resource_that_nobody_gave_is_named_with_the_steps_that_need_it() -> None:
+    s = Saga("t", input=T, resources=[Client1])
+
+    @s.step("f")
+    async def f(request: T, client: Client1) -> int:
+        return 1
+
+    @f.undo
+    async def u(client: Client1) -> None: ...
+
+    with pytest.raises(AssertionError, match="f, f:undo need a Client1: give it in resources, or give each an answer"):
+        run(s, T())
+
+
+def test_an_answer_for_a_step_of_another_saga_is_refused() -> None:
+    s, _ = one_step()
+    _, stranger = one_step()
+    with pytest.raises(LookupError, match="<step f> is no step of saga 't'"):
+        run(s, T(), answers={stranger: 1})
+
+
 def test_a_run_leaves_chance_as_it_was() -> None:
     s, f = one_step()
     random.seed(5)

@@ -30,6 +30,7 @@ def failing(retry: Retry) -> Saga[T, None]:
         (Retry(delays=[86_400]), None, timedelta(days=1)),
         (Retry(delays=[3_600], forever=True), None, timedelta(days=30)),
         (Retry(delays=[0], forever=True), timedelta(seconds=3), timedelta()),
+        (Retry(base=1, jitter=0.0, forever=True), timedelta(seconds=100), timedelta(seconds=99)),
         (Retry(delays=[days(20), days(20)]), timedelta(days=30), timedelta(days=20)),
     ],
 )
