@@ -98,6 +98,11 @@ class MemoryStore:
         found = [row for row in self._waits.values() if self._fires(row) and row.due_at <= now]
         return sorted(found, key=lambda row: (row.due_at, row.saga_id, row.opened_by))[:limit]
 
+    async def delivered(self, waits: Sequence[Waiting]) -> None:
+        """Take messages away."""
+        for key in waits:
+            self._waits.pop(key, None)
+
     async def next_due(self) -> float | None:
         """The earliest `due_at` of what `due` may give."""
         return min((row.due_at for row in self._waits.values() if self._fires(row)), default=None)
@@ -243,7 +248,13 @@ class MemoryStore:
         return value_in(self._events[saga_id][value.event - 1].event)
 
     def _fires(self, row: WaitRow) -> bool:
-        return not row.unsent and row.kind not in ("notify", "operator") and not self._heads[row.saga_id].held
+        if row.unsent or row.kind == "operator" or self._heads[row.saga_id].held:
+            return False
+        return row.kind != "notify" or not any(
+            other.kind == "notify" and other.step == row.step and key < (row.saga_id, row.opened_by)
+            for key, other in self._waits.items()
+            if key[0] == row.saga_id
+        )
 
     def _matches(self, state: State, wanted: SagaFilter) -> bool:
         waiting = {row.kind for key, row in self._waits.items() if key[0] == state.saga_id}

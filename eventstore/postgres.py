@@ -193,6 +193,10 @@ class PostgresStore:
         """Waits whose time has come, oldest first."""
         return _rows(await self._fetch(query("due"), limit))
 
+    async def delivered(self, waits: Sequence[Waiting]) -> None:
+        """Take messages away."""
+        await self._execute(query("delivered"), [saga_id for saga_id, _ in waits], [seq for _, seq in waits])
+
     async def next_due(self) -> float | None:
         """The earliest `due_at` of what `due` may give."""
         found: float | None = await self._value(query("next_due"))

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from orchestrator.commands import Wanted, commands_for
 from orchestrator.engine import Applied, Engine
+from orchestrator.messages import Messages
 from orchestrator.publisher import Publisher
 from orchestrator.timers import LOOK_SECONDS_MAX, Timers
 from sagas.decide import NOT_DUE
@@ -52,6 +53,7 @@ class Orchestrator:
         self._publisher = publisher
         self._batch = batch
         self._timers = Timers(store, sender, clock, engine.numbers.lease_seconds, batch)
+        self._messages = Messages(store, engine.values)
         self._look_at = 0.0
         self._taken: list[WaitRow] = []
         self._stopping = False
@@ -82,11 +84,16 @@ class Orchestrator:
         deliveries = arrivals.deliveries
         words: list[Input] = [delivery.word for delivery in deliveries]
         look = not deliveries or self._clock.monotonic() >= self._look_at
+        told: list[tuple[WaitRow, Input]] = []
         if look:
             await self._send_marked()
-            words += await self._timers.due(drained=arrivals.drained)
+            due = await self._timers.due(drained=arrivals.drained)
+            told = await self._messages.words(due.messages)
+            words += [*(word for _, word in told), *due.words]
         if words:
             await self._apply(words)
+        if told:
+            await self._store.delivered([(row.saga_id, row.opened_by) for row, _ in told])
         await self._acknowledge(deliveries)
         if look:
             await self._plan(busy=bool(words))
