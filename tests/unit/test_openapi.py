@@ -29,7 +29,8 @@ def test_each_route_is_described_with_its_role_and_its_problems() -> None:
         assert operation["summary"]
         assert "`" not in operation["summary"].partition(";")[0]
         for status, response in operation["responses"].items():
-            assert status == "2XX" or response["$ref"].rpartition("/")[2] in document["components"]["responses"]
+            if status >= "4":
+                assert response["$ref"].rpartition("/")[2] in document["components"]["responses"]
     cancel = described["POST", "/api/sagas/{id}/cancel"]
     assert cancel["security"] == [{"key": []}]
     assert "role operator" in cancel["description"]
