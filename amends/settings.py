@@ -32,8 +32,8 @@ PREFIX = "AMENDS_"
 SECRETS = frozenset({"DATABASE_URL", "REDIS_URL", "REDIS_PASSWORD", "AMENDS_API_KEY"})
 BACKOFF_CAP_SECONDS = 300.0
 KEY = re.compile(r"[!-~]{16,}")
-SHARED_PREFIX = "QUEUE_"
-"""Others use it too, such as Kubernetes for a service of that name: only what is nearly one of ours is a mistake."""
+SHARED_PREFIXES = ("QUEUE_", "REDIS_")
+"""Others use them too, such as Kubernetes for services of that name: only what is nearly one of ours is a mistake."""
 ALIKE = 0.8
 ALERTS = "nobody is told of alerts yet; `amends saga list --waiting operator` shows what waits for a person"
 METRICS = "the API serves metrics at /api/metrics, to keys of any role"
@@ -205,7 +205,7 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
 
     Raises:
         SettingsError: a value is malformed, a variable that begins with `AMENDS_` is unknown, or one that begins with
-            `QUEUE_` is nearly one of ours.
+            `QUEUE_` or `REDIS_` is nearly one of ours.
     """
     found = dict(os.environ if environment is None else environment)
     known = {str(field.validation_alias) for field in Settings.model_fields.values()}
@@ -222,13 +222,13 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
 
 def _unknown(name: str, known: Iterable[str]) -> str | None:
     """What is wrong with a name that is none of ours; None: it is somebody else's."""
-    prefix = next((prefix for prefix in (PREFIX, SHARED_PREFIX) if name.startswith(prefix)), None)
+    prefix = next((prefix for prefix in (PREFIX, *SHARED_PREFIXES) if name.startswith(prefix)), None)
     if prefix is None:
         return None
     ours = [other.removeprefix(prefix) for other in known if other.startswith(prefix)]
-    cutoff = ALIKE if prefix == SHARED_PREFIX else 0.6
+    cutoff = ALIKE if prefix in SHARED_PREFIXES else 0.6
     close = get_close_matches(name.removeprefix(prefix), ours, n=1, cutoff=cutoff)
-    if not close and prefix == SHARED_PREFIX:
+    if not close and prefix in SHARED_PREFIXES:
         return None
     return f"{name} is unknown: " + (f"did you mean {prefix}{close[0]}?" if close else "unset it")
 

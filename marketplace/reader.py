@@ -188,9 +188,16 @@ def dialect_of(lines: Sequence[str]) -> "type[csv.Dialect] | None":
 
 
 def lines_above(rows: Sequence[Sequence[str]]) -> int:
-    """How many lines stand above the header: a title and the like, with at most half the cells of most rows."""
+    """How many lines stand above the header: a title and the like, with fewer cells than most rows.
+
+    Where the first row that is as wide as most holds numbers it is no header: one that names not all of its columns
+    stands above it, and what has at most half of the cells above that.
+    """
     widths = Counter(width_of(row) for row in rows)
     usual = max(widths, key=lambda width: (widths[width], width), default=0)
+    whole = next((place for place, row in enumerate(rows) if width_of(row) >= usual), 0)
+    if rows and not any(letter.isdigit() for cell in rows[whole] for letter in cell):
+        return whole
     return next((place for place, row in enumerate(rows) if width_of(row) * 2 > usual), 0)
 
 

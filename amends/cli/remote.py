@@ -36,7 +36,7 @@ class Answered(dict[str, Any]):
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
     """Follows none: the key is for the address that was named, and for no other."""
 
-    def redirect_request(self, *told: Any) -> None:
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> None:
         return None
 
 

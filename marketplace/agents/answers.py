@@ -16,7 +16,12 @@ TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[{}\[\],]', re.DOTALL)
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 LEVELS_MAX = 50
 NUMBER_MAX = 1000
-SYNONYMS = {"high": "alta", "medium": "média", "media": "média", "normal": "média", "low": "baixa"}
+SPELLINGS: dict[str, Priority] = {
+    **{priority: priority for priority in PRIORITIES},
+    "high": "alta",
+    "low": "baixa",
+}
+"""How priorities are said (G-16); whatever is said otherwise counts as medium."""
 
 
 class SaidOpportunity(BaseModel):
@@ -87,12 +92,12 @@ def merged(answers: Sequence[Answer]) -> Answer:
 def _document(found: Any) -> Mapping[str, Any]:
     """The object that was asked for. A list is that of the opportunities, or has the object in it."""
     if isinstance(found, list):
-        entries = _list(found)
-        whole = (entry for entry in entries if isinstance(entry, dict) and "opportunities" in entry)
-        found = next(whole, {"opportunities": entries})
-    if not isinstance(found, dict) or not isinstance(cast("dict[str, Any]", found).get("opportunities"), list):
+        objects = [cast("Mapping[str, Any]", entry) for entry in _list(found) if isinstance(entry, dict)]
+        found = next((entry for entry in objects if "opportunities" in entry), {"opportunities": _list(found)})
+    document = cast("Mapping[str, Any]", found)
+    if not isinstance(document.get("opportunities"), list):
         raise UnreadableError("the answer has no list `opportunities`")
-    return cast("Mapping[str, Any]", found)
+    return document
 
 
 def _json_in(text: str) -> Any:
@@ -181,11 +186,9 @@ def _opportunity(entry: Any, channel: str) -> Opportunity | None:
     title = _text(data.get("title"))
     if not title:
         return None
-    said = _text(data.get("priority")).lower()
-    priority = SYNONYMS.get(said, said)
     return Opportunity(
         channel=channel,
-        priority=next((known for known in PRIORITIES if known == priority), "média"),
+        priority=SPELLINGS.get(_text(data.get("priority")).lower(), "média"),
         title=title,
         what=_text(data.get("what")) or title,
         reason=_text(data.get("reason")),

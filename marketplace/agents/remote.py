@@ -22,7 +22,7 @@ PART_CHARACTERS_MAX = 60_000
 PARTS_AT_ONCE = 4
 ANSWER_BYTES_MAX = 1024 * 1024
 RETRY_AFTER_SECONDS_MAX = 3600.0
-SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
+SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
 Message = Mapping[str, str]
 
 INSTRUCTIONS = """

@@ -1,5 +1,6 @@
 """The client against a server that is away, answers late, or is no Amends."""
 
+import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -37,9 +38,10 @@ async def client(*replies: Any) -> AsyncGenerator[tuple[Client, list[tuple[str, 
         if found is None:
             assert request.transport is not None
             request.transport.abort()
-        status, body, *headers = found or (200, "")
-        content = {"text": body} if isinstance(body, str) else {"body": web.json_response(body).body}
-        return web.Response(status=status, headers=dict(*headers), **content)
+            return web.Response()
+        status, body, *headers = found
+        raw = body.encode() if isinstance(body, str) else json.dumps(body).encode()
+        return web.Response(status=status, headers=headers[0] if headers else None, body=raw)
 
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", reply)

@@ -119,9 +119,9 @@ def test_what_is_no_answer_of_ours_is_said_in_a_line_with_the_remedy(
 def test_an_answer_that_lacks_what_ours_have_is_none_of_ours(peer: Peer) -> None:
     peer.body = b'{"items": [{}]}'
     found = call(peer.settings(), "GET", "/api/sagas")
-    for use in (lambda: found["next"], lambda: found["items"][0]["sagaId"]):
-        with pytest.raises(UnavailableError, match="is missing in its answer\n  remedy: correct AMENDS_URL"):
-            use()
+    for lacking, name in ((found, "next"), (found["items"][0], "sagaId")):
+        with pytest.raises(UnavailableError, match=f"'{name}' is missing in its answer\n  remedy: correct AMENDS_URL"):
+            lacking[name]
 
 
 @pytest.mark.parametrize("greeting", [b"SSH-2.0-OpenSSH_9.9\r\n", b"-ERR wrong number of arguments\r\n", b""])

@@ -76,24 +76,23 @@ def test_a_list_is_that_of_the_opportunities_or_has_the_object_in_it() -> None:
     assert [one.title for one in read([{"opportunities": [FOTOS]}]).opportunities] == ["Fotos"]
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        {"phases": []},
-        {"opportunities": None},
-        {"opportunities": {"title": "a"}},
-        {"opportunities": [1, "a", {}]},
-        [{"name": "a"}],
-        '{"opportunities": [',
-        '{"opportunities": ' + "9" * 5000 + "}",
-        '{"opportunities": ' + "[" * 200_000,
-        '{"opportunities": ' + '{"a":' * 100_000 + "1" + "}" * 100_001,
-        "",
-        "{}",
-        "{your} thoughts",
-    ],
-    ids=repr,
-)
+NOTHING: list[Any] = [
+    {"phases": []},
+    {"opportunities": None},
+    {"opportunities": {"title": "a"}},
+    {"opportunities": [1, "a", {}]},
+    [{"name": "a"}],
+    '{"opportunities": [',
+    '{"opportunities": ' + "9" * 5000 + "}",
+    '{"opportunities": ' + "[" * 200_000,
+    '{"opportunities": ' + '{"a":' * 100_000 + "1" + "}" * 100_001,
+    "",
+    "{}",
+    "{your} thoughts",
+]
+
+
+@pytest.mark.parametrize("answer", NOTHING, ids=[repr(answer)[:40] for answer in NOTHING])
 def test_what_holds_no_opportunity_that_can_be_read_is_unreadable(answer: object) -> None:
     with pytest.raises(UnreadableError):
         read(answer)

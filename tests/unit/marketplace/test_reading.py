@@ -101,6 +101,8 @@ async def test_what_cannot_be_read_is_refused_for_what_it_is(
         ("a.csv", REPORT.replace(b"vendas\n", b"vendas;;;\nDe;2024;;\n\n"), "sku: 18; titulo: Copo; estoque: 3; obs: "),
         ("a.csv", REPORT.replace(b"vendas\n", b"vendas;;;\nDe;2024;;\n\n"), "De; 2024"),
         ("a.csv", b"sku;canal\n17;Amazon;sem estoque;;2\n18;eBay\n", "sku: 17; canal: Amazon; sem estoque; 2"),
+        ("a.csv", b"Vendas;2024\nsku;canal;obs\n17;Amazon;x\n18;eBay;y\n", "sku: 18; canal: eBay; obs: y"),
+        ("a.csv", b"sku;canal;obs\n17;Amazon;x\n18;eBay;y;z\nTotal;n;m\n", "sku: 18; canal: eBay; obs: y; z"),
         ("a.csv", b"sku;canal\n17\n18;eBay\n19;eBay\n", "sku: 17"),
     ],
     ids=[
@@ -113,6 +115,8 @@ async def test_what_cannot_be_read_is_refused_for_what_it_is(
         "titles in cells",
         "those",
         "more cells than names",
+        "a title of two cells",
+        "a total",
         "fewer cells than names",
     ],
 )
