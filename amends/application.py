@@ -2,10 +2,11 @@
 
 import importlib
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from traceback import extract_tb
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -23,17 +24,27 @@ if TYPE_CHECKING:
 
 Role = Literal["viewer", "producer", "operator"]
 BODY_BYTES_MAX = 1024 * 1024
+CAUSE_MAX = 300
 
 
 @dataclass(frozen=True)
 class Route:
-    """An endpoint of an application. `role` is the least that the caller's key must have."""
+    """An endpoint of an application. `role` is the least that the caller's key must have.
+
+    `query` names the parameters that it takes, each with its JSON schema: any other is refused. `body` is the schema of
+    what it reads, of the type `body_type`; `answers` are its statuses of success, each with the schema of what is
+    answered. `GET /openapi.json` shows them.
+    """
 
     method: str
     path: str
     handler: "RouteHandler"
     role: Role = "producer"
     body_bytes_max: int = BODY_BYTES_MAX
+    query: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
+    body: Mapping[str, Any] | None = None
+    body_type: str = "application/json"
+    answers: Mapping[int, Mapping[str, Any]] = field(default_factory=dict[int, Mapping[str, Any]])
 
 
 class App:
@@ -128,9 +139,29 @@ def _module(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as missing:
-        if missing.name is None or not name.startswith(missing.name):
-            raise
+        if missing.name is None or not f"{name}.".startswith(f"{missing.name}."):
+            raise _broken(name, missing) from missing
         raise NoApplicationError(f"there is no module '{name}'\n  remedy: {remedy}") from missing
+    except DefinitionError:
+        raise
+    except (Exception, SystemExit) as broken:
+        raise _broken(name, broken) from broken
+
+
+def _broken(name: str, error: BaseException) -> DefinitionError:
+    """A module that cannot be imported: where it stopped, and why."""
+    if isinstance(error, SyntaxError):
+        shown, why = f"{error.filename}:{error.lineno}", error.msg
+    else:
+        ours = ("<frozen ", importlib.__file__, __file__)
+        frames = [frame for frame in extract_tb(error.__traceback__) if not frame.filename.startswith(ours)]
+        own = [frame for frame in frames if Path(frame.filename).is_relative_to(Path.cwd())]
+        last = next(iter([*reversed(own), *frames]), None)
+        shown, why = f"{last.filename}:{last.lineno}" if last else name, str(error)
+    return DefinitionError(
+        f"module '{name}' cannot be imported: {shown}: {type(error).__name__}: {' '.join(why.split())[:CAUSE_MAX]}\n"
+        "  remedy: correct it; importing a module of sagas must run nothing else"
+    )
 
 
 def _whole(module: ModuleType) -> list[App]:

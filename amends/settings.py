@@ -4,10 +4,9 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, TypeVar, cast, get_args
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from pydantic import (
     BaseModel,
@@ -15,13 +14,13 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
-    ValidationInfo,
     field_validator,
     model_validator,
 )
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from amends.addresses import check_database_url, check_host, check_redis_url, check_web_url
 from consumers.faults import Faults, parse_faults
 from sagas.delays import exponential
 from sagas.manifest import STEP_DELAYS_SECONDS
@@ -32,15 +31,24 @@ M = TypeVar("M", bound=BaseModel)
 PREFIX = "AMENDS_"
 SECRETS = frozenset({"DATABASE_URL", "REDIS_URL", "REDIS_PASSWORD", "AMENDS_API_KEY"})
 BACKOFF_CAP_SECONDS = 300.0
-URL_KINDS = {
-    "database_url": ("postgresql://", "postgres://"),
-    "redis_url": ("redis://", "rediss://", "unix://"),
-    "url": ("http://", "https://"),
-}
-HOST_AND_PORT = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]]*)(:\d{1,5})?")
-ADDRESS = re.compile(r"[\d.]+|.*:.*")
-HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")
 KEY = re.compile(r"[!-~]{16,}")
+SHARED_PREFIXES = ("QUEUE_", "REDIS_")
+"""Others use them too, such as Kubernetes for services of that name: only what is nearly one of ours is a mistake."""
+ALIKE = 0.8
+ALERTS = "nobody is told of alerts yet; `amends saga list --waiting operator` shows what waits for a person"
+METRICS = "the API serves metrics at /api/metrics, to keys of any role"
+WITHOUT_EFFECT = {
+    "ENABLE_AUTO_RECOVERY": "the reconciler always puts right what got stuck",
+    "ENABLE_CIRCUIT_BREAKER": "there are no breakers yet",
+    "ENABLE_QUEUE_PROCESSING": "work always goes through the queue",
+    "GRAFANA_ADMIN_PASSWORD": "no Grafana comes with it yet",
+    "PAGERDUTY_KEY": ALERTS,
+    "PROMETHEUS_ENABLED": METRICS,
+    "PROMETHEUS_PORT": METRICS,
+    "SLACK_ALERT_CHANNEL": ALERTS,
+    "SLACK_WEBHOOK_URL": ALERTS,
+}
+"""Variables of requirements Q6 to Q10 that this version does not know yet, each with what holds instead."""
 
 
 class SettingsError(Exception):
@@ -65,7 +73,9 @@ class Settings(BaseModel):
     concurrency: int = _named(10, "QUEUE_CONCURRENCY", "commands that a worker runs at once", ge=1, le=10_000)
     max_retries: int = _named(3, "QUEUE_MAX_RETRIES", "retries of a step that says nothing", ge=0, le=1000)
     max_attempts: int | None = _named(None, "QUEUE_MAX_ATTEMPTS", "executions, as QUEUE_MAX_RETRIES + 1", ge=1, le=1001)
-    backoff_delay_ms: int | None = _named(None, "QUEUE_BACKOFF_DELAY", "milliseconds; selects growing delays", ge=1)
+    backoff_delay_ms: int | None = _named(
+        None, "QUEUE_BACKOFF_DELAY", "milliseconds; selects growing delays", ge=1, le=300_000
+    )
     sagas: tuple[str, ...] = _named(("marketplace",), "AMENDS_SAGAS", "applications, by comma")
     data_dir: Path = _named(Path(".amends"), "AMENDS_DATA_DIR", "where the embedded servers keep their data")
     host: str = _named("127.0.0.1", "AMENDS_HOST", "address that the API listens on")
@@ -95,23 +105,38 @@ class Settings(BaseModel):
             raise ValueError("names no application")
         return value
 
-    @field_validator("database_url", "redis_url", "url")
+    @field_validator("database_url")
     @classmethod
-    def _of_a_known_kind(cls, value: str | None, which: ValidationInfo) -> str | None:
-        kinds = URL_KINDS[which.field_name or ""]
-        if value is not None and not value.startswith(kinds):
-            raise ValueError(f"begins with none of {', '.join(kinds)}")
-        if not all(HOST_AND_PORT.fullmatch(host) for host in _hosts(value or "")):
-            raise ValueError("names no server as HOST or HOST:PORT")
+    def _names_databases(cls, value: str | None) -> str | None:
+        if value is not None:
+            check_database_url(value)
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _names_a_redis(cls, value: str | None) -> str | None:
+        if value is not None:
+            check_redis_url(value)
+        return value
+
+    @field_validator("url")
+    @classmethod
+    def _names_an_api(cls, value: str | None) -> str | None:
+        if value is not None:
+            check_web_url(value)
+        return value
+
+    @field_validator("redis_host")
+    @classmethod
+    def _names_a_host(cls, value: str | None) -> str | None:
+        if value is not None:
+            check_host(value, is_in_a_url=True)
         return value
 
     @field_validator("host")
     @classmethod
     def _listenable(cls, value: str) -> str:
-        if ADDRESS.fullmatch(value):
-            ip_address(value)
-        elif not HOST_NAME.fullmatch(value):
-            raise ValueError("is no address and no name of a host")
+        check_host(value)
         return value
 
     @field_validator("api_key")
@@ -131,6 +156,14 @@ class Settings(BaseModel):
     def _faults_are_for_development(self) -> "Settings":
         if self.faults and not self.development:
             raise ValueError("AMENDS_FAULTS is refused: it is for development; set AMENDS_DEVELOPMENT=1 or unset it")
+        return self
+
+    @model_validator(mode="after")
+    def _parts_of_a_redis_belong_to_a_host(self) -> "Settings":
+        alone = [name for name in ("redis_port", "redis_password", "redis_db") if name in self.model_fields_set]
+        if alone and self.redis is None:
+            names = " and ".join(name.upper() for name in alone)
+            raise ValueError(f"{names} without REDIS_HOST: set it, or REDIS_URL instead, or unset {names}")
         return self
 
     @model_validator(mode="after")
@@ -167,28 +200,16 @@ class Settings(BaseModel):
         return Defaults(self.step_timeout, listed[:retries])
 
 
-def _hosts(url: str) -> list[str]:
-    """The servers that a URL names. What is wrong with it is not quoted: a password may stand in it."""
-    try:
-        return urlsplit(url).netloc.rpartition("@")[2].split(",")
-    except ValueError:
-        raise ValueError("cannot be read as a URL") from None
-
-
 def load(environment: Mapping[str, str] | None = None) -> Settings:
     """The settings of this process.
 
     Raises:
-        SettingsError: a value is malformed, or a variable that begins with `AMENDS_` is unknown.
+        SettingsError: a value is malformed, a variable that begins with `AMENDS_` is unknown, or one that begins with
+            `QUEUE_` or `REDIS_` is nearly one of ours.
     """
     found = dict(os.environ if environment is None else environment)
     known = {str(field.validation_alias) for field in Settings.model_fields.values()}
-    wrong: list[str] = []
-    for name in sorted(found):
-        if name.startswith(PREFIX) and name not in known:
-            ours = [other.removeprefix(PREFIX) for other in known if other.startswith(PREFIX)]
-            close = get_close_matches(name.removeprefix(PREFIX), ours, n=1)
-            wrong.append(f"{name} is unknown: " + (f"did you mean {PREFIX}{close[0]}?" if close else "unset it"))
+    wrong = [line for name in sorted(found) if name not in known and (line := _unknown(name, known)) is not None]
     try:
         settings = read_settings(Settings, found)
     except SettingsError as unfit:
@@ -197,6 +218,27 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
         if not wrong:
             return settings
     raise SettingsError("\n".join(wrong))
+
+
+def _unknown(name: str, known: Iterable[str]) -> str | None:
+    """What is wrong with a name that is none of ours; None: it is somebody else's."""
+    prefix = next((prefix for prefix in (PREFIX, *SHARED_PREFIXES) if name.startswith(prefix)), None)
+    if prefix is None:
+        return None
+    ours = [other.removeprefix(prefix) for other in known if other.startswith(prefix)]
+    cutoff = ALIKE if prefix in SHARED_PREFIXES else 0.6
+    close = get_close_matches(name.removeprefix(prefix), ours, n=1, cutoff=cutoff)
+    if not close and prefix in SHARED_PREFIXES:
+        return None
+    return f"{name} is unknown: " + (f"did you mean {prefix}{close[0]}?" if close else "unset it")
+
+
+def without_effect(environment: Mapping[str, str] | None = None) -> list[str]:
+    """What is set and asked for by the requirements, but not known to this version yet: a line for each."""
+    found = os.environ if environment is None else environment
+    return [
+        f"{name} has no effect in this version: {holds}" for name, holds in WITHOUT_EFFECT.items() if found.get(name)
+    ]
 
 
 def read_settings(model: type[M], environment: Mapping[str, str] | None = None) -> M:

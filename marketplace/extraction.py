@@ -5,8 +5,11 @@ A document is foreign input: it may be huge when unpacked, hang its reader, or b
 
 import asyncio
 import json
+import os
 import signal
 import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Literal
@@ -18,6 +21,8 @@ Kind = Literal["pdf", "docx", "xlsx", "csv", "text"]
 READER = Path(__file__).with_name("reader.py")
 BYTES_MAX = 20 * 1024 * 1024
 SECONDS_MAX = 10.0
+WAIT_SECONDS_MAX = 15.0
+RETRY_AFTER_SECONDS = "10"
 SUFFIXES: dict[str, Kind] = {
     ".pdf": "pdf",
     ".docx": "docx",
@@ -86,13 +91,51 @@ def too_large() -> Problem:
     )
 
 
-async def extract(filename: str, content: bytes) -> Document:
+class Readers:
+    """As many readers at once as there are processors: more of them would only take each other's time."""
+
+    def __init__(self, count: int) -> None:
+        self._free = asyncio.Semaphore(count)
+
+    @asynccontextmanager
+    async def one(self) -> AsyncGenerator[None]:
+        """A reader of one's own.
+
+        Raises:
+            Problem: 503, all are at work for long.
+        """
+        try:
+            async with asyncio.timeout(WAIT_SECONDS_MAX):
+                await self._free.acquire()
+        except TimeoutError:
+            problem = field_problem(503, "Unavailable", "file", "waits behind too many others", "upload it again later")
+            problem.headers["Retry-After"] = RETRY_AFTER_SECONDS
+            raise problem from None
+        try:
+            yield
+        finally:
+            self._free.release()
+
+
+READERS = Readers(os.cpu_count() or 1)
+
+
+async def extract(filename: str, content: bytes, readers: Readers = READERS) -> Document:
     """The text of a document.
 
     Raises:
-        Problem: it is none that can be read; the field `file` is named, with the remedy.
+        Problem: it is none that can be read: the field `file` is named, with the remedy; or 503, too many are read.
     """
     kind = kind_of(filename, content)
+    async with readers.one():
+        answer = await _read(kind, content)
+    if "problem" in answer:
+        raise _problem(answer["problem"], answer["message"])
+    return Document(kind, answer["text"])
+
+
+async def _read(kind: Kind, content: bytes) -> dict[str, str]:
+    """What the reader says of a document; its clock begins when it does."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-I",
@@ -116,10 +159,8 @@ async def extract(filename: str, content: bytes) -> Document:
         raise _problem("bomb", "reading it takes more memory or time than a document may")
     if process.returncode != 0:
         raise _problem("broken", "reading it fails")
-    answer = json.loads(output)
-    if "problem" in answer:
-        raise _problem(answer["problem"], answer["message"])
-    return Document(kind, answer["text"])
+    answer: dict[str, str] = json.loads(output)
+    return answer
 
 
 def _problem(code: str, message: str) -> Problem:

@@ -1,6 +1,6 @@
 """Phases from agents' answers, and phase 1 where no agent gave one (req. A2 to A4, J1 to J4, X40)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from marketplace.plans import PRIORITIES, Opportunity, Phase
 
@@ -10,6 +10,17 @@ WEEKS = "Semanas 1-4"
 INVESTMENT = "Equipe interna, ferramentas básicas"
 IMPACT = "15-20% de melhoria em KPIs"
 REVIEW = "Revisar o plano: nenhuma oportunidade foi encontrada"
+
+
+def merged_phases(answers: Iterable[Sequence[Phase]]) -> list[Phase]:
+    """The phases of some answers as those of one plan: those of one number are one, with the tasks of all."""
+    found: dict[int, Phase] = {}
+    for phase in (phase for phases in answers for phase in phases):
+        first = found.setdefault(phase.number, phase)
+        if first is not phase:
+            tasks = list(dict.fromkeys([*first.tasks, *phase.tasks]))
+            found[phase.number] = first.model_copy(update={"tasks": tasks})
+    return [found[number] for number in sorted(found)]
 
 
 def first_phase(phases: Sequence[Phase]) -> Phase | None:

@@ -36,12 +36,13 @@ class Phase(BaseModel):
 
 
 class Plan(BaseModel):
-    """A plan as `plan_data` keeps it."""
+    """A plan as `plan_data` keeps it. `notes` say why a channel has nothing, where something went wrong."""
 
     opportunities: list[Opportunity] = Field(default=[])
     phases: list[Phase] = Field(default=[])
     channels: list[str] = Field(default=[])
     empty_channels: list[str] = Field(default=[])
+    notes: dict[str, str] = Field(default={})
 
 
 class Analyse(BaseModel):

@@ -9,7 +9,9 @@ import json
 import resource
 import sys
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice, zip_longest
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,6 +24,10 @@ UNPACKED_BYTES_MAX = 200 * 1024 * 1024
 TEXT_BYTES_MAX = 1_000_000
 PAGES_MAX = 500
 WORD = "word/document.xml"
+RELATIONS = "_rels/.rels"
+MAIN_PART = "/officeDocument"
+"""How the type of the relation to an archive's main part ends, in either edition of the standard."""
+ROWS_LOOKED_AT = 200
 HIDDEN = frozenset({"pPr", "moveFrom", "Fallback"})
 """Parts of a paragraph that are no text, or the same once more: properties, what was moved, what old readers see."""
 SPACES = {"tab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "-"}
@@ -58,7 +64,7 @@ def read_xlsx(content: bytes) -> Iterator[str]:
     from python_calamine import CalamineWorkbook
 
     with archive_of(content) as archive:
-        if WORD in archive.namelist():
+        if is_word(archive, main_part_of(archive)):
             raise UnreadableError("type", "its content is no xlsx, as its name says, but a docx")
     workbook = CalamineWorkbook.from_filelike(io.BytesIO(content))
     for name in workbook.sheet_names:
@@ -72,17 +78,39 @@ def read_xlsx(content: bytes) -> Iterator[str]:
 
 def read_docx(content: bytes) -> Iterator[str]:
     """The paragraphs of a document in their order; those of a table's row stand in one line, separated by `;`."""
+    with archive_of(content) as archive:
+        part = main_part_of(archive)
+        if not is_word(archive, part):
+            raise UnreadableError("type", "its content is no docx, as its name says")
+        yield from paragraphs(elements(archive, part))
+
+
+def main_part_of(archive: zipfile.ZipFile) -> str:
+    """The part that the archive's relations name as its main one; where they name none, the one that Word writes."""
+    if RELATIONS in archive.namelist():
+        for _, element in elements(archive, RELATIONS):
+            if element.get("Type", "").endswith(MAIN_PART):
+                return element.get("Target", "").lstrip("/")
+    return WORD
+
+
+def is_word(archive: zipfile.ZipFile, part: str) -> bool:
+    """Whether a part is there and is the body of a text document: its outermost element says so."""
+    if part not in archive.namelist():
+        return False
+    return next((element.tag for _, element in elements(archive, part)), "").endswith("}document")
+
+
+def elements(archive: zipfile.ZipFile, part: str) -> "Iterator[tuple[str, Element]]":
+    """What a parser sees of a part."""
     from defusedxml import DefusedXmlException
     from defusedxml.ElementTree import iterparse
 
-    with archive_of(content) as archive:
-        if WORD not in archive.namelist():
-            raise UnreadableError("type", "its content is no docx, as its name says")
-        with archive.open(WORD) as source:
-            try:
-                yield from paragraphs(iterparse(source, ("start", "end"), forbid_dtd=True))
-            except DefusedXmlException as declared:  # no word processor writes one; what it unpacks to is unknown
-                raise UnreadableError("bomb", "it declares entities or a document type") from declared
+    with archive.open(part) as source:
+        try:
+            yield from iterparse(source, ("start", "end"), forbid_dtd=True)
+        except DefusedXmlException as declared:  # no word processor writes one; what it unpacks to is unknown
+            raise UnreadableError("bomb", "it declares entities or a document type") from declared
 
 
 def paragraphs(events: "Iterable[tuple[str, Element]]") -> Iterator[str]:
@@ -133,17 +161,49 @@ def archive_of(content: bytes) -> zipfile.ZipFile:
 def read_csv(content: bytes) -> Iterator[str]:
     """The rows of a table, cells separated by `;`, with the header's name before each value."""
     text = decoded(content)
-    try:
-        dialect = csv.Sniffer().sniff("\n".join(text[:8192].splitlines()), delimiters=",;\t|")
-    except csv.Error:
+    dialect = dialect_of(text[:8192].splitlines())
+    if dialect is None:
         yield text
         return
     csv.field_size_limit(len(content) + 1)
-    rows = csv.reader(io.StringIO(text, newline=""), dialect)
-    header = next(rows, list[str]())
-    yield "; ".join(header)
-    for row in rows:
-        yield "; ".join(f"{name}: {cell}" for name, cell in zip(header, row, strict=False))
+    rows = (row for row in csv.reader(io.StringIO(text, newline=""), dialect) if any(cell.strip() for cell in row))
+    first = list(islice(rows, ROWS_LOOKED_AT))
+    above = lines_above(first)
+    yield from ("; ".join(row).rstrip("; ") for row in first[: above + 1])
+    header = first[above] if first else []
+    for row in chain(first[above + 1 :], rows):
+        cells = zip_longest(header, row[: max(width_of(row), len(header))])
+        yield "; ".join(f"{name}: {cell}" if name else cell for name, cell in cells if cell or (name and cell == ""))
+
+
+def dialect_of(lines: Sequence[str]) -> "type[csv.Dialect] | None":
+    """How a table's cells are told apart; None: it looks like no table."""
+    try:
+        return csv.Sniffer().sniff("\n".join(lines), delimiters=",;\t|")
+    except csv.Error:  # too few lines for it, or too different ones; a comma alone may be one of a sentence
+        for delimiter in ";\t|":
+            if 2 * sum(delimiter in line for line in lines) > len(lines):
+                return type("Table", (csv.excel,), {"delimiter": delimiter})
+    return None
+
+
+def lines_above(rows: Sequence[Sequence[str]]) -> int:
+    """How many lines stand above the header: a title and the like, with fewer cells than most rows.
+
+    Where the first row that is as wide as most holds numbers it is no header: one that names not all of its columns
+    stands above it, and what has at most half of the cells above that.
+    """
+    widths = Counter(width_of(row) for row in rows)
+    usual = max(widths, key=lambda width: (widths[width], width), default=0)
+    whole = next((place for place, row in enumerate(rows) if width_of(row) >= usual), 0)
+    if rows and not any(letter.isdigit() for cell in rows[whole] for letter in cell):
+        return whole
+    return next((place for place, row in enumerate(rows) if width_of(row) * 2 > usual), 0)
+
+
+def width_of(row: Sequence[str]) -> int:
+    """How many cells a row has, up to the last in which something stands."""
+    return next((place for place in range(len(row), 0, -1) if row[place - 1].strip()), 0)
 
 
 def read_text(content: bytes) -> Iterator[str]:

@@ -16,16 +16,18 @@ from amends import (
     field_problem,
     read_json,
 )
+from marketplace import schemas
 from marketplace.extraction import extract
 from marketplace.forms import BODY_BYTES_MAX, read_form
 from marketplace.plans import NAME_CHARACTERS_MAX
 from marketplace.sagas.analysis import GIVE_UP, analysis
-from marketplace.sagas.approval import approval
+from marketplace.sagas.approval import approval, create_tasks
 
 APPROVED = "Plan approved. Phase 1 creation queued."
 ENDED_BADLY = ("compensated", "failed")
+RETRY_AFTER_SECONDS = "2"
 REMEDIES = {
-    "analysing": "wait until it is pending",
+    "analysing": "ask again when it is pending",
     "failed": "upload the document again, or another one",
     "cancelled": "upload the document again",
 }
@@ -98,17 +100,28 @@ async def job(request: web.Request, backend: Backend) -> web.Response:
     if found is None:
         raise _unknown_job(request)
     given: Any = found.pop("input")
+    if found["status"] == "completed" and found["result"] is None:
+        found["result"] = await _created(backend, job_id)
     found["planId"] = given.get("plan_id") if isinstance(given, dict) else None  # pyright: ignore[reportUnknownMemberType]
     return web.json_response(found)
 
 
 ROUTES = (
-    Route("POST", "/api/marketplace/analysis/upload", upload, "producer", BODY_BYTES_MAX),
-    Route("GET", "/api/marketplace/analysis/{id}", show, "viewer"),
-    Route("PATCH", "/api/marketplace/analysis/{id}", act, "producer"),
-    Route("POST", "/api/marketplace/analysis/{id}", act, "producer"),
-    Route("GET", "/api/marketplace/jobs/{jobId}", job, "viewer"),
-)
+    Route(
+        "POST", "/api/marketplace/analysis/upload", upload, "producer", BODY_BYTES_MAX,
+        body=schemas.FORM, body_type="multipart/form-data", answers={202: schemas.UPLOADED},
+    ),
+    Route("GET", "/api/marketplace/analysis/{id}", show, "viewer", answers={200: schemas.PLAN}),
+    Route(
+        "PATCH", "/api/marketplace/analysis/{id}", act, "producer",
+        body=schemas.ACTION, answers={202: schemas.APPROVED},
+    ),
+    Route(
+        "POST", "/api/marketplace/analysis/{id}", act, "producer",
+        body=schemas.ACTION, answers={202: schemas.APPROVED},
+    ),
+    Route("GET", "/api/marketplace/jobs/{jobId}", job, "viewer", answers={200: schemas.JOB}),
+)  # fmt: skip
 
 
 async def _begin(
@@ -171,9 +184,21 @@ async def _approval_of(request: web.Request, backend: Backend, plan_id: UUID) ->
     status = row["status"]
     if status in REMEDIES:
         why = f"the plan is {status}" + (f": {row['error']}" if row["error"] else "")
-        raise field_problem(409, "Plan cannot be approved", "id", why, REMEDIES[status])
+        problem = field_problem(409, "Plan cannot be approved", "id", why, REMEDIES[status])
+        if status == "analysing":
+            problem.headers["Retry-After"] = RETRY_AFTER_SECONDS
+        raise problem
     approved_by_saga: str | None = row["approval_id"]
     return approved_by_saga
+
+
+async def _created(backend: Backend, job_id: str) -> dict[str, Any] | None:
+    """What a completed approval made (req. F18); None for another saga."""
+    view: Any = await backend.view(job_id)
+    if view is None or view["definition"] != approval.name:
+        return None
+    tasks = next(step["result"] for step in view["steps"] if step["step"] == create_tasks.name)
+    return {"success": True, "taskIds": [task["id"] for task in tasks]}
 
 
 def _approved(saga_id: str) -> web.Response:

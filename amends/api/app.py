@@ -4,7 +4,8 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
 
-from amends.api import health, sagas
+from amends.api import health, sagas, schemas
+from amends.api.bodies import demand_known
 from amends.api.callers import Callers, demand
 from amends.api.guard import guard
 from amends.api.health import Health, Ping
@@ -14,16 +15,35 @@ from amends.application import App, Role, Route
 from amends.backend import Backend
 from eventstore.keys import Keys
 
-RouteHandler = Callable[[web.Request, Backend], Awaitable[web.StreamResponse]]
-
+LIST = {
+    "definition": schemas.TEXT,
+    "status": schemas.STATUS,
+    "key": schemas.TEXT,
+    "waiting": schemas.WAITING,
+    "cursor": schemas.TEXT,
+    "limit": schemas.limit(sagas.PAGE_MAX, sagas.PAGE),
+}
+EVENTS = {"cursor": schemas.TEXT, "limit": schemas.limit(sagas.EVENTS_MAX, sagas.EVENTS)}
 ROUTES = (
-    Route("GET", "/api/sagas", sagas.list_all, "viewer"),
-    Route("POST", "/api/sagas", sagas.start, "producer"),
-    Route("GET", "/api/sagas/{id}", sagas.show, "viewer"),
-    Route("GET", "/api/sagas/{id}/events", sagas.events, "viewer"),
-    Route("POST", "/api/sagas/{id}/cancel", sagas.cancel, "operator"),
+    Route("GET", "/api/sagas", sagas.list_all, "viewer", query=LIST, answers={200: schemas.page_of(schemas.SUMMARY)}),
+    Route(
+        "POST", "/api/sagas", sagas.start, "producer",
+        body=schemas.START, answers={201: schemas.STARTED, 200: schemas.STARTED},
+    ),
+    Route("GET", "/api/sagas/{id}", sagas.show, "viewer", answers={200: schemas.SAGA}),
+    Route(
+        "GET", "/api/sagas/{id}/events", sagas.events, "viewer",
+        query=EVENTS, answers={200: schemas.page_of(schemas.EVENT)},
+    ),
+    Route(
+        "POST", "/api/sagas/{id}/cancel", sagas.cancel, "operator",
+        body=schemas.CANCEL, answers={200: schemas.SAGA},
+    ),
+)  # fmt: skip
+OPEN_ROUTES = (
+    Route("GET", "/livez", health.live, answers={200: schemas.ALIVE}),
+    Route("GET", "/readyz", health.ready, answers={200: schemas.READY}),
 )
-OPEN_ROUTES = (Route("GET", "/livez", health.live), Route("GET", "/readyz", health.ready))
 
 
 def make_app(backend: Backend, applications: Sequence[App], api_key: str, ping: Ping) -> web.Application:
@@ -31,17 +51,16 @@ def make_app(backend: Backend, applications: Sequence[App], api_key: str, ping: 
     servers = Health(ping)
     routes = [*ROUTES, Route("GET", "/api/metrics", Metrics(servers).scrape, "viewer")]
     routes += [route for application in applications for route in application.routes]
-    open_routes = [*OPEN_ROUTES, Route("GET", "/api/health/redis", servers.redis)]
+    open_routes = [*OPEN_ROUTES, Route("GET", "/api/health/redis", servers.redis, answers={200: schemas.REDIS})]
     open_routes.append(Route("GET", "/openapi.json", Description(routes, open_routes).show))
     callers = Callers(api_key, Keys(backend.database).find)
     app = web.Application(
         middlewares=[guard(callers, frozenset(route.path for route in open_routes))],
-        client_max_size=max(route.body_bytes_max for route in routes),
     )
     for route in routes:
-        _add(app, route, _bound(route.handler, backend, route.role))
+        _add(app, route, _bound(route, backend, route.role))
     for route in open_routes:
-        _add(app, route, _bound(route.handler, backend))
+        _add(app, route, _bound(route, backend))
     return app
 
 
@@ -53,11 +72,12 @@ def _add(app: web.Application, route: Route, handle: Callable[[web.Request], Awa
 
 
 def _bound(
-    handler: RouteHandler, backend: Backend, role: Role | None = None
+    route: Route, backend: Backend, role: Role | None = None
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def handle(request: web.Request) -> web.StreamResponse:
         if role is not None:
             demand(request, role)
-        return await handler(request, backend)
+            demand_known(request, route.query)
+        return await route.handler(request.clone(client_max_size=route.body_bytes_max), backend)
 
     return handle

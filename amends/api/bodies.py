@@ -1,6 +1,6 @@
-"""Request bodies: bounded, of the right type, and without what Postgres cannot store."""
+"""Requests: bodies that are bounded, of the right type and without what Postgres cannot store; known parameters."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import orjson
@@ -9,13 +9,12 @@ from aiohttp import web
 from amends.problems import Problem, field_problem
 from sagas.storable import unstorable
 
-BODY_BYTES_MAX = 1024 * 1024
 LEVELS_MAX = 100
 PARSER_SAYS_TOO_DEEP = "depth limit exceeded"
 
 
-async def read_json(request: web.Request, limit_bytes: int = BODY_BYTES_MAX) -> dict[str, Any]:
-    """The request's body as a JSON object.
+async def read_json(request: web.Request) -> dict[str, Any]:
+    """The request's body as a JSON object, of at most the `body_bytes_max` of its route.
 
     Raises:
         Problem: 413 too large, 415 not JSON by its type, 400 malformed, 422 text that cannot be stored.
@@ -24,6 +23,7 @@ async def read_json(request: web.Request, limit_bytes: int = BODY_BYTES_MAX) -> 
         raise field_problem(
             415, "Unsupported media type", "Content-Type", f"is {request.content_type}", "send application/json"
         )
+    limit_bytes = request.client_max_size
     if (request.content_length or 0) > limit_bytes:
         raise too_large(limit_bytes)
     body = bytearray()
@@ -43,6 +43,21 @@ async def read_json(request: web.Request, limit_bytes: int = BODY_BYTES_MAX) -> 
         raise _too_deep()
     check_text(found, "body")
     return found  # pyright: ignore[reportUnknownVariableType] # any object
+
+
+def demand_known(request: web.Request, known: Collection[str]) -> None:
+    """Whether the query has parameters that the route takes, and each once: one that is misspelled asks for all.
+
+    Raises:
+        Problem: 422, naming the parameter.
+    """
+    for name in request.query:
+        shown = name[:60].encode("utf-8", "replace").decode()
+        if name not in known:
+            remedy = f"use {', '.join(known)}" if known else "leave it out"
+            raise field_problem(422, "Invalid query", shown, "is no parameter here", remedy)
+        if len(request.query.getall(name)) > 1:
+            raise field_problem(422, "Invalid query", shown, "is given twice", "give it once")
 
 
 def too_large(limit_bytes: int) -> Problem:

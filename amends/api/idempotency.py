@@ -60,7 +60,8 @@ async def answer_once(request: web.Request, backend: Backend, body: Sequence[obj
 
     `body` is what was asked: JSON values, or bytes.
     The work makes its ids from those that it is given, and goes on where it meets rows that have them. What it is
-    answered is kept for a day, also that it was refused; an answer of 500 and more is not.
+    answered is kept for a day, also that it was refused; an answer that says when to try again (`Retry-After`) is not,
+    nor is one of 500 and more.
 
     Raises:
         Problem: 400 the key is malformed, 409 the first request still runs, 422 the key had another body.
@@ -116,7 +117,7 @@ async def _worked(request: web.Request, work: Work, ids: RequestIds) -> web.Resp
 async def _end(requests: Requests, caller: str, key: str, response: web.Response) -> None:
     """Keep the answer, or free the key. If the database is away now, the key is free in half a minute."""
     try:
-        if response.status >= 500:
+        if response.status >= 500 or "Retry-After" in response.headers:
             await requests.free(caller, key)
         else:
             headers = {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers}

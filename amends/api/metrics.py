@@ -23,15 +23,20 @@ class Metrics:
 
     async def scrape(self, request: web.Request, backend: Backend) -> web.Response:
         """`GET /api/metrics`: sagas, waits, pending jobs and connectivity, in Prometheus' text format."""
-        latency, census = await asyncio.gather(self._health.latency(), _counted(backend))
-        body = generate_latest(registry_of(census, latency))
+        latency, answers, census = await asyncio.gather(self._health.latency(), _answers(backend), _counted(backend))
+        body = generate_latest(registry_of(census, latency, answers=answers or census is not None))
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
 
-def registry_of(census: Census | None, redis_latency: float | None) -> CollectorRegistry:
-    """A registry of its own for one scrape; None stands for a server that is away."""
+def registry_of(
+    census: Census | None, redis_latency: float | None, *, answers: bool | None = None
+) -> CollectorRegistry:
+    """A registry of its own for one scrape; None stands for a server that is away, or a count that took too long."""
     registry = CollectorRegistry()
-    _gauge(registry, "amends_database_up", "Whether PostgreSQL answers", float(census is not None))
+    is_up = census is not None if answers is None else answers
+    _gauge(registry, "amends_database_up", "Whether PostgreSQL answers", float(is_up))
+    if is_up:
+        _gauge(registry, "amends_counted", "Whether sagas and waits were counted in time", float(census is not None))
     _gauge(registry, "amends_redis_up", "Whether Redis answers", float(redis_latency is not None))
     if redis_latency is not None:
         _gauge(registry, "amends_redis_latency_seconds", "How long Redis takes to answer", redis_latency)
@@ -41,6 +46,15 @@ def registry_of(census: Census | None, redis_latency: float | None) -> Collector
         _gauges(registry, "amends_sagas", "Sagas by status", "status", get_args(SagaStatus), census.sagas)
         _gauges(registry, "amends_open_waits", "Open waits by kind", "kind", get_args(WaitKind), census.waits)
     return registry
+
+
+async def _answers(backend: Backend) -> bool:
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            await backend.store.now()
+    except (StoreUnavailable, TimeoutError):
+        return False
+    return True
 
 
 async def _counted(backend: Backend) -> Census | None:

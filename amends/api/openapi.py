@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from aiohttp import web
 
 from amends.api.guard import answer
+from amends.api.schemas import TEXT
 from amends.application import Route
 from amends.backend import Backend
 
@@ -24,7 +26,6 @@ PROBLEMS = {
     422: "a field does not fit; `errors` names it",
     503: "a server is away: try again",
 }
-TEXT = {"type": "string"}
 PROBLEM: dict[str, Any] = {
     "type": "object",
     "required": ["type", "title", "status", "detail", "errors"],
@@ -93,9 +94,12 @@ def _operation(route: Route, *, is_open: bool) -> dict[str, Any]:
     names = PARAMETER.findall(route.path)
     changing = route.method in CHANGING
     told = {400, 503}
-    told.update(() if is_open else (401, 403), (404,) if names else (), (404, 409, 413, 415, 422) if changing else ())
+    told.update(() if is_open else (401, 403, 422), (404,) if names else (), (404, 409, 413, 415) if changing else ())
     parameters: list[Mapping[str, Any]] = [
         {"name": name, "in": "path", "required": True, "schema": TEXT} for name in names
+    ]
+    parameters += [
+        {"name": name, "in": "query", "required": False, "schema": schema} for name, schema in route.query.items()
     ]
     words = re.sub(r"\W+", "_", route.path).strip("_")
     operation: dict[str, Any] = {
@@ -104,11 +108,23 @@ def _operation(route: Route, *, is_open: bool) -> dict[str, Any]:
         "parameters": [*parameters, *([IDEMPOTENCY_KEY] if changing else [])],
         "security": [] if is_open else [{"key": []}],
         "responses": {
-            "2XX": {"description": "done"},
+            **_successes(route),
             **{str(status): {"$ref": f"#/components/responses/{status}"} for status in sorted(told)},
         },
     }
+    if route.body is not None:
+        operation["requestBody"] = {"required": True, "content": {route.body_type: {"schema": route.body}}}
     return operation if is_open else {**operation, "description": f"Needs a key with the role {route.role}."}
+
+
+def _successes(route: Route) -> dict[str, Any]:
+    """What the route answers when all is well, as far as it says so."""
+    if not route.answers:
+        return {"2XX": {"description": "done"}}
+    return {
+        str(status): {"description": HTTPStatus(status).phrase, "content": {"application/json": {"schema": schema}}}
+        for status, schema in route.answers.items()
+    }
 
 
 def _problem(says: str) -> dict[str, Any]:

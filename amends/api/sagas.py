@@ -16,8 +16,8 @@ from sagas.state import SagaStatus, WaitKind
 from sagas.storable import unstorable
 
 KEY_CHARACTERS_MAX = 255
-PAGE_MAX = 200
-EVENTS_MAX = 1000
+PAGE, PAGE_MAX = 50, 200
+EVENTS, EVENTS_MAX = 200, 1000
 DIGITS_MAX = 10
 
 
@@ -62,7 +62,7 @@ async def list_all(request: web.Request, backend: Backend) -> web.Response:
         key=_text(asked.get("key"), "key"),
         waiting=cast("WaitKind | None", _one_of(asked.get("waiting"), "waiting", get_args(WaitKind))),
         after=cursor,
-        limit=limit_of(request, 50, PAGE_MAX),
+        limit=limit_of(request, PAGE, PAGE_MAX),
     )
     items, following = await backend.list(wanted)
     return answer({"items": items, "next": following})
@@ -80,7 +80,7 @@ async def events(request: web.Request, backend: Backend) -> web.Response:
     """`GET /api/sagas/{id}/events`: the history of a saga, in pages."""
     saga_id = saga_id_of(request)
     after = _number(request.query.get("cursor", "0"), "cursor", 0, 2**31 - 1)
-    limit = limit_of(request, 200, EVENTS_MAX)
+    limit = limit_of(request, EVENTS, EVENTS_MAX)
     history = await backend.store.history(saga_id, after, limit)
     if not history and not await backend.store.heads([saga_id]):
         raise unknown(request)

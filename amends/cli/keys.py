@@ -16,6 +16,8 @@ from sagas.storable import unstorable
 
 T = TypeVar("T")
 NAME_CHARACTERS_MAX = 200
+RESERVED = frozenset({"root"})
+"""Names under which something else than a key is recorded: the key of the settings."""
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -23,6 +25,8 @@ app = typer.Typer(no_args_is_help=True)
 def _fitting(name: str) -> str:
     if not name.strip() or len(name) > NAME_CHARACTERS_MAX or not name.isprintable() or unstorable(name):
         raise typer.BadParameter(f"it has 1 to {NAME_CHARACTERS_MAX} printable characters")
+    if name.strip().casefold() in RESERVED:
+        raise typer.BadParameter(f"{name!r} is the name of a caller that has no such key; take another")
     return name
 
 
@@ -35,12 +39,26 @@ def create(
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Create a key, and print it. It is never shown again: only its hash is kept."""
-    shown = _with_keys(settings_with(data_dir=data_dir), lambda keys: keys.create(name, role))
+    shown = _with_keys(settings_with(data_dir=data_dir), lambda keys: _create(keys, name, role))
     if as_json:
         typer.echo(json.dumps({"key": shown, "prefix": shown.split("_")[1], "name": name, "role": role}))
     else:
         typer.echo(shown)
         typer.echo(f"the {role} key of '{name}'; it is not shown again", err=True)
+
+
+async def _create(keys: Keys, name: str, role: Role) -> str:
+    """A key whose name tells it from every other that opens something.
+
+    Raises:
+        RefusedError: the name is taken.
+    """
+    if any(row.name == name and row.revoked_at is None for row in await keys.list()):
+        raise RefusedError(
+            f"NAME: there is a key {name[:60]!r}\n  remedy: take another name, or revoke that key first: "
+            "`amends keys list` shows its prefix"
+        )
+    return await keys.create(name, role)
 
 
 @app.command("list")

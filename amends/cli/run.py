@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from amends.settings import Settings, load, read_settings, rows
+from amends.settings import Settings, load, read_settings, rows, without_effect
 
 Sagas = Annotated[list[str] | None, typer.Option("--sagas", help="module[:attribute] with sagas; repeatable")]
 AsJson = Annotated[bool, typer.Option("--json", help="for machines")]
@@ -20,7 +20,9 @@ DataDir = Annotated[Path | None, typer.Option("--data-dir", file_okay=False, hel
 
 
 def settings_with(**changes: object) -> Settings:
-    """The settings, with what the command line says put over them."""
+    """The settings, with what the command line says put over them. What is set in vain is said on standard error."""
+    for line in without_effect():
+        typer.echo(f"warning: {line}", err=True)
     return load().model_copy(update={name: value for name, value in changes.items() if value is not None})
 
 

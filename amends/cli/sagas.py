@@ -42,11 +42,12 @@ def list_all(
     asked = {"definition": definition, "status": status, "waiting": waiting, "limit": limit, "cursor": cursor}
     query = urlencode({name: value for name, value in asked.items() if value is not None}, errors="replace")
     found = call(settings_with(data_dir=data_dir), "GET", f"/api/sagas?{query}")
+    rows = found["items"]
     if as_json:
         typer.echo(json.dumps(found, indent=2))
         return
     typer.echo(f"{'ID':<36}  {'DEFINITION':<16}  {'KEY':<24}  {'STATUS':<13}  WAITS FOR")
-    for row in found["items"]:
+    for row in rows:
         line = f"{row['sagaId']}  {row['definition']:<16}  {(row['key'] or ''):<24}  {row['status']:<13}  "
         typer.echo((line + (row["waitsFor"] or "")).rstrip())
     if found["next"] is not None:
@@ -109,10 +110,8 @@ def start(
         raise typer.BadParameter(f"the input is no JSON that can be read: {malformed}") from None
     body = {"definition": definition, "input": value, **({"key": key} if key is not None else {})}
     found = call(settings_with(data_dir=data_dir), "POST", "/api/sagas", body)
-    if as_json:
-        typer.echo(json.dumps(found))
-    else:
-        typer.echo(f"{found['sagaId']} {'started' if found['created'] else 'was known by its key'}, {found['status']}")
+    line = f"{found['sagaId']} {'started' if found['created'] else 'was known by its key'}, {found['status']}"
+    typer.echo(json.dumps(found) if as_json else line)
 
 
 @app.command()
@@ -124,7 +123,8 @@ def cancel(
 ) -> None:
     """Turn a saga back: what it did is undone."""
     found = call(settings_with(data_dir=data_dir), "POST", f"/api/sagas/{saga_id}/cancel", {"reason": reason})
-    typer.echo(json.dumps(found) if as_json else f"{found['sagaId']} is {found['status']}")
+    line = f"{found['sagaId']} is {found['status']}"
+    typer.echo(json.dumps(found) if as_json else line)
 
 
 def explain(saga_id: SagaId, data_dir: DataDir = None, as_json: AsJson = False) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import Any, Generic, Literal, Self, TypeVar, cast
+from uuid import uuid4
 
 import aiohttp
 import orjson
@@ -20,10 +21,14 @@ POLL_SECONDS_MAX = 2.0
 TRIES = 5
 SLOWER = 2.0
 CALL_SECONDS = 30.0
+SHOWN_CHARACTERS_MAX = 500
 
 
 class ClientError(Exception):
-    """The API refused; `status` is the HTTP status, `problem` the problem document."""
+    """The API refused; `status` is the HTTP status, `problem` the problem document.
+
+    An answer that is none of the API's, such as a proxy's page, is one too: `title` says so, `detail` quotes it.
+    """
 
     def __init__(self, status: int, problem: dict[str, Any]) -> None:
         super().__init__(f"{status} {problem.get('title')}: {problem.get('detail')}")
@@ -76,7 +81,8 @@ class Handle(Generic[O]):
 class Client:
     """Use it as an asynchronous context manager. Without arguments it takes `AMENDS_URL` and `AMENDS_API_KEY`.
 
-    What may be repeated is tried again while the API is away: reading, cancelling, and starts with a key.
+    While the API is away it is tried again. What changes something is sent with an `Idempotency-Key` of its own: it is
+    done once, however often it is sent.
     """
 
     def __init__(self, url: str | None = None, *, key: str | None = None) -> None:
@@ -102,7 +108,7 @@ class Client:
         body: dict[str, Any] = {"definition": saga.name, "input": saga.seal().normalise(input)}
         if key is not None:
             body["key"] = key
-        found = await self.call("POST", "/api/sagas", body, repeatable=key is not None)
+        found = await self.call("POST", "/api/sagas", body)
         return Handle(self, saga, found["sagaId"], found["created"])
 
     def handle(self, saga: Saga[Any, O], id: str) -> Handle[O]:
@@ -117,27 +123,47 @@ class Client:
         """
         await self.call("POST", f"/api/sagas/{id}/cancel", {"reason": reason})
 
-    async def call(self, method: str, path: str, body: object = None, *, repeatable: bool = True) -> dict[str, Any]:
-        """Ask the API.
+    async def call(self, method: str, path: str, body: object = None) -> dict[str, Any]:
+        """Ask the API; a route of an application that changes something must take an `Idempotency-Key`.
 
         Raises:
-            ClientError: it refused. aiohttp.ClientError: it cannot be reached.
+            ClientError: it refused. aiohttp.ClientError, TimeoutError: it cannot be reached.
         """
         if self._session is None:
             raise RuntimeError("open the client first: async with Client() as client")
+        headers = {} if method == "GET" else {"Idempotency-Key": str(uuid4())}
+        data = None if body is None else orjson.dumps(body)
         pause = POLL_SECONDS
         for left in range(TRIES - 1, -1, -1):
             try:
-                data = None if body is None else orjson.dumps(body)
-                async with self._session.request(method, f"{self._url}{path}", data=data) as response:
-                    found: dict[str, Any] = orjson.loads(await response.read())
-                    if response.status < 400:
-                        return found
-                    if response.status != 503 or not left:
-                        raise ClientError(response.status, found)
-            except (aiohttp.ClientConnectionError, TimeoutError):
-                if not repeatable or not left:
+                async with self._session.request(
+                    method, f"{self._url}{path}", data=data, headers=headers, allow_redirects=False
+                ) as response:
+                    raw = await response.read()
+                if response.status < 300:
+                    return _object(response, raw)
+                if not left or (response.status != 503 and "Retry-After" not in response.headers):
+                    raise ClientError(response.status, _object(response, raw))
+            except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError):
+                if not left:
                     raise
             await asyncio.sleep(pause)
             pause *= SLOWER
         raise AssertionError("unreachable")
+
+
+def _object(response: aiohttp.ClientResponse, raw: bytes) -> dict[str, Any]:
+    """The JSON object that was answered.
+
+    Raises:
+        ClientError: it is none.
+    """
+    try:
+        found: Any = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        found = None
+    if not isinstance(found, dict):
+        shown = raw.decode("utf-8", "replace")[:SHOWN_CHARACTERS_MAX]
+        title = f"No answer of Amends ({response.reason})"
+        raise ClientError(response.status, {"title": title, "detail": shown}) from None
+    return cast("dict[str, Any]", found)

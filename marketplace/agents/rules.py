@@ -15,6 +15,7 @@ from marketplace.plans import Priority
 KNOWN = ("mercado livre", "amazon", "shopee", "magalu", "ebay", "americanas", "casas bahia", "walmart", "etsy")
 QUOTE_CHARACTERS_MAX = 160
 FOUND_MAX = 12
+HEADING_WORDS_MAX = 6
 
 
 class Agent(Protocol):
@@ -90,9 +91,9 @@ def _find(channel: str, text: str) -> Iterator[dict[str, str]]:
 
 
 def _lines_about(channel: str, text: str) -> list[str]:
-    """Lines that name the channel, then those that name none. A line without a number is a heading."""
+    """Lines that name the channel, then those that name none; headings say nothing."""
     lines = [" ".join(line.split()) for line in text.splitlines()]
-    lines = [line for line in lines if any(letter.isdigit() for letter in line)]
+    lines = [line for line in lines if line and not _is_heading(line)]
     mine, nobodys = list[str](), list[str]()
     for line in lines:
         folded = line.lower()
@@ -101,3 +102,10 @@ def _lines_about(channel: str, text: str) -> list[str]:
         elif not any(name in folded for name in KNOWN):
             nobodys.append(line)
     return mine + nobodys
+
+
+def _is_heading(line: str) -> bool:
+    """Whether a line looks like a title or like the names above a table's columns: no number, and no sentence."""
+    if any(letter.isdigit() for letter in line) or line.endswith((".", "!", "?")) or ": " in line:
+        return False
+    return line.startswith("#") or ";" in line or len(line.split()) <= HEADING_WORDS_MAX

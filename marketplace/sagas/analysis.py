@@ -1,7 +1,8 @@
 """Read a document, ask an agent about each channel, put the answers together. An empty plan is never completed."""
 
+import asyncio
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -12,9 +13,11 @@ from marketplace.agents.answers import UnreadableError, read_answer
 from marketplace.agents.remote import RemoteAgent
 from marketplace.agents.rules import Agent, RulesAgent
 from marketplace.agents.settings import AgentSettings
+from marketplace.phases import merged_phases
 from marketplace.plans import Analyse, Opportunity, Phase, Plan
 
 AGENT_SECONDS = 60
+NOTE_CHARACTERS_MAX = 300
 TAKE = """
 UPDATE marketplace_plans SET analysis_id = $2::text::uuid
 WHERE id = $1 AND status = 'analysing' AND coalesce(analysis_id, $2::text::uuid) = $2::text::uuid
@@ -124,16 +127,18 @@ async def read_text(request: Analyse, transaction: Transaction) -> Text:
 async def ask_agent(item: str, text: Text, agents: Agents) -> Finding:
     """Ask the channel's agent."""
     try:
-        answer = read_answer(await agents.ask(item, text.text), item)
+        said = await agents.ask(item, text.text)
+        answer = await asyncio.to_thread(read_answer, said, item)
     except UnreadableError as unreadable:
         raise Permanent(f"channel {item}: {unreadable}") from unreadable
     return Finding(channel=item, opportunities=answer.opportunities, phases=answer.phases)
 
 
 @ask_agent.fallback
-async def no_finding(item: str) -> Finding:
-    """A channel whose agent cannot be read counts as empty, and is marked (req. X53)."""
-    return Finding(channel=item, opportunities=[], phases=[], note="the agent gave no readable answer")
+async def no_finding(item: str, context: Context) -> Finding:
+    """A channel whose agent gives no answer that can be read counts as empty, and is marked with why (req. X53)."""
+    why = (context.cause or "the agent gave no readable answer")[:NOTE_CHARACTERS_MAX]
+    return Finding(channel=item, opportunities=[], phases=[], note=why)
 
 
 @analysis.step("plan", queue="agents", pivot=True)
@@ -141,15 +146,21 @@ async def save_plan(request: Analyse, findings: list[Finding], context: Context,
     """Put the answers together and save the plan, which may be approved from then on; an empty one is none."""
     opportunities = [found for finding in findings for found in finding.opportunities]
     if not opportunities:
-        raise Permanent("no channel gave an opportunity: the document says nothing that the agents understand")
-    phases = next((finding.phases for finding in findings if finding.phases), list[Phase]())
+        raise Permanent(f"no channel gave an opportunity: {_why_nothing(findings)}")
     plan = Plan(
         opportunities=opportunities,
-        phases=phases,
+        phases=merged_phases(finding.phases for finding in findings),
         channels=request.channels,
         empty_channels=[finding.channel for finding in findings if not finding.opportunities],
+        notes={finding.channel: finding.note for finding in findings if finding.note},
     )
     document = json.dumps(plan.model_dump(mode="json"), ensure_ascii=False)
     if await transaction.execute(SAVE, request.plan_id, context.saga_id, document) == NOBODY:
         raise Permanent(f"plan {request.plan_id} is no longer being analysed")
     return Saved(plan_id=str(request.plan_id), opportunities=len(opportunities))
+
+
+def _why_nothing(findings: Sequence[Finding]) -> str:
+    """Why there is nothing: what went wrong with each channel, or else the document."""
+    notes = list(dict.fromkeys(finding.note for finding in findings if finding.note))
+    return "; ".join(notes) or "the document says nothing that the agents understand"

@@ -110,7 +110,9 @@ async def test_approving_answers_before_any_step_and_twice_is_one_saga(made: Run
     assert saga["status"] == "completed"
     _, job = await made.call("GET", f"/api/marketplace/jobs/{first['jobId']}")
     assert (job["status"], job["progress"], job["planId"], job["fallback"]) == ("completed", 100, plan_id, True)
-    assert [task["status"] for task in (await made.plan(plan_id))["tasks"]] == ["assigned"] * 3
+    tasks = (await made.plan(plan_id))["tasks"]
+    assert [task["status"] for task in tasks] == ["assigned"] * 3
+    assert job["result"] == {"success": True, "taskIds": [task["id"] for task in tasks]}
 
 
 async def test_an_approval_is_accepted_while_every_worker_is_stopped(made: Running) -> None:

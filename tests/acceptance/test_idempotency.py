@@ -179,3 +179,17 @@ async def test_the_longest_key_is_taken_and_two_are_refused(made: Running) -> No
 
 async def test_nothing_is_broken_by_all_that(made: Running) -> None:
     made.check_invariants()
+
+
+async def test_an_approval_that_comes_too_early_may_be_repeated_under_its_key(made: Running) -> None:
+    plan_id, key = await made.pending_plan(), str(uuid4())
+    path, body = f"/api/marketplace/analysis/{plan_id}", {"action": "approve"}
+    state = "UPDATE marketplace_plans SET status = $2 WHERE id = $1"
+    await made.database.execute(state, plan_id, "analysing")
+    status, _, problem = await keyed(made, key, "PATCH", path, json=body)
+    assert (status, json.loads(problem)["errors"][0]["remedy"]) == (409, "ask again when it is pending")
+    await made.database.execute(state, plan_id, "pending")
+    status, location, approved = await keyed(made, key, "PATCH", path, json=body)
+    assert status == 202
+    assert await keyed(made, key, "PATCH", path, json=body) == (status, location, approved)
+    await made.ended(json.loads(approved)["sagaId"])

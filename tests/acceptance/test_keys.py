@@ -96,6 +96,15 @@ async def test_a_revoked_key_soon_opens_nothing(made: Running) -> None:
     assert (again.returncode, "amends keys list" in again.stderr) == (1, True)
 
 
+async def test_a_name_belongs_to_one_key_until_it_is_revoked(made: Running) -> None:
+    found = key(made, "twin", "viewer")
+    again = made.amends("keys", "create", "twin", "--role", "operator")
+    assert (again.returncode, again.stdout) == (1, "")
+    assert "there is a key 'twin'" in again.stderr
+    assert made.amends("keys", "revoke", found["prefix"]).returncode == 0
+    assert key(made, "twin", "operator")["prefix"] != found["prefix"]
+
+
 async def test_lists_show_keys_and_no_secret(made: Running) -> None:
     found = key(made, "listed", "producer")
     rows = {row["prefix"]: row for row in json.loads(made.amends("keys", "list", "--json").stdout)}

@@ -75,3 +75,41 @@ def test_what_is_no_module_is_refused_with_a_remedy(folder: Path, name: str, say
     with pytest.raises(DefinitionError, match=says) as raised:
         load_applications([name])
     assert "remedy: name one that can be imported from here" in str(raised.value)
+
+
+BROKEN = [
+    ("x = (\n", "broken.py:1: SyntaxError: '(' was never closed"),
+    ("\nimport nosuch_thing\n", "broken.py:2: ModuleNotFoundError: No module named 'nosuch_thing'"),
+    ("\nfrom amends import nosuch\n", "broken.py:2: ImportError: cannot import name 'nosuch'"),
+    ("def fail():\n    raise RuntimeError('a\\nb')\nfail()\n", "broken.py:2: RuntimeError: a b"),
+    ("import sys\nsys.exit(0)\n", "broken.py:2: SystemExit: 0"),
+    ("import json\njson.loads('x')\n", "broken.py:2: JSONDecodeError: Expecting value"),
+    ("import worse\n", "worse.py:1: SyntaxError"),
+    ("\0", "broken"),
+]
+
+
+@pytest.mark.parametrize("here", [True, False], ids=["in this folder", "elsewhere"])
+@pytest.mark.parametrize(("text", "says"), BROKEN, ids=[entry[1][:40] for entry in BROKEN])
+def test_a_module_that_cannot_be_imported_is_told_by_its_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, text: str, says: str, here: bool
+) -> None:
+    if here:
+        monkeypatch.chdir(folder)
+    (folder / "broken.py").write_text(text)
+    (folder / "worse.py").write_text("x =\n")
+    with pytest.raises(DefinitionError) as raised:
+        load_applications(["broken"])
+    assert type(raised.value) is DefinitionError
+    first, _, rest = str(raised.value).partition("\n")
+    assert first.startswith("module 'broken' cannot be imported: ")
+    assert says in first or not here
+    assert says.rpartition(":")[2] in first or not here
+    assert rest == "  remedy: correct it; importing a module of sagas must run nothing else"
+
+
+def test_a_saga_that_does_not_hold_together_is_told_in_its_own_words(folder: Path) -> None:
+    (folder / "broken.py").write_text(f"{DECLARE}a = Saga('a b', input=In)\n")
+    with pytest.raises(DefinitionError, match="a b") as raised:
+        load_applications(["broken"])
+    assert "cannot be imported" not in str(raised.value)

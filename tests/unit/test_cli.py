@@ -114,6 +114,34 @@ def test_a_torn_runtime_file_is_named_with_the_remedy(
     assert "remedy: remove it" in text
 
 
+def test_a_module_that_cannot_be_imported_is_exit_code_1(amends: Call, tmp_path: Path) -> None:
+    (tmp_path / "broken_module.py").write_text("x = (\n")
+    code, text = amends("check", "broken_module")
+    assert (code, "broken_module.py:1: SyntaxError" in text, "Traceback" in text) == (1, True, False)
+
+
+@pytest.mark.parametrize("name", ["root", " Root "])
+def test_no_key_is_called_as_the_key_of_the_settings(amends: Call, name: str) -> None:
+    code, text = amends("keys", "create", name, "--role", "viewer")
+    assert (code, "take another" in text) == (2, True)
+
+
+def test_what_is_set_in_vain_is_said(amends: Call) -> None:
+    code, text = amends("check", "marketplace", ENABLE_QUEUE_PROCESSING="false", SLACK_WEBHOOK_URL="https://x/secret")
+    assert code == 0
+    assert "warning: ENABLE_QUEUE_PROCESSING has no effect in this version" not in text, "it reads no settings"
+    code, text = amends("doctor", ENABLE_QUEUE_PROCESSING="false", SLACK_WEBHOOK_URL="https://x/secret")
+    assert "warning: ENABLE_QUEUE_PROCESSING has no effect in this version: work always goes" in text
+    assert "warning: SLACK_WEBHOOK_URL has no effect in this version" in text
+    assert "secret" not in text
+
+
+@pytest.mark.parametrize("arguments", [("saga", "list"), ("doctor",), ("keys", "list"), ("reconcile",)])
+def test_a_folder_with_an_impossible_name_is_exit_code_2(amends: Call, arguments: tuple[str, ...]) -> None:
+    code, text = amends(*arguments, "--data-dir", "x" * 300)
+    assert (code, "remedy: " in text, "Traceback" in text) == (2, True, False)
+
+
 def test_check_answers_machines_too(amends: Call) -> None:
     code, text = amends("check", "marketplace", "--json")
     assert code == 0

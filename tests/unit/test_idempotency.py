@@ -11,6 +11,7 @@ from amends.api import idempotency
 from amends.api.callers import Caller
 from amends.api.idempotency import RequestIds, answer_once, fingerprint_of
 from amends.identifiers import is_id
+from amends.problems import Problem
 from eventstore.requests import KeptAnswer
 from sagas.ports import StoreUnavailable
 
@@ -63,6 +64,15 @@ async def test_a_failure_of_ours_frees_the_key(monkeypatch: pytest.MonkeyPatch, 
     memory = Memory()
     assert (await answered(monkeypatch, memory, error)).status == status
     assert (memory.kept, memory.freed) == ([], 1)
+
+
+async def test_an_answer_that_says_when_to_try_again_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory, problem = Memory(), Problem(409, "Plan cannot be approved")
+    problem.headers["Retry-After"] = "2"
+    assert (await answered(monkeypatch, memory, problem)).status == 409
+    assert (memory.kept, memory.freed) == ([], 1)
+    assert (await answered(monkeypatch, memory, Problem(409, "Refused"))).status == 409
+    assert (len(memory.kept), memory.freed) == (1, 1)
 
 
 async def test_what_is_answered_is_kept_with_its_place(monkeypatch: pytest.MonkeyPatch) -> None:

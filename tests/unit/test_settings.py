@@ -2,7 +2,7 @@
 
 import pytest
 
-from amends.settings import Settings, SettingsError, load, rows
+from amends.settings import Settings, SettingsError, load, rows, without_effect
 
 
 def refusal(**environment: str) -> str:
@@ -23,7 +23,13 @@ def test_an_empty_value_is_no_value() -> None:
 
 
 def test_variables_of_others_are_left_alone() -> None:
-    assert load({"PATH": "/bin", "QUEUE_SERVICE_HOST": "10.0.0.1"}) == load({})
+    others = {
+        "QUEUE_SERVICE_HOST": "10.0.0.1",
+        "REDIS_SERVICE_PORT": "1",
+        "REDIS_PORT_6379_TCP": "x",
+        "REDIS_TLS_URL": "y",
+    }
+    assert load({"PATH": "/bin", **others}) == load({})
 
 
 @pytest.mark.parametrize("name", ["AMENDS_PORTT", "AMENDS_SAGA", "AMENDS_LOGLEVEL"])
@@ -34,6 +40,29 @@ def test_an_unknown_name_is_refused_with_the_nearest_known_one(name: str) -> Non
 
 def test_an_unknown_name_that_resembles_nothing_is_to_be_unset() -> None:
     assert refusal(AMENDS_XQZWJ="1") == "AMENDS_XQZWJ is unknown: unset it"
+
+
+@pytest.mark.parametrize("name", ["QUEUE_CONCURENCY", "QUEUE_MAX_RETRY", "REDIS_PASWORD"])
+def test_what_is_nearly_a_name_of_ours_is_a_mistake(name: str) -> None:
+    assert f"{name} is unknown: did you mean {name[:6]}" in refusal(**{name: "1"})
+
+
+@pytest.mark.parametrize("name", ["REDIS_PASSWORD", "REDIS_PORT", "REDIS_DB"])
+def test_req_q1_parts_of_a_redis_without_its_host_are_refused(name: str) -> None:
+    assert f"{name} without REDIS_HOST" in refusal(**{name: "1"})
+    load({name: "1", "REDIS_HOST": "h"})
+    load({name: "1", "REDIS_URL": "redis://h"})
+
+
+def test_req_q6_to_q10_what_is_not_there_yet_is_said_by_its_name() -> None:
+    named = [
+        "PROMETHEUS_ENABLED", "PROMETHEUS_PORT", "GRAFANA_ADMIN_PASSWORD", "SLACK_WEBHOOK_URL", "SLACK_ALERT_CHANNEL",
+        "PAGERDUTY_KEY", "ENABLE_QUEUE_PROCESSING", "ENABLE_CIRCUIT_BREAKER", "ENABLE_AUTO_RECOVERY",
+    ]  # fmt: skip
+    lines = without_effect(dict.fromkeys(named, "hunter2"))
+    assert sorted(line.partition(" has no effect in this version: ")[0] for line in lines) == sorted(named)
+    assert "hunter2" not in str(lines)
+    assert without_effect({"SLACK_WEBHOOK_URL": "", "PATH": "/bin"}) == []
 
 
 @pytest.mark.parametrize(
@@ -59,6 +88,27 @@ def test_an_unknown_name_that_resembles_nothing_is_to_be_unset() -> None:
         ("AMENDS_HOST", "::g"),
         ("AMENDS_URL", "nonsense"),
         ("AMENDS_URL", "http://here:port"),
+        ("AMENDS_URL", "http://h ost"),
+        ("AMENDS_URL", "http://"),
+        ("AMENDS_URL", "http://:3000"),
+        ("AMENDS_URL", "http://h:99999"),
+        ("AMENDS_URL", "http://me:hunter2@h"),
+        ("AMENDS_URL", "http://h?x=1"),
+        ("DATABASE_URL", "postgresql://h:99999/x"),
+        ("DATABASE_URL", "postgresql://h:0/x"),
+        ("DATABASE_URL", "postgresql://h ost/x"),
+        ("REDIS_URL", "redis://h:99999"),
+        ("REDIS_URL", "redis://h?socket_timeout=abc"),
+        ("REDIS_URL", "redis://h?db=x"),
+        ("REDIS_URL", "redis://h/abc"),
+        ("REDIS_URL", "redis://h/0/1"),
+        ("REDIS_HOST", "::1"),
+        ("REDIS_HOST", "h:7000"),
+        ("REDIS_HOST", "u@h/3?x=1"),
+        ("REDIS_HOST", "h ost"),
+        ("REDIS_HOST", "999.1.1.1"),
+        ("QUEUE_BACKOFF_DELAY", "1" + "0" * 400),
+        ("QUEUE_BACKOFF_DELAY", "300001"),
         ("AMENDS_API_KEY", "é" * 20),
         ("AMENDS_API_KEY", "a key with some spaces"),
     ],
@@ -77,6 +127,10 @@ def test_a_malformed_value_is_refused_by_name_with_the_remedy(name: str, value: 
         ("DATABASE_URL", "postgres://[::1]:5432/db"),
         ("REDIS_URL", "unix:///tmp/valkey.sock"),
         ("REDIS_URL", "rediss://:secret@there:6380/1"),
+        ("REDIS_URL", "redis://[::1]:6379/0?socket_timeout=2.5&client_name=x"),
+        ("REDIS_URL", "redis://h/"),
+        ("REDIS_HOST", "redis_1.internal"),
+        ("REDIS_HOST", "10.0.0.1"),
         ("AMENDS_HOST", "0.0.0.0"),  # noqa: S104
         ("AMENDS_HOST", "::1"),
         ("AMENDS_HOST", "api_1.internal"),
@@ -95,6 +149,7 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
 def test_a_refusal_never_shows_a_secret() -> None:
     assert "hunter2" not in refusal(DATABASE_URL="mysql://me:hunter2@there", AMENDS_API_KEY="hunter2")
     assert "hunter2" not in refusal(DATABASE_URL="postgresql://me:hunter2\u2100@there/x")
+    assert "hunter2" not in refusal(AMENDS_URL="http://me:hunter2@there", REDIS_HOST="me:hunter2@there")
 
 
 def test_req_x44_the_redis_url_wins_over_host_and_port() -> None:

@@ -1,7 +1,9 @@
 """Documents that are odd but right are read; those that cannot be read are refused for what they are."""
 
+import asyncio
 import io
 import json
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,8 @@ from pypdf import PdfReader, PdfWriter
 from pypdf.generic import DictionaryObject, NameObject, NumberObject
 
 from amends import Problem
-from marketplace.extraction import extract
+from marketplace import extraction
+from marketplace.extraction import Readers, extract
 from marketplace.reader import TEXT_BYTES_MAX
 
 SAMPLES = Path(__file__).parent.parent.parent.parent / "marketplace" / "samples"
@@ -55,6 +58,7 @@ def workbook_without_rows() -> bytes:
     return buffer.getvalue()
 
 
+REPORT = "Relatório de vendas\nsku;titulo;estoque;obs\n17;Bule;0;sem foto\n18;Copo;3;\n".encode()
 REFUSED = [
     ("a.pdf", pdf_with_encryption("Standard"), 422, "remove the password"),
     ("a.pdf", pdf_with_encryption("Strange"), 422, "remove the password"),
@@ -92,8 +96,29 @@ async def test_what_cannot_be_read_is_refused_for_what_it_is(
         ("a.csv", b"sku,canal\r\n17,Amazon\r\n", "sku: 17; canal: Amazon"),
         ("a.csv", b'sku,texto\n17,"' + b"x" * 200_000 + b'"\n', "sku: 17; texto: " + "x" * 200_000),
         ("a" * 300 + ".txt", b"17 Amazon", "17 Amazon"),
+        ("a.csv", REPORT, "sku: 17; titulo: Bule; estoque: 0; obs: sem foto"),
+        ("a.csv", REPORT, "Relatório de vendas"),
+        ("a.csv", REPORT.replace(b"vendas\n", b"vendas;;;\nDe;2024;;\n\n"), "sku: 18; titulo: Copo; estoque: 3; obs: "),
+        ("a.csv", REPORT.replace(b"vendas\n", b"vendas;;;\nDe;2024;;\n\n"), "De; 2024"),
+        ("a.csv", b"sku;canal\n17;Amazon;sem estoque;;2\n18;eBay\n", "sku: 17; canal: Amazon; sem estoque; 2"),
+        ("a.csv", b"Vendas;2024\nsku;canal;obs\n17;Amazon;x\n18;eBay;y\n", "sku: 18; canal: eBay; obs: y"),
+        ("a.csv", b"sku;canal;obs\n17;Amazon;x\n18;eBay;y;z\nTotal;n;m\n", "sku: 18; canal: eBay; obs: y; z"),
+        ("a.csv", b"sku;canal\n17\n18;eBay\n19;eBay\n", "sku: 17"),
     ],
-    ids=["carriage returns", "both", "a long cell", "a long name"],
+    ids=[
+        "carriage returns",
+        "both",
+        "a long cell",
+        "a long name",
+        "a title",
+        "that title",
+        "titles in cells",
+        "those",
+        "more cells than names",
+        "a title of two cells",
+        "a total",
+        "fewer cells than names",
+    ],
 )
 async def test_odd_but_right_documents_are_read(name: str, content: bytes, line: str) -> None:
     assert line in (await extract(name, content)).text.splitlines()
@@ -105,3 +130,31 @@ async def test_no_accepted_text_is_too_large_for_a_step_to_give() -> None:
     assert len(json.dumps({"text": document.text}, ensure_ascii=False).encode()) < 1024 * 1024
     with pytest.raises(Problem, match="bytes of text"):
         await extract("a.txt", b"\x01" * (TEXT_BYTES_MAX // 6 + 10))
+
+
+async def test_many_documents_wait_for_a_reader_and_none_is_blamed_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_work = most = 0
+
+    async def slow(kind: str, content: bytes) -> dict[str, str]:
+        nonlocal at_work, most
+        at_work += 1
+        most = max(most, at_work)
+        for _ in range(5):
+            await asyncio.to_thread(time.sleep, 0.001)
+        at_work -= 1
+        return {"text": "x"}
+
+    monkeypatch.setattr(extraction, "_read", slow)
+    readers = Readers(2)
+    found = await asyncio.gather(*(extract("a.txt", b"x", readers) for _ in range(16)))
+    assert ([document.text for document in found], most) == (["x"] * 16, 2)
+
+
+async def test_a_queue_that_takes_too_long_says_when_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extraction, "WAIT_SECONDS_MAX", 0.05)
+    readers = Readers(1)
+    async with readers.one():
+        with pytest.raises(Problem) as refused:
+            await extract("a.txt", b"x", readers)
+    assert (refused.value.status, refused.value.headers["Retry-After"]) == (503, "10")
+    assert (await extract("a.txt", b"x", readers)).text == "x"

@@ -117,3 +117,22 @@ async def test_the_sample_is_read_in_its_order_with_its_tables_rows() -> None:
 )
 async def test_text_is_taken_from_wherever_it_stands(body: str, text: str) -> None:
     assert (await extract("a.docx", document(body))).text == text
+
+
+RELATIONS = (
+    '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">'
+    '<Relationship Id="a" Type="http://x/metadata/core-properties" Target="docProps/core.xml"/>'
+    '<Relationship Id="b" Type="http://purl.oclc.org/ooxml/officeDocument/relationships/officeDocument" Target="{}"/>'
+    "</Relationships>"
+)
+
+
+@pytest.mark.parametrize("target", ["word/document2.xml", "/word/document2.xml"])
+async def test_the_main_part_is_where_the_archive_says(target: str) -> None:
+    body = f'<w:document xmlns:w="{MAIN}"><w:body>{p("here")}</w:body></w:document>'.encode()
+    parts = {"_rels/.rels": RELATIONS.format(target).encode(), "word/document2.xml": body, WORD: b"<old/>"}
+    assert (await extract("a.docx", packed(parts))).text == "here"
+    with pytest.raises(Problem, match="but a docx"):
+        await extract("a.xlsx", packed(parts))
+    with pytest.raises(Problem, match="is no docx"):
+        await extract("a.docx", packed({**parts, "word/document2.xml": b"<workbook/>"}))

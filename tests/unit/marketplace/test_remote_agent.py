@@ -92,6 +92,51 @@ async def test_a_busy_endpoint_is_tried_again_when_it_says(status: int, after: f
     assert (told.value.retry_after_seconds, told.value.happened) == (after, False)
 
 
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("", None),
+        ("²", None),
+        ("1.5", 1.5),
+        ("1.2.3", None),
+        ("9" * 400, 3600.0),
+        ("99999999", 3600.0),
+        ("Thu, 01 Jan 1970 00:01:00 GMT", 50.0),
+        ("Thu, 01 Jan 1970 00:00:01 GMT", 0.0),
+        ("Thu, 99 Jan 1970 00:00:01 GMT", None),
+    ],
+)
+def test_retry_after_is_read_in_either_form_and_bounded(text: str, seconds: float | None) -> None:
+    assert remote.retry_after(text, 10.0) == seconds
+
+
+async def test_a_long_document_is_asked_about_in_parts_of_which_none_is_left_out() -> None:
+    lines = [f"{number} Amazon sem estoque" for number in range(6000)]
+
+    async def each(request: web.Request) -> web.StreamResponse:
+        part = (await request.json())["messages"][1]["content"].partition("Document:\n")[2]
+        found = json.dumps({"opportunities": [{"title": part.splitlines()[0]}], "phases": []})
+        return web.json_response({"choices": [{"message": {"content": found}}]})
+
+    async with agent(each) as (asker, asked):
+        answer = read_answer(await asker.ask("Amazon", "\n".join(lines)), "Amazon")
+    parts = [question["messages"][1]["content"].partition("Document:\n")[2] for question in asked]
+    assert len(parts) == len(answer.opportunities) == 3
+    assert sorted("".join(sorted(parts, key=lambda part: int(part.split()[0]))).splitlines()) == sorted(lines)
+    assert all(len(part) <= remote.PART_CHARACTERS_MAX for part in parts)
+    assert "".join(remote.parts_of("x" * 130_000)) == "x" * 130_000
+
+
+async def test_one_part_that_is_refused_ends_all_and_one_that_is_unreadable_too() -> None:
+    async with agent(web.Response(status=401)) as (asker, _):
+        with pytest.raises(Permanent, match="OPENAI_API_KEY"):
+            await asker.ask("Amazon", "x\n" * 70_000)
+    async with agent("No.") as (asker, asked):
+        with pytest.raises(UnreadableError):
+            await asker.ask("Amazon", "x" * 70_000)
+    assert len(asked) <= 4
+
+
 @pytest.mark.parametrize(("status", "remedy"), [(401, "OPENAI_API_KEY"), (404, "OPENAI_BASE_URL"), (400, "model")])
 async def test_an_endpoint_that_refuses_us_says_what_to_check(status: int, remedy: str) -> None:
     async with agent(web.Response(status=status, text="no")) as (asker, _):
@@ -137,9 +182,21 @@ async def test_a_slow_a_silent_and_an_absent_endpoint_are_tried_again(monkeypatc
         request.transport.abort()
         return web.Response()
 
+    async def unreadable_then_slow(request: web.Request) -> web.StreamResponse:
+        if "not readable" in (await request.json())["messages"][-1]["content"]:
+            await ended.wait()
+        return web.json_response({"choices": [{"message": {"content": "No."}}]})
+
     async with agent(slow) as (asker, _):
         with pytest.raises(Recoverable, match="no answer within"):
             await asker.ask("Amazon", "x")
+        ended.set()
+    ended.clear()
+    async with agent(unreadable_then_slow) as (asker, _):
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(Recoverable, match="no answer within"):
+            await asker.ask("Amazon", "x")
+        assert asyncio.get_running_loop().time() - began < 0.35, "all that is asked shares one deadline"
         ended.set()
     async with agent(silent) as (asker, _):
         with pytest.raises(Recoverable, match="cannot be reached"):
