@@ -62,6 +62,10 @@ class Draft:
         """Answer that the input makes no sense in this state."""
         self._refusal = ("refused", detail)
 
+    def moved(self, detail: str) -> None:
+        """Answer that the saga is not where the one who asks has seen it."""
+        self._refusal = ("moved", detail)
+
     def remark(self, detail: str) -> None:
         """Answer that the input changes nothing, and why."""
         self._refusal = ("nothing", detail)

@@ -143,13 +143,17 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a person, or a program in their place, asks of one saga. `request_id` is the id of the call."""
+    """What a person, or a program in their place, asks of one saga. `request_id` is the id of the call.
+
+    `expected` is the version that was seen: what has moved since is not touched.
+    """
 
     saga_id: str
     reason: str
     request_id: str
     actor: str | None = None
     trace: str | None = None
+    expected: int | None = None
 
     @property
     def id(self) -> str:
@@ -301,7 +305,7 @@ Message = ParentTurnsBack | ChildEnds
 Input = Start | Word | Due | Asked | Send | Message | Repair
 Facts = Mapping[str, bool | int]
 
-AnswerCode = Literal["accepted", "created", "known", "conflict", "refused", "not_found", "nothing"]
+AnswerCode = Literal["accepted", "created", "known", "conflict", "refused", "moved", "not_found", "nothing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,7 +313,8 @@ class Answer:
     """What became of an input.
 
     `accepted`: events were appended. `created`, `known`, `conflict`: what a start met (def_R23). `refused`: it makes no
-    sense now, and `detail` says why. `nothing`: it changes nothing (a duplicate, a wait that is over).
+    sense now, and `detail` says why. `moved`: the saga is no longer at the version that was expected.
+    `nothing`: it changes nothing (a duplicate, a wait that is over).
     """
 
     code: AnswerCode

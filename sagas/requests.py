@@ -23,6 +23,9 @@ def asked(draft: Draft, word: Asked) -> None:
     if draft.state.version == 0:
         draft.refuse("no such saga")
         return
+    if word.expected is not None and word.expected != draft.state.version:
+        draft.moved(f"the saga is at version {draft.state.version} and no longer at {word.expected}")
+        return
     match word:
         case Cancel():
             _cancel(draft, word)
