@@ -174,12 +174,9 @@ def demo(
 
 def serve(work: Coroutine[Any, Any, None], settings: Settings) -> None:
     """Run a service to its end."""
-    from amends.supervisor import end_with_parent
     from amends.wiring import configure_logging
 
     configure_logging(settings)
-    if settings.ready_fd is not None:
-        end_with_parent()
     asyncio.run(work)
     if threading.active_count() > 1:  # a handler's thread that nothing can stop; what it did is told already
         logging.shutdown()
