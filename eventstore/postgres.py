@@ -10,6 +10,7 @@ import asyncpg
 import orjson
 
 from eventstore.arrays import arguments_of, keys_of
+from eventstore.migrate import NotMigratedError, pending_on
 from eventstore.queries import query
 from sagas.codec import decode
 from sagas.events import Json, Recorded
@@ -83,7 +84,7 @@ class PostgresStore:
         Where the role `amends_app` exists and may be taken, everything runs under it.
 
         Raises:
-            StoreUnavailable: the database cannot be reached.
+            StoreUnavailable: the database cannot be reached. NotMigratedError: it lacks tables.
         """
         try:
             role = await _role(url)
@@ -355,12 +356,20 @@ async def _meet_cluster(connection: Any) -> None:
 
 
 async def _role(url: str) -> str | None:
-    """The application's role, where there is one that this user may take."""
+    """The application's role, where there is one that this user may take.
+
+    Raises:
+        NotMigratedError: the database lacks tables.
+    """
     connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(url, timeout=10)
     try:
         found: str | None = await connection.fetchval(
             "SELECT rolname FROM pg_roles WHERE rolname = 'amends_app' AND pg_has_role(current_user, oid, 'MEMBER')"
         )
+        if found is not None:
+            await connection.execute("SET ROLE amends_app")
+        if missing := await pending_on(connection):
+            raise NotMigratedError(f"the database lacks {', '.join(missing)}\n  remedy: run `amends migrate`")
         return found
     finally:
         await connection.close()

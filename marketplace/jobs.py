@@ -19,8 +19,8 @@ ON CONFLICT DO NOTHING
 LOAD = "SELECT folded::text FROM marketplace_job_executions WHERE job_id = $1"
 SAVE = """
 UPDATE marketplace_job_executions
-SET status = $2::text, attempt_number = $3, error_message = $4, completed_at = to_timestamp($5), folded = $6::text::jsonb,
-    result = CASE WHEN $2::text <> 'failed' THEN coalesce($7::text::jsonb, result) END
+SET status = $2::text, attempt_number = $3, error_message = $4, completed_at = to_timestamp($5),
+    folded = $6::text::jsonb, result = CASE WHEN $2::text <> 'failed' THEN coalesce($7::text::jsonb, result) END
 WHERE job_id = $1
 """
 

@@ -1,8 +1,7 @@
 """`marketplace_job_executions` folded from events: its states, its reasons, and what is no job (req. X6, X8)."""
 
 import json
-from collections.abc import AsyncGenerator, Sequence
-from math import inf
+from collections.abc import AsyncGenerator
 from typing import Any
 from uuid import uuid4
 
@@ -15,11 +14,11 @@ from eventstore.feed import Cursor
 from eventstore.migrate import migrate
 from marketplace.jobs import project
 from sagas.codec import encode
-from sagas.events import Recorded, SagaStarted
+from sagas.events import SagaStarted
 from sagas.evolve import evolve
-from sagas.ports import WaitRow
 from sagas.state import State
 from tests.property.test_core import play
+from tests.shown import view_of
 
 JOB = "01900000-0000-7000-8000-000000000001"
 ERROR = {"type": "E", "code": "c", "message": "no", "attempt": 1, "retryable": True}
@@ -110,32 +109,6 @@ async def test_a_large_result_is_shown_too_and_that_of_an_undone_job_is_not(data
     assert await database.fetchval(asked, JOB) is None
 
 
-class OneSaga:
-    """What the job view asks of a store, of one saga that is not stored anywhere."""
-
-    def __init__(self, state: State, history: Sequence[Recorded]) -> None:
-        self._state = state
-        self._history = list(history)
-
-    async def history(self, saga_id: str, after: int = 0, limit: int = 1000) -> list[Recorded]:
-        """Its events."""
-        return self._history
-
-    async def waits(self, saga_id: str) -> list[WaitRow]:
-        """Its waits."""
-        return [
-            WaitRow(
-                saga_id, wait.opened_by, wait.kind, wait.step, wait.item, wait.attempt, None, None,
-                inf if wait.due_at is None else wait.due_at, wait.since,
-            )
-            for wait in self._state.waits.values()
-        ]  # fmt: skip
-
-    async def values(self, wanted: Sequence[object]) -> list[None]:
-        """No values."""
-        return [None for _ in wanted]
-
-
 @pytest.mark.parametrize("trouble", [0.1, 0.3, 0.6, 0.9])
 async def test_after_every_event_of_any_history_the_row_says_what_the_job_view_says(
     database: Any, trouble: float
@@ -153,8 +126,7 @@ async def test_after_every_event_of_any_history_the_row_says_what_the_job_view_s
             cursor = Cursor(1, 1, entry.sequence)
             kind = type(entry.event).__name__
             await project(database, [FeedEvent(cursor, job_id, entry.sequence, kind, data, entry.at)])
-            store: Any = OneSaga(state, world.history[: entry.sequence])
-            shown: Any = views.job(await views.detail(store, world.manifest, state))
+            shown: Any = views.job(await view_of(world.manifest, state, world.history[: entry.sequence]))
             row = await database.fetchrow(
                 "SELECT *, extract(epoch FROM completed_at)::float8 AS ended_at "
                 "FROM public.marketplace_job_executions WHERE job_id = $1", job_id,
