@@ -1,7 +1,7 @@
 """The feed gives every event once, in one order, whatever commits when; projections can be filled anew and checked."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,14 +20,11 @@ from tests.conformance.test_store import MANIFEST, saga_id, started, succeeded
 
 
 @pytest.fixture
-async def store(database_url: str) -> AsyncGenerator[PostgresStore]:
+async def store(store: PostgresStore, database_url: str) -> PostgresStore:
     owner = await asyncpg.connect(database_url)
     await owner.execute("CREATE TABLE public.counted (saga_id uuid PRIMARY KEY, events integer NOT NULL)")
     await owner.close()
-    opened = await PostgresStore.open(database_url)
-    await opened.put_manifest(MANIFEST)
-    yield opened
-    await opened.close()
+    return store
 
 
 async def count(connection: Any, events: Sequence[FeedEvent]) -> None:
