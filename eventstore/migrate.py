@@ -151,3 +151,13 @@ async def pending_on(
         for migration in read_migrations(folder)
         if (application, migration.number) not in done
     ]
+
+
+async def demand_migrated(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Look whether the database has all tables of Amends.
+
+    Raises:
+        NotMigratedError: it has not.
+    """
+    if missing := await pending_on(connection):
+        raise NotMigratedError(f"the database lacks {', '.join(missing)}\n  remedy: run `amends migrate`")

@@ -10,7 +10,7 @@ import asyncpg
 import orjson
 
 from eventstore.arrays import arguments_of, keys_of
-from eventstore.migrate import NotMigratedError, pending_on
+from eventstore.migrate import demand_migrated
 from eventstore.queries import query
 from sagas.codec import decode
 from sagas.events import Json, Recorded
@@ -356,11 +356,7 @@ async def _meet_cluster(connection: Any) -> None:
 
 
 async def _role(url: str) -> str | None:
-    """The application's role, where there is one that this user may take.
-
-    Raises:
-        NotMigratedError: the database lacks tables.
-    """
+    """The application's role, where there is one that this user may take."""
     connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(url, timeout=10)
     try:
         found: str | None = await connection.fetchval(
@@ -368,8 +364,7 @@ async def _role(url: str) -> str | None:
         )
         if found is not None:
             await connection.execute("SET ROLE amends_app")
-        if missing := await pending_on(connection):
-            raise NotMigratedError(f"the database lacks {', '.join(missing)}\n  remedy: run `amends migrate`")
+        await demand_migrated(connection)
         return found
     finally:
         await connection.close()
