@@ -29,6 +29,7 @@ from consumers.worker import Worker, WorkerNumbers
 from eventstore.postgres import COMMAND_SECONDS, PostgresStore
 from eventstore.requests import Requests
 from eventstore.workers import Registry
+from eventstore.workers import forget as forget_workers
 from orchestrator.engine import Engine
 from orchestrator.publisher import Publisher
 from orchestrator.service import Orchestrator
@@ -45,6 +46,7 @@ API_STATEMENT_SECONDS = 2.5
 """Who asks the API is told within twice that time that the database does not answer."""
 HEARTBEAT_SECONDS = 30.0
 FORGET_SECONDS = 3600.0
+CANCEL_SECONDS = 0.5
 FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
@@ -169,13 +171,15 @@ def _reconciler(made: Core) -> Reconciler:
 
 
 async def run_notifier(settings: Settings) -> None:
-    """Fill the projections until SIGTERM, and forget what keyed requests were answered a day ago."""
+    """Fill the projections until SIGTERM; forget what keyed requests were answered a day ago, and lost workers."""
     async with core(settings, "notifier") as made:
         projections = [projection for app in made.applications for projection in app.projections]
         projector = Projector(made.store.pool, projections, LoopClock())
         _on_stop(projector.stop)
         _ready(settings)
-        async with _beside(_every(FORGET_SECONDS, Requests(made.store.pool).forget)):
+        requests = _every(FORGET_SECONDS, Requests(made.store.pool).forget)
+        workers = _every(FORGET_SECONDS, partial(forget_workers, made.store.pool))
+        async with _beside(requests), _beside(workers):
             await projector.run()
 
 
@@ -204,8 +208,9 @@ async def _beside(work: Coroutine[Any, Any, None]) -> AsyncGenerator[None]:
     try:
         yield
     finally:
-        running.cancel()
-        await asyncio.wait([running])
+        while not running.done():  # a cancellation that comes together with an answer is lost (Python 3.11's wait_for)
+            running.cancel()
+            await asyncio.wait([running], timeout=CANCEL_SECONDS)
 
 
 async def _every(seconds: float, work: Callable[[], Awaitable[object]]) -> None:
