@@ -96,9 +96,11 @@ class Publisher:
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
         """Confirm meanwhile. At the end all is confirmed that was sent: nobody else knows of it (rule C1)."""
-        async with beside(self.run()):
-            yield
-        await self._confirmed(0.0)
+        try:
+            async with beside(self.run()):
+                yield
+        finally:
+            await self._confirmed(0.0)
 
     async def run(self) -> None:
         """Confirm until it is cancelled, and look once a second whose memory the transport stands in."""
