@@ -19,8 +19,8 @@ from typing import Any, TypeVar
 
 from amends.application import load_applications
 from amends.embedded import remove
+from amends.embedded_processes import ending_with_us
 from amends.settings import environment
-from amends.supervisor import end_with_parent
 
 T = TypeVar("T")
 
@@ -29,10 +29,16 @@ START_SECONDS = 90.0
 LOOK_SECONDS = 0.02
 SLOW = "approval.tasks=sleep:2"
 BROKEN = "approval.assignment=fail"
+OURS = ("AMENDS_", "DATABASE_", "REDIS_", "QUEUE_", "OPENAI_", "PG")
 
 
 class DemoError(Exception):
     """The story went otherwise than it should."""
+
+
+def bare_environment() -> dict[str, str]:
+    """The environment without anything that is set about Amends: the story is told on defaults and embedded servers."""
+    return {name: value for name, value in environment().items() if not name.startswith(OURS)}
 
 
 @dataclass
@@ -59,16 +65,15 @@ class Running:
     """An `amends up` that was started for the story."""
 
     def __init__(self, folder: Path, faults: str, workers: int, *, keep: bool = False) -> None:
-        told = {**environment(), "AMENDS_DEVELOPMENT": "1", "AMENDS_FAULTS": faults, "AMENDS_SAGAS": "marketplace"}
-        told.pop("DATABASE_URL", None)
-        told.pop("REDIS_URL", None)
-        arguments = [sys.executable, "-m", "amends", "up", "--port", "0", "--data-dir", str(folder)]
+        told = {**bare_environment(), "AMENDS_DEVELOPMENT": "1", "AMENDS_FAULTS": faults, "AMENDS_SAGAS": "marketplace"}
+        command = (sys.executable, "-m", "amends", "up", "--port", "0", "--data-dir", str(folder), "--workers")
+        arguments = (*command, str(workers))
         self._log = folder / "up.log"
         folder.mkdir(parents=True, exist_ok=True)
         with self._log.open("ab") as output:
             self.process = subprocess.Popen(  # noqa: S603 - ourselves
-                [*arguments, "--workers", str(workers)], env=told, stdout=output, stderr=output, start_new_session=True,
-                preexec_fn=None if keep else end_with_parent,
+                arguments if keep else ending_with_us(arguments), env=told, stdout=output, stderr=output,
+                start_new_session=True,
             )  # fmt: skip
         self._path = folder / "runtime.json"
         self.runtime: dict[str, Any] = {}
@@ -275,7 +280,9 @@ def _print_timeline(story: Story, running: Running, title: str, saga_id: str) ->
 
 def _check(story: Story, folder: Path) -> None:
     command = [sys.executable, "-m", "amends", "doctor", "--invariants", "--json", "--data-dir", str(folder)]
-    checked = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)  # noqa: S603 - ourselves
+    checked = subprocess.run(  # noqa: S603 - ourselves
+        command, env=bare_environment(), capture_output=True, text=True, check=False, timeout=60
+    )
     _expect(checked.returncode == 0, f"doctor finds something wrong:\n{checked.stdout}{checked.stderr}")
     found = json.loads(checked.stdout)["invariants"]
     story.facts["invariants"] = found

@@ -7,6 +7,7 @@ sockets belong to `nobody`, in folders that this user can reach.
 import hashlib
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import socket
@@ -21,6 +22,7 @@ from amends.embedded_processes import BARE_ENVIRONMENT, EmbeddedError, ServerPro
 UNPRIVILEGED = "nobody"
 SHARED = Path("/var/lib/amends")
 MOVED = "postgres.moved"
+ASK_SECONDS = 10.0
 
 
 def _package(name: str, inside: str) -> Path:
@@ -46,9 +48,10 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
 
 
-def _elsewhere(data_dir: Path) -> Path:
-    """Where the data of a folder lie that `nobody` cannot reach."""
-    return SHARED / "data" / _digest(data_dir)
+def _elsewhere(note: Path) -> Path | None:
+    """Where the data lie of which a folder that `nobody` cannot reach has only a note; None without one."""
+    name = Path(note.read_text("utf-8").strip()).name if note.exists() else ""
+    return SHARED / "data" / name if name else None
 
 
 def _own(path: Path, user: str | None, mode: int = 0o700) -> Path:
@@ -142,7 +145,12 @@ class EmbeddedPostgres:
             "-Atqc",
             statement,
         ]
-        answer = subprocess.run(command, capture_output=True, text=True, env=BARE_ENVIRONMENT, check=False, timeout=10)  # noqa: S603
+        try:
+            answer = subprocess.run(  # noqa: S603 - our own binary
+                command, capture_output=True, text=True, env=BARE_ENVIRONMENT, check=False, timeout=ASK_SECONDS
+            )
+        except subprocess.TimeoutExpired:
+            return None
         return answer.stdout.strip() if answer.returncode == 0 else None
 
     def _run(self, program: str, *arguments: str) -> None:
@@ -167,8 +175,13 @@ class EmbeddedPostgres:
         if not self._root or _reachable(data_dir):
             return data_dir / "postgres"
         _own(SHARED, None, 0o755)
-        folder = _elsewhere(data_dir)
-        (data_dir / MOVED).write_text(f"{folder}\n")
+        note = data_dir / MOVED
+        if (known := _elsewhere(note)) is not None:
+            return known
+        folder = SHARED / "data" / secrets.token_hex(8)  # never one of a data directory that is gone
+        written = note.with_suffix(".writing")  # half a note is never taken for a whole one
+        written.write_text(f"{folder}\n", "utf-8")
+        written.replace(note)
         return folder
 
     def _binary_folder(self) -> Path:
@@ -194,7 +207,8 @@ class EmbeddedPostgres:
 def remove(data_dir: Path) -> None:
     """Remove a data directory, and what of it had to lie elsewhere. Nothing may be running in it."""
     for note in data_dir.glob(f"**/{MOVED}"):
-        shutil.rmtree(_elsewhere(note.parent), ignore_errors=True)
+        if (folder := _elsewhere(note)) is not None:
+            shutil.rmtree(folder, ignore_errors=True)
     shutil.rmtree(data_dir, ignore_errors=True)
 
 

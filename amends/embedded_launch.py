@@ -1,4 +1,4 @@
-"""Starts a server as another user and lets it end with whoever started it; run as a program, not imported.
+"""Starts a process as another user and lets it end with whoever started it; run as a program, not imported.
 
 `python embedded_launch.py PARENT USER SIGNAL PROGRAM ARGUMENT…`: PARENT is the process to end with, USER is empty for
 the present one. It becomes PROGRAM, so the process keeps its id. The kernel tells of the end of a parent on Linux only;

@@ -31,13 +31,20 @@ class ServerProcess:
 
 
 def launched(name: str, command: Sequence[str], user: str | None, stop_signal: signal.Signals) -> ServerProcess:
-    """A server that ends with this process, under a user of its own.
+    """A server that ends with this process, under a user of its own."""
+    return ServerProcess(name, ending_with_us(command, stop_signal, user), stop_signal=stop_signal)
+
+
+def ending_with_us(
+    command: Sequence[str], stop_signal: signal.Signals = signal.SIGTERM, user: str | None = None
+) -> tuple[str, ...]:
+    """The command, so that it is told to end when this process is gone.
 
     It must be started from the main thread: the kernel takes the end of the starting thread for that of the process.
     """
     launcher = Path(__file__).with_name("embedded_launch.py")
     leading = (sys.executable, "-I", "-S", str(launcher), str(os.getpid()), user or "", str(int(stop_signal)))
-    return ServerProcess(name, (*leading, *command), stop_signal=stop_signal)
+    return (*leading, *command)
 
 
 def end_servers_in(folder: Path) -> None:

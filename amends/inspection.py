@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from amends.application import App
 from consumers.wire import ping
 from eventstore.invariants import Report, Violation, check
-from eventstore.postgres import PostgresStore
-from eventstore.projections import Projection, differs
+from eventstore.migrate import pending
+from eventstore.postgres import PostgresStore, reachable
+from eventstore.projections import Projection, differs, rebuild
 from sagas.ports import StoreUnavailable, TransportUnavailable
 
 
@@ -56,28 +58,16 @@ class Inspection:
 
 
 async def inspect(
-    database_url: str | None, redis_url: str | None, *, invariants: bool, projections: Sequence[Projection] = ()
+    database_url: str | None, redis_url: str | None, applications: Sequence[App], *, invariants: bool
 ) -> Inspection:
-    """Look at everything that is set; with `invariants` also at whether projections are what their events give."""
+    """Look at everything that is set; with `invariants` also at every saga and projection."""
     found = Inspection()
     if database_url is not None:
         try:
-            store = await PostgresStore.open(database_url, pool_size=2)
+            await _inspect_database(found, database_url, applications, invariants=invariants)
         except StoreUnavailable as away:
             found.database = f"away: {away}"
             found.problems.append(found.database)
-        else:
-            found.database = "connected"
-            if invariants:
-                report = await check(store.pool)
-                broken = [
-                    Violation("a projection is the fold of the events", projection.name, difference)
-                    for projection in projections
-                    if (difference := await differs(store.pool, projection)) is not None
-                ]
-                checked = report.checked + len(projections)
-                found.invariants = Report(checked, report.sagas, (*report.violations, *broken))
-            await store.close()
     else:
         found.database = "not set: nothing runs here; run `amends up` in this folder, or set DATABASE_URL and REDIS_URL"
         found.problems.append(found.database)
@@ -88,3 +78,53 @@ async def inspect(
             found.redis = f"away: {away}"
             found.problems.append(found.redis)
     return found
+
+
+async def refill(database_url: str | None, projection: Projection) -> None:
+    """Empty a projection; the notifier fills it from the first event on.
+
+    Raises:
+        StoreUnavailable: no database is known, or it is away. NotMigratedError: it lacks tables.
+    """
+    if database_url is None:
+        raise StoreUnavailable("none is known here: run `amends up` in this folder, or set DATABASE_URL")
+    store = await PostgresStore.open(database_url, pool_size=1)
+    try:
+        async with reachable():
+            await rebuild(store.pool, projection)
+    finally:
+        await store.close()
+
+
+async def _inspect_database(
+    found: Inspection, database_url: str, applications: Sequence[App], *, invariants: bool
+) -> None:
+    folders = {app.name: app.migrations for app in applications if app.migrations is not None}
+    async with reachable():
+        missing = await pending(database_url, folders)
+    if missing:
+        found.database = f"connected, but it lacks {', '.join(missing)}: run `amends migrate`"
+        found.problems.append(found.database)
+        return
+    store = await PostgresStore.open(database_url, pool_size=2)
+    try:
+        found.database = "connected, migrated"
+        if invariants:
+            async with reachable():
+                found.invariants = await _promises(store, [one for app in applications for one in app.projections])
+    finally:
+        await store.close()
+
+
+async def _promises(store: PostgresStore, projections: Sequence[Projection]) -> Report:
+    report = await check(store.pool)
+    broken = [
+        Violation(
+            "a projection is the fold of the events",
+            projection.name,
+            f"{difference}\n    remedy: `amends doctor --rebuild {projection.name}`",
+        )
+        for projection in projections
+        if (difference := await differs(store.pool, projection)) is not None
+    ]
+    return Report(report.checked + len(projections), report.sagas, (*report.violations, *broken))

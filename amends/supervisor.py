@@ -2,14 +2,14 @@
 
 import asyncio
 import contextlib
-import ctypes
 import logging
 import os
 import signal
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from amends.embedded_processes import EmbeddedError
 
 log = logging.getLogger("amends.up")
 
@@ -18,7 +18,6 @@ BACK_OFF_SECONDS_MAX = 3.0  # a server that is killed time and again is still ba
 STEADY_SECONDS = 2.0
 READY_SECONDS = 60.0
 LOOK_SECONDS = 0.02
-PR_SET_PDEATHSIG = 1
 
 
 class StartError(Exception):
@@ -65,7 +64,7 @@ class Supervisor:
         Raises:
             StartError: it ended, or was not ready within a minute.
         """
-        word = await self._launch(plan)
+        word = await self._launch(plan, READY_SECONDS)
         self._watching[plan.name] = asyncio.create_task(self._watch(plan))
         return word
 
@@ -99,6 +98,7 @@ class Supervisor:
 
     async def _watch(self, plan: ProcessPlan) -> None:
         pause = BACK_OFF_SECONDS
+        patience = None if plan.ready is not None else READY_SECONDS  # a server that recovers would begin anew for ever
         loop = asyncio.get_running_loop()
         while True:
             began = loop.time()
@@ -110,14 +110,14 @@ class Supervisor:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, BACK_OFF_SECONDS_MAX)
                 try:
-                    await self._launch(plan)
+                    await self._launch(plan, patience)
                     started = True
-                except (StartError, OSError) as failure:
+                except (StartError, EmbeddedError, OSError) as failure:
                     log.warning("%s", failure)
 
-    async def _launch(self, plan: ProcessPlan) -> str:
+    async def _launch(self, plan: ProcessPlan, seconds_max: float | None) -> str:
         if plan.prepare is not None:
-            await asyncio.to_thread(plan.prepare)
+            await _to_its_end(plan.prepare)
         plan.log.parent.mkdir(parents=True, exist_ok=True)
         hears, says = os.pipe()
         environment = {**plan.environment, **plan.changes}
@@ -137,11 +137,11 @@ class Supervisor:
         os.close(says)
         self._running[plan.name] = (plan, process)
         try:
-            async with asyncio.timeout(READY_SECONDS):
+            async with asyncio.timeout(seconds_max):
                 word = await self._until_ready(plan, process, hears)
         except TimeoutError:
             _signal(process, signal.SIGKILL)
-            raise StartError(f"{plan.name} is not ready after {READY_SECONDS:g} s; see {plan.log}") from None
+            raise StartError(f"{plan.name} is not ready after {seconds_max:g} s; see {plan.log}") from None
         finally:
             os.close(hears)
         log.info("%s runs as process %d", plan.name, process.pid)
@@ -168,10 +168,13 @@ def tail(path: Path, lines: int = 8) -> str:
     return "\n".join(f"  {line}" for line in path.read_text("utf-8", "replace").splitlines()[-lines:])
 
 
-def end_with_parent() -> None:
-    """Ask the kernel to end this process when the one that started it is gone (Linux)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+async def _to_its_end(prepare: Callable[[], None]) -> None:
+    """Call it in a thread; who is cancelled meanwhile waits all the same, since nothing ends a thread."""
+    calling = asyncio.create_task(asyncio.to_thread(prepare))
+    try:
+        await asyncio.shield(calling)
+    finally:
+        await asyncio.wait([calling])
 
 
 def _signal(process: asyncio.subprocess.Process, which: signal.Signals) -> None:

@@ -9,14 +9,19 @@ import secrets
 import signal
 import sys
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from urllib.request import Request, urlopen
+from typing import Any
 
+from amends.application import App
 from amends.embedded import EmbeddedPostgres, EmbeddedValkey
+from amends.embedded_processes import ending_with_us
 from amends.settings import Settings, SettingsError, environment
-from amends.supervisor import ProcessPlan, Supervisor
+from amends.supervisor import READY_SECONDS, ProcessPlan, StartError, Supervisor
 from amends.wiring import seal_all
 from eventstore.migrate import migrate
 from eventstore.postgres import reachable
@@ -27,6 +32,8 @@ log = logging.getLogger("amends.up")
 DRAIN_SECONDS_MAX = 15.0
 ROLE_STOP_SECONDS = 22.0
 SERVER_STOP_SECONDS = 5.0
+ASK_SECONDS = 2.0
+LOOK_SECONDS = 0.05
 
 
 class InUseError(Exception):
@@ -45,11 +52,7 @@ class Runtime:
 
     def write(self, path: Path) -> None:
         """Replace the file in one go; only its owner may read it."""
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".runtime-")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(self.__dict__, file, indent=2)
-        Path(name).chmod(0o600)
-        Path(name).replace(path)
+        _write_whole(path, json.dumps(self.__dict__, indent=2))
 
 
 class Up:
@@ -71,7 +74,7 @@ class Up:
 
         Raises:
             SettingsError: the data directory cannot be made. InUseError: it is another's.
-            StoreUnavailable: the database is away. StartError: a process does not start.
+            StoreUnavailable: the database is away. StartError: a process does not start, or `/readyz` never says yes.
         """
         stopping = asyncio.Event()
         for which in (signal.SIGTERM, signal.SIGINT):
@@ -81,17 +84,11 @@ class Up:
         path = self._folder / "runtime.json"
         path.unlink(missing_ok=True)
         try:
-            await self._start_servers()
-            folders = {app.name: app.migrations for app in applications if app.migrations is not None}
-            async with reachable():
-                for name in await migrate(self._runtime.database_url, folders):
-                    log.info("migrated: %s", name)
-            await self._start_roles()
-            await asyncio.to_thread(_wait_until_ready, self._runtime.url)
-            self._announced = True
-            self._changed()
-            announce(self._runtime)
-            await self._until(stopping)
+            if await _unless(stopping, self._start(applications)):
+                self._announced = True
+                self._changed()
+                announce(self._runtime)
+                await _unless(stopping, self._supervisor.failed())
         finally:
             await self._supervisor.stop(self._roles)
             await self._supervisor.stop([*reversed(self._servers)])
@@ -100,16 +97,17 @@ class Up:
             path.unlink(missing_ok=True)
             os.close(lock)
 
-    async def _until(self, stopping: asyncio.Event) -> None:
-        waits = [asyncio.create_task(stopping.wait()), asyncio.create_task(self._supervisor.failed())]
-        done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        for task in waits:
-            task.cancel()
-        for task in done:
-            task.result()
+    async def _start(self, applications: Sequence[App]) -> None:
+        await self._start_servers()
+        folders = {app.name: app.migrations for app in applications if app.migrations is not None}
+        async with reachable():
+            for name in await migrate(self._runtime.database_url, folders):
+                log.info("migrated: %s", name)
+        await self._start_roles()
+        await until_ready(self._runtime.url, READY_SECONDS)
 
     async def _start_servers(self) -> None:
-        self._runtime.api_key = self._settings.api_key or _own_key(self._folder)
+        self._runtime.api_key = self._settings.api_key or own_key(self._folder)
         self._runtime.database_url = self._settings.database_url or await self._embedded(
             EmbeddedPostgres(self._folder / "postgres-18")
         )
@@ -154,7 +152,7 @@ class Up:
             "AMENDS_DRAIN_TIMEOUT": str(min(self._settings.drain_timeout, DRAIN_SECONDS_MAX)),
         }
         role = name.partition("-")[0]
-        arguments = (sys.executable, "-m", "amends", role)
+        arguments = ending_with_us((sys.executable, "-m", "amends", role))
         log_file = self._folder / "logs" / f"{name}.log"
         return ProcessPlan(name, arguments, told, log_file, stop_seconds=ROLE_STOP_SECONDS, folder=str(Path.cwd()))
 
@@ -196,17 +194,60 @@ def _lock(folder: Path) -> int:
     return handle
 
 
-def _own_key(folder: Path) -> str:
+def own_key(folder: Path) -> str:
     """The installation's own API key, made once."""
     path = folder / "api_key"
-    if not path.exists():
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "w", encoding="ascii") as file:
-            file.write(secrets.token_urlsafe(32))
+    if not path.exists() or not path.stat().st_size:
+        _write_whole(path, secrets.token_urlsafe(32))
     return path.read_text("ascii").strip()
 
 
-def _wait_until_ready(url: str) -> None:
-    with urlopen(Request(f"{url}/readyz"), timeout=10) as response:  # noqa: S310 - our own address
-        if response.status != 200:
-            raise RuntimeError(f"{url}/readyz answers {response.status}")
+def _write_whole(path: Path, text: str) -> None:
+    """Write a file in one go, so that nobody ever finds half of it; only its owner may read it."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+    Path(name).chmod(0o600)
+    Path(name).replace(path)
+
+
+async def until_ready(url: str, seconds_max: float) -> None:
+    """Ask `/readyz` until it answers 200.
+
+    Raises:
+        StartError: it does not in that time.
+    """
+    deadline = time.monotonic() + seconds_max
+    while (trouble := await asyncio.to_thread(_trouble, url)) is not None:
+        if time.monotonic() > deadline:
+            raise StartError(
+                f"{url}/readyz does not answer 200 within {seconds_max:g} s: {trouble}\n"
+                "  remedy: the logs in the data directory say why; put that right and start again"
+            )
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+def _trouble(url: str) -> str | None:
+    """Why `/readyz` does not answer 200. No proxy is asked, whatever is set: they are for the addresses of others."""
+    with closing(HTTPConnection(url.removeprefix("http://"), timeout=ASK_SECONDS)) as connection:
+        try:
+            connection.request("GET", "/readyz")
+            status = connection.getresponse().status
+        except (OSError, HTTPException) as away:
+            return str(away) or type(away).__name__
+    return None if status == 200 else f"it answers {status}"
+
+
+async def _unless(stopping: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
+    """Do the work, or give it up as soon as all is to end; whether it was done."""
+    working, told = asyncio.create_task(work), asyncio.create_task(stopping.wait())
+    try:
+        await asyncio.wait([working, told], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        working.cancel()
+        told.cancel()
+        await asyncio.wait([working, told])
+    if working.cancelled():
+        return False
+    working.result()
+    return True

@@ -22,6 +22,7 @@ OPERATOR_CAUSES = {
     "pivot_unknown": "nobody knows whether step {step} (pivot) happened",
     "undo_failed": "the undo of step {step} gave up: what {step} did is still there",
     "late_effect": "step {step} had an effect after it was given up",
+    "repairs_used_up": "{what} got stuck again and again, and the repairs are used up",
 }
 
 
@@ -98,7 +99,7 @@ def job(view: Mapping[str, Any]) -> dict[str, Json]:
     return {
         "jobId": view["sagaId"],
         "sagaId": view["sagaId"],
-        "status": _job_status(view["status"], steps, waits=view["waits"]),
+        "status": _job_status(view["status"], steps, waits=view["waits"], held=view["held"]),
         "progress": 100 if ended else done // max(len(steps), 1),
         "result": view["result"],
         "error": _job_error(view),
@@ -150,7 +151,8 @@ def step_name(step: Mapping[str, Any]) -> str:
 
 def operator_line(cause: str | None, step: str | None) -> str:
     """What an operator is asked."""
-    return "operator: " + OPERATOR_CAUSES.get(cause or "", "step {step} needs a decision").format(step=step)
+    what = "the saga's deadline" if step is None else f"step {step}"
+    return "operator: " + OPERATOR_CAUSES.get(cause or "", "{what} needs a decision").format(step=step, what=what)
 
 
 def _step(state: State, key: Key, result: Json, history: Sequence[Recorded]) -> dict[str, Json]:
@@ -241,12 +243,14 @@ def _wait(state: State, row: WaitRow) -> dict[str, Json]:
     }
 
 
-def _job_status(status: str, steps: Sequence[Mapping[str, Any]], *, waits: Sequence[Mapping[str, Any]]) -> str:
+def _job_status(
+    status: str, steps: Sequence[Mapping[str, Any]], *, waits: Sequence[Mapping[str, Any]], held: bool
+) -> str:
     if status == "completed":
         return "completed"
     if status in ("compensated", "failed"):
         return "failed"
-    if status == "compensating" or any(wait["kind"] == "operator" for wait in waits):
+    if held or status == "compensating" or any(wait["kind"] == "operator" for wait in waits):
         return "active"
     states = {step["status"] for step in steps}
     if "running" in states:

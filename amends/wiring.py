@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -29,8 +29,9 @@ from consumers.worker import Worker, WorkerNumbers
 from eventstore.postgres import COMMAND_SECONDS, PostgresStore
 from eventstore.requests import Requests
 from eventstore.workers import Registry
+from eventstore.workers import forget as forget_workers
 from orchestrator.engine import Engine
-from orchestrator.publisher import Publisher
+from orchestrator.publisher import Publisher, beside
 from orchestrator.service import Orchestrator
 from reconciler.cycle import Reconciler, Report
 from sagas.numbers import DEFAULT_NUMBERS
@@ -122,7 +123,7 @@ async def run_orchestrator(settings: Settings) -> None:
 
 async def run_worker(settings: Settings) -> None:
     """Run a worker until SIGTERM; what runs then is ended within the drain's limit."""
-    async with core(settings, "worker") as made, AsyncExitStack() as stack, _beside(made.publisher.run()):
+    async with core(settings, "worker") as made, AsyncExitStack() as stack, made.publisher.running():
         resources = await _open_resources(made.sagas, stack)
         threads = ThreadPoolExecutor(settings.concurrency, "amends-handler")
 
@@ -138,7 +139,7 @@ async def run_worker(settings: Settings) -> None:
         _on_stop(worker.drain)
         _ready(settings)
         try:
-            async with _beside(_every(HEARTBEAT_SECONDS, registry.beat)):
+            async with beside(_every(HEARTBEAT_SECONDS, registry.beat)):
                 await worker.run()
         finally:
             threads.shutdown(wait=False, cancel_futures=True)
@@ -147,7 +148,7 @@ async def run_worker(settings: Settings) -> None:
 
 async def run_reconciler(settings: Settings) -> None:
     """Run a reconciler until SIGTERM; of several one is at work."""
-    async with core(settings, "reconciler") as made, _beside(made.publisher.run()):
+    async with core(settings, "reconciler") as made, made.publisher.running():
         reconciler = _reconciler(made)
         _on_stop(reconciler.stop)
         _ready(settings)
@@ -163,7 +164,7 @@ async def reconcile(settings: Settings, *, report_only: bool) -> Report:
     async with core(settings, "reconcile") as made:
         if report_only:
             return await _reconciler(made).run_once(report_only=True)
-        async with _beside(made.publisher.run()):
+        async with made.publisher.running():
             return await _reconciler(made).run_once()
 
 
@@ -172,13 +173,15 @@ def _reconciler(made: Core) -> Reconciler:
 
 
 async def run_notifier(settings: Settings) -> None:
-    """Fill the projections until SIGTERM, and forget what keyed requests were answered a day ago."""
+    """Fill the projections until SIGTERM; forget what keyed requests were answered a day ago, and lost workers."""
     async with core(settings, "notifier") as made:
         projections = [projection for app in made.applications for projection in app.projections]
         projector = Projector(made.store.pool, projections, LoopClock())
         _on_stop(projector.stop)
         _ready(settings)
-        async with _beside(_every(FORGET_SECONDS, Requests(made.store.pool).forget)):
+        requests = _every(FORGET_SECONDS, Requests(made.store.pool).forget)
+        workers = _every(FORGET_SECONDS, partial(forget_workers, made.store.pool))
+        async with beside(requests), beside(workers):
             await projector.run()
 
 
@@ -186,7 +189,7 @@ async def run_api(settings: Settings) -> None:
     """Serve the API until SIGTERM."""
     if settings.api_key is None:
         raise SettingsError("AMENDS_API_KEY is needed: set it to 16 characters or more that only callers know")
-    async with core(settings, "api", API_STATEMENT_SECONDS) as made, _beside(made.publisher.run()):
+    async with core(settings, "api", API_STATEMENT_SECONDS) as made, made.publisher.running():
         backend = Backend(made.store, made.store.pool, made.engine, made.streams, made.sagas)
         try:
             app = make_app(backend, made.applications, settings.api_key, partial(ping, settings.redis or ""))
@@ -198,17 +201,6 @@ async def run_api(settings: Settings) -> None:
                 await stopping.wait()
         finally:
             await backend.close()
-
-
-@asynccontextmanager
-async def _beside(work: Coroutine[Any, Any, None]) -> AsyncGenerator[None]:
-    """The work runs meanwhile, and is ended with the block."""
-    running = asyncio.create_task(work)
-    try:
-        yield
-    finally:
-        running.cancel()
-        await asyncio.wait([running])
 
 
 async def _every(seconds: float, work: Callable[[], Awaitable[object]]) -> None:

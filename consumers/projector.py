@@ -8,7 +8,7 @@ import asyncpg
 
 from eventstore.feed import BATCH
 from eventstore.postgres import reachable
-from eventstore.projections import Projection, advance
+from eventstore.projections import NewerVersion, Projection, advance
 from sagas.ports import Clock, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Projector:
                     applied += (count := await advance(self._pool, projection))
                 if count < BATCH:
                     break
-        except (StoreUnavailable, asyncpg.PostgresError) as trouble:
+        except (StoreUnavailable, asyncpg.PostgresError, NewerVersion) as trouble:
             log.error("projection %s stands still: %s", projection.name, trouble)
             self._resting[projection.name] = self._clock.monotonic() + RETRY_SECONDS
         return applied

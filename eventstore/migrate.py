@@ -26,6 +26,10 @@ CREATE TABLE IF NOT EXISTS amends.schema_migrations (
 """
 
 
+class NotMigratedError(Exception):
+    """The database has not all tables that this code needs; the text says what to do."""
+
+
 class MigrationError(Exception):
     """The database cannot be brought up to date; the text says what to do."""
 
@@ -128,11 +132,18 @@ async def pending(url: str, applications: Mapping[str, Path] | None = None) -> l
     """The migrations that are not applied yet, as `application/file`."""
     connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(url, timeout=10)
     try:
-        rows = []
-        if await connection.fetchval("SELECT to_regclass('amends.schema_migrations') IS NOT NULL"):
-            rows = await connection.fetch("SELECT application, number FROM amends.schema_migrations")
+        return await pending_on(connection, applications)
     finally:
         await connection.close()
+
+
+async def pending_on(
+    connection: "asyncpg.Connection[asyncpg.Record]", applications: Mapping[str, Path] | None = None
+) -> list[str]:
+    """The migrations that are not applied yet to the database of a connection."""
+    rows = []
+    if await connection.fetchval("SELECT to_regclass('amends.schema_migrations') IS NOT NULL"):
+        rows = await connection.fetch("SELECT application, number FROM amends.schema_migrations")
     done = {(row["application"], row["number"]) for row in rows}
     return [
         f"{application}/{migration.name}"
@@ -140,3 +151,13 @@ async def pending(url: str, applications: Mapping[str, Path] | None = None) -> l
         for migration in read_migrations(folder)
         if (application, migration.number) not in done
     ]
+
+
+async def demand_migrated(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Look whether the database has all tables of Amends.
+
+    Raises:
+        NotMigratedError: it has not.
+    """
+    if missing := await pending_on(connection):
+        raise NotMigratedError(f"the database lacks {', '.join(missing)}\n  remedy: run `amends migrate`")

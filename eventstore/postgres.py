@@ -10,6 +10,7 @@ import asyncpg
 import orjson
 
 from eventstore.arrays import arguments_of, keys_of
+from eventstore.migrate import demand_migrated
 from eventstore.queries import query
 from sagas.codec import decode
 from sagas.events import Json, Recorded
@@ -83,7 +84,7 @@ class PostgresStore:
         Where the role `amends_app` exists and may be taken, everything runs under it.
 
         Raises:
-            StoreUnavailable: the database cannot be reached.
+            StoreUnavailable: the database cannot be reached. NotMigratedError: it lacks tables.
         """
         try:
             role = await _role(url)
@@ -365,6 +366,9 @@ async def _role(url: str) -> str | None:
         found: str | None = await connection.fetchval(
             "SELECT rolname FROM pg_roles WHERE rolname = 'amends_app' AND pg_has_role(current_user, oid, 'MEMBER')"
         )
+        if found is not None:
+            await connection.execute("SET ROLE amends_app")
+        await demand_migrated(connection)
         return found
     finally:
         await connection.close()

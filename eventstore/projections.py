@@ -30,6 +30,10 @@ SELECT count(*) AS rows, md5(coalesce(string_agg(line, E'\\n' ORDER BY line), ''
 """
 
 
+class NewerVersion(Exception):
+    """A newer version of the code fills the projection; this one leaves it alone."""
+
+
 @dataclass(frozen=True)
 class Projection:
     """A table that `apply(connection, events)` fills, and nobody else writes.
@@ -48,6 +52,9 @@ async def advance(pool: "Pool", projection: Projection, limit: int = BATCH) -> i
     """Apply the next events, and move the cursor in the same transaction; how many there were.
 
     0 too when another process holds the projection.
+
+    Raises:
+        NewerVersion: it is filled by newer code than this.
     """
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute(TAKE, projection.name, projection.version)
@@ -55,6 +62,8 @@ async def advance(pool: "Pool", projection: Projection, limit: int = BATCH) -> i
         if row is None:
             return 0
         cursor = Cursor(row["epoch"], int(row["transaction_id"]), row["position"])
+        if row["version"] > projection.version:  # while both run, each would empty it for the other for ever
+            raise NewerVersion(f"version {row['version']} fills it, and this code has version {projection.version}")
         if row["version"] != projection.version:
             log.info("projection %s is filled anew: version %d", projection.name, projection.version)
             await connection.execute(f"DELETE FROM {projection.table}")  # noqa: S608 - named in code
@@ -70,7 +79,10 @@ async def advance(pool: "Pool", projection: Projection, limit: int = BATCH) -> i
 
 
 async def rebuild(pool: "Pool", projection: Projection) -> None:
-    """Empty the table and put the cursor to the beginning; the projector fills it from there."""
+    """Empty the table and put the cursor to the beginning; the projector fills it from there.
+
+    It is of this code's version then, also where a newer one had filled it.
+    """
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute(TAKE, projection.name, projection.version)
         await connection.execute("SELECT FROM amends.feed_cursors WHERE name = $1 FOR UPDATE", projection.name)
@@ -84,7 +96,7 @@ async def differs(pool: "Pool", projection: Projection) -> str | None:
     Fills the table anew in a transaction that is rolled back. The projector waits meanwhile.
     """
     async with pool.acquire() as connection:
-        transaction = connection.transaction(isolation="repeatable_read")
+        transaction = connection.transaction()  # the lock keeps the projector away, so no snapshot is needed
         await transaction.start()
         try:
             row = await connection.fetchrow(LOCK.replace("SKIP LOCKED", ""), projection.name)

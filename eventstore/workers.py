@@ -9,6 +9,21 @@ if TYPE_CHECKING:
     import asyncpg
 
 
+FORGET_SECONDS = 3600.0
+
+
+async def forget(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+    """Take the rows of workers away that nobody heard of for an hour: they were killed.
+
+    Raises:
+        StoreUnavailable: the database is away.
+    """
+    async with reachable():
+        await pool.execute(
+            "DELETE FROM amends.workers WHERE seen_at < clock_timestamp() - make_interval(secs => $1)", FORGET_SECONDS
+        )
+
+
 class Registry:
     """The row of one worker."""
 

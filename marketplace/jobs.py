@@ -6,6 +6,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from amends import FeedEvent, Projection
+from marketplace.job_states import Job
 
 DEFINITIONS = ("analysis", "approval")
 RESULTS = {"tasks", "plan"}
@@ -15,32 +16,37 @@ SELECT $1::uuid, $2::uuid, $1, 'pending', to_timestamp($3)
 WHERE EXISTS (SELECT FROM marketplace_plans WHERE id = $2::uuid)
 ON CONFLICT DO NOTHING
 """
-CHANGE = """
+LOAD = "SELECT folded::text FROM marketplace_job_executions WHERE job_id = $1"
+SAVE = """
 UPDATE marketplace_job_executions
-SET status = coalesce($2, status), attempt_number = greatest(attempt_number, $3),
-    error_message = coalesce($4, error_message), result = coalesce($5::text::jsonb, result)
+SET status = $2::text, attempt_number = $3, error_message = $4, completed_at = to_timestamp($5),
+    folded = $6::text::jsonb, result = CASE WHEN $2::text <> 'failed' THEN coalesce($7::text::jsonb, result) END
 WHERE job_id = $1
 """
-END = """
-UPDATE marketplace_job_executions
-SET status = $2::text, completed_at = to_timestamp($3),
-    error_message = CASE WHEN $2::text = 'completed' THEN NULL ELSE error_message END
-WHERE job_id = $1
-"""
-ENDINGS = {"SagaCompleted": "completed", "SagaCompensated": "failed", "SagaFailed": "failed"}
-ACTIVE = frozenset({"StepStarted", "StepSucceeded", "FallbackUsed", "SagaTurnedBack", "SagaReopened"})
-TRIED = frozenset({"StepFailed", "StepOutcomeUnknown", "StepRefused"})
 
 
 async def project(connection: Any, events: Sequence[FeedEvent]) -> None:
     """Apply events to the table, in their order."""
+    jobs: dict[str, Job | None] = {}
+    results: dict[str, Any] = {}
     for event in events:
         if event.type == "SagaStarted":
             await _start(connection, event)
-        elif event.type in ENDINGS:
-            await connection.execute(END, event.saga_id, ENDINGS[event.type], event.at)
-        elif event.type in ACTIVE or event.type in TRIED or event.type == "WaitOpened":
-            await _change(connection, event)
+        if event.saga_id not in jobs:
+            folded = await connection.fetchval(LOAD, event.saga_id)
+            jobs[event.saga_id] = None if folded is None else Job(**json.loads(folded))
+        job = jobs[event.saga_id]
+        if job is None:
+            continue
+        job.take(event.type, event.data, event.at)
+        if event.type == "StepSucceeded" and event.data.get("step") in RESULTS:
+            results[event.saga_id] = await _result(connection, event)
+    for job_id, job in jobs.items():
+        if job is not None:
+            result = results.get(job_id)
+            shown = None if result is None else json.dumps(_shown(result), ensure_ascii=False)
+            memory = json.dumps(vars(job))
+            await connection.execute(SAVE, job_id, job.status, job.attempts, job.error, job.ended_at, memory, shown)
 
 
 async def _start(connection: Any, event: FeedEvent) -> None:
@@ -54,16 +60,11 @@ async def _start(connection: Any, event: FeedEvent) -> None:
     await connection.execute(START, event.saga_id, plan_id, event.at)
 
 
-async def _change(connection: Any, event: FeedEvent) -> None:
-    """A job is pending until its first step begins and between retries, else active."""
-    data = event.data
-    again = event.type in TRIED and data.get("retry_in", data.get("again_in")) is not None
-    desk = event.type == "WaitOpened" and data.get("kind") == "operator"
-    status = "pending" if again else "active" if desk or event.type != "WaitOpened" else None
-    error: dict[str, Any] = data.get("error") or {}
-    result = data.get("result") if event.type == "StepSucceeded" and data.get("step") in RESULTS else None
-    shown = None if result is None else json.dumps(_shown(result), ensure_ascii=False)
-    await connection.execute(CHANGE, event.saga_id, status, data.get("attempt", 0) or 1, error.get("message"), shown)
+async def _result(connection: Any, event: FeedEvent) -> Any:
+    """What a step gave; a large result is kept apart, under its hash."""
+    if (kept := event.data.get("payload")) is None:
+        return event.data.get("result")
+    return json.loads(await connection.fetchval("SELECT body FROM amends.payloads WHERE hash = $1", kept))
 
 
 def _shown(result: Any) -> Any:
@@ -74,4 +75,4 @@ def _shown(result: Any) -> Any:
     return {"success": True, "taskIds": [task["id"] for task in tasks]}
 
 
-executions = Projection("marketplace_job_executions", 1, "public.marketplace_job_executions", project)
+executions = Projection("marketplace_job_executions", 2, "public.marketplace_job_executions", project)

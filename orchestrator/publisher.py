@@ -6,7 +6,8 @@ by one update. Most steps end sooner and cost no write at all.
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,7 @@ from sagas.ports import (
 
 log = logging.getLogger("amends.publisher")
 
+CANCEL_SECONDS = 1.0
 CONFIRM_SECONDS = 1.0
 SWEEP_SECONDS = 5.0
 SEND_SECONDS_MAX = SWEEP_SECONDS / 2
@@ -91,17 +93,20 @@ class Publisher:
         oldest = next(iter(self._unconfirmed.values()), None)
         return CONFIRM_SECONDS if oldest is None else max(0.05, oldest.at + CONFIRM_SECONDS - now)
 
-    async def run(self) -> None:
-        """Confirm until it is cancelled, and look once a second whose memory the transport stands in.
-
-        At the end all is confirmed that was sent: nobody else knows of it, and the sweep would run it twice.
-        """
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[None]:
+        """Confirm meanwhile. At the end all is confirmed that was sent: nobody else knows of it (rule C1)."""
         try:
-            while True:
-                await self._look()
-                await self._clock.sleep(await self._confirmed(CONFIRM_SECONDS))
+            async with beside(self.run()):
+                yield
         finally:
             await self._confirmed(0.0)
+
+    async def run(self) -> None:
+        """Confirm until it is cancelled, and look once a second whose memory the transport stands in."""
+        while True:
+            await self._look()
+            await self._clock.sleep(await self._confirmed(CONFIRM_SECONDS))
 
     async def _confirmed(self, age_seconds: float) -> float:
         try:
@@ -133,6 +138,18 @@ class Publisher:
             await self._store.mark_unsent(refused)
         except StoreUnavailable as loss:
             log.warning("cannot mark what was refused: %s", loss)
+
+
+@asynccontextmanager
+async def beside(work: Coroutine[Any, Any, None]) -> AsyncGenerator[None]:
+    """The work runs meanwhile, and is ended with the block."""
+    running = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        while not running.done():  # a cancellation that comes together with an answer is lost (Python 3.11's wait_for)
+            running.cancel()
+            await asyncio.wait([running], timeout=CANCEL_SECONDS)
 
 
 class Background:

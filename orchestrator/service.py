@@ -3,7 +3,6 @@
 No linger: while one commit runs the next batch gathers by itself. Any number of these may run.
 """
 
-import asyncio
 import logging
 from collections.abc import Sequence
 
@@ -60,8 +59,7 @@ class Orchestrator:
 
     async def run(self) -> None:
         """Work until `stop`. What fails for a while is tried again; nothing is acknowledged before its commit."""
-        confirming = asyncio.create_task(self._publisher.run())
-        try:
+        async with self._publisher.running():
             while not self._stopping:
                 try:
                     await self.turn()
@@ -69,9 +67,6 @@ class Orchestrator:
                     log.warning("waiting for the servers: %s", loss)
                     self._sender.recall()
                     await self._clock.sleep(RETRY_SECONDS)
-        finally:
-            confirming.cancel()
-            await asyncio.wait([confirming])
 
     def stop(self) -> None:
         """End after the batch that is under way."""

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from amends.embedded_processes import ServerProcess
 from eventstore.migrate import migrate
 
 READY_SECONDS = 30
+POLL_SECONDS = 0.01
 _numbers = itertools.count(1)
 
 
@@ -38,14 +39,19 @@ def start(server: ServerProcess) -> "subprocess.Popen[bytes]":
     )
 
 
+def poll(ask: Callable[[], object], seconds: float) -> None:
+    """Ask until the answer is not false."""
+    deadline = time.monotonic() + seconds
+    while not ask():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(POLL_SECONDS)
+
+
 def wait_for(server: EmbeddedPostgres | EmbeddedValkey, process: "subprocess.Popen[bytes]") -> None:
     """Wait until the server answers."""
-    deadline = time.monotonic() + READY_SECONDS
-    pause = 0.01
-    while not server.ready():
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"{server.process().name} does not start: exit code {process.poll()}")
-        time.sleep(pause)
+    poll(lambda: process.poll() is not None or server.ready(), READY_SECONDS)
+    if process.poll() is not None:
+        raise RuntimeError(f"{server.process().name} does not start: exit code {process.poll()}")
 
 
 def run(server: EmbeddedPostgres | EmbeddedValkey) -> Generator[str]:

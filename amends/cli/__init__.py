@@ -15,6 +15,7 @@ _CODES = {
     "SettingsError": USAGE,
     "ShadowedError": USAGE,
     "ListenError": UNAVAILABLE,
+    "NotMigratedError": UNAVAILABLE,
     "StoreUnavailable": UNAVAILABLE,
     "TransportUnavailable": UNAVAILABLE,
     "UnavailableError": UNAVAILABLE,

@@ -5,13 +5,17 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from amends.settings import Settings, load, read_settings, rows, without_effect
+
+if TYPE_CHECKING:
+    from amends.application import App
+    from eventstore.projections import Projection
 
 Sagas = Annotated[list[str] | None, typer.Option("--sagas", help="module[:attribute] with sagas; repeatable")]
 AsJson = Annotated[bool, typer.Option("--json", help="for machines")]
@@ -134,23 +138,29 @@ def check(
 
 def doctor(
     invariants: Annotated[bool, typer.Option("--invariants", help="check every saga's history and head")] = False,
+    projection: Annotated[
+        str | None, typer.Option("--rebuild", help="empty this projection; it is filled anew")
+    ] = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Show the settings and whether the servers answer; with --invariants, whether every promise is kept."""
     from amends.application import load_applications
     from amends.cli.remote import runtime_of
-    from amends.inspection import inspect
+    from amends.inspection import inspect, refill
 
     settings = settings_with(data_dir=data_dir)
     found = runtime_of(settings) or {}
     database_url = settings.database_url or found.get("database_url")
     redis_url = settings.redis or found.get("redis_url")
     applications = load_applications(settings.sagas)
-    projections = [one for app in applications for one in app.projections] if invariants else []
+    if projection is not None:
+        asyncio.run(refill(database_url, _projection(applications, projection)))
+        typer.echo(f"{projection} is empty; the notifier fills it from the first event on")
+        return
     models = [app.settings for app in applications if app.settings is not None]
     shown = [*rows(settings), *(row for model in models for row in rows(read_settings(model)))]
-    report = asyncio.run(inspect(database_url, redis_url, invariants=invariants, projections=projections))
+    report = asyncio.run(inspect(database_url, redis_url, applications, invariants=invariants))
     if as_json:
         settings_shown = [dict(zip(("variable", "value", "source"), row[:3], strict=True)) for row in shown]
         typer.echo(json.dumps({"settings": settings_shown, **report.document()}, indent=2))
@@ -160,6 +170,14 @@ def doctor(
         for line in report.lines():
             typer.echo(line)
     raise typer.Exit(0 if report.good else report.exit_code)
+
+
+def _projection(applications: "Sequence[App]", name: str) -> "Projection":
+    known = {one.name: one for app in applications for one in app.projections}
+    if name not in known:
+        there = ", ".join(sorted(known)) or "none"
+        raise typer.BadParameter(f"there is no projection {name!r}; there are: {there}", param_hint="--rebuild")
+    return known[name]
 
 
 def demo(
@@ -174,12 +192,9 @@ def demo(
 
 def serve(work: Coroutine[Any, Any, None], settings: Settings) -> None:
     """Run a service to its end."""
-    from amends.supervisor import end_with_parent
     from amends.wiring import configure_logging
 
     configure_logging(settings)
-    if settings.ready_fd is not None:
-        end_with_parent()
     asyncio.run(work)
     if threading.active_count() > 1:  # a handler's thread that nothing can stop; what it did is told already
         logging.shutdown()

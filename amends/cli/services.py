@@ -33,7 +33,7 @@ def reconcile(
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Look once for what got stuck, and put it right; for cron. Exit code 1: something is still wrong."""
+    """Look once for what got stuck, and put it right; for cron. Exit code 1: something is wrong, or nobody looked."""
     from amends.wiring import configure_logging, reconcile
 
     del once
@@ -55,6 +55,6 @@ def reconcile(
         for finding in report.findings:
             typer.echo(f"{finding.severity}: {finding.check}: saga {finding.saga_id}: {finding.what}")
             typer.echo(f"  {finding.proposal}")
-        busy = "another reconciler is at work; " if report.busy else ""
-        typer.echo(f"{busy}{len(report.findings)} found, {report.repaired} put right")
-    raise typer.Exit(1 if left else 0)
+        busy = "nobody looked: another reconciler is at work\n  remedy: ask again"
+        typer.echo(busy if report.busy else f"{len(report.findings)} found, {report.repaired} put right")
+    raise typer.Exit(1 if left or report.busy else 0)

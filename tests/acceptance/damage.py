@@ -2,7 +2,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+import shutil
+import tempfile
+from collections.abc import AsyncGenerator, Sequence
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -16,6 +19,22 @@ TASKS = len(PLAN["opportunities"])
 
 
 COMPLETED = "SELECT count(*) FROM amends.sagas WHERE definition = 'approval' AND status = 'completed'"
+
+
+@pytest.fixture
+async def folder() -> AsyncGenerator[Path]:
+    """A data directory that outlives an `amends up`; PostgreSQL's own user can reach it."""
+    made = Path(tempfile.mkdtemp(prefix="amends-damage-"))
+    made.chmod(0o755)
+    yield made
+    shutil.rmtree(made, ignore_errors=True)
+
+
+async def let_pass(seconds: float) -> None:
+    """Let time pass in which others do something."""
+    until_then = asyncio.get_running_loop().time() + seconds
+    while asyncio.get_running_loop().time() < until_then:
+        await pause()
 
 
 async def approve_stubbornly(made: Running, plan_id: str) -> str:

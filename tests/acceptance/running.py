@@ -20,6 +20,8 @@ import asyncpg
 
 T = TypeVar("T")
 START_SECONDS = 60
+END_SECONDS = 30
+"""As promised: `amends up` drains and ends within that time."""
 POLL_SECONDS = 0.05
 PLAN: dict[str, Any] = {
     "opportunities": [
@@ -85,7 +87,7 @@ class Running:
         if self.killed:
             return
         self.process.send_signal(signal.SIGTERM)
-        code = await asyncio.to_thread(self.process.wait, 40)
+        code = await asyncio.to_thread(self.process.wait, END_SECONDS)
         if exc[0] is None:
             assert code == 0, self.log.read_text("utf-8")[-3000:]
             left = [path for path in self._socket_folders() if path.exists()]

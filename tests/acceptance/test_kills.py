@@ -5,12 +5,16 @@ import contextlib
 import os
 import random
 import signal
+import sys
+from pathlib import Path
 
 import pytest
 
-from tests.acceptance.damage import SLOW, TASKS, approve_all, approve_stubbornly, check_all_ended
-from tests.acceptance.running import Running, pause, running
+from tests.acceptance.damage import SLOW, TASKS, approve_all, approve_stubbornly, check_all_ended, folder
+from tests.acceptance.running import Running, pause, running, until
+from tests.processes import alive
 
+__all__ = ["folder"]
 APPROVALS = 200
 ROLES = (
     "worker",
@@ -68,3 +72,24 @@ async def test_both_servers_are_killed_and_nothing_is_lost() -> None:
         for plan_id in plans:
             assert len((await made.plan(plan_id))["tasks"]) == TASKS
         made.check_invariants()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the kernel does not tell that a parent is gone")
+@pytest.mark.timeout(180)
+async def test_only_the_supervisor_is_killed_its_processes_end_and_a_new_up_goes_on(folder: Path) -> None:
+    async with Running(folder, workers=2, environment=SLOW) as first:
+        assert (folder / "runtime.json").stat().st_mode & 0o777 == 0o600
+        plans = [await first.pending_plan() for _ in range(20)]
+        await approve_all(first, plans)
+        before = first.pids("")
+        assert all(alive(pid) for pid in before)
+        first.process.kill()
+        await asyncio.to_thread(first.process.wait)
+        first.killed = True
+    async with Running(folder, workers=2, environment=SLOW) as second:
+
+        async def gone() -> bool:
+            return not [pid for pid in before if alive(pid)]
+
+        await until(gone, 30)
+        await check_all_ended(second, plans, 90)

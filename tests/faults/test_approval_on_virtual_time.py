@@ -11,6 +11,7 @@ from amends.testing import Run, Unknown, run
 from amends.timeline import timeline
 from marketplace.plans import Approve, Opportunity, Phase, Plan, Task
 from marketplace.sagas.approval import approval
+from tests.shown import explained
 
 REQUEST = Approve(plan_id=UUID("11111111-1111-4111-8111-111111111111"), approved_by="ana")
 OPPORTUNITY = Opportunity(channel="Amazon", priority="alta", title="Fotos", what="publicar seis", reason="“2 fotos”")
@@ -82,6 +83,11 @@ def go(table: Table, **changes: Any) -> Run[None]:
     return run(approval, REQUEST, answers=answers, unused_ok=True)
 
 
+def why(done: Run[None]) -> str:
+    """What `amends explain` says of it."""
+    return explained(approval.seal().manifest, done.state, done.history)
+
+
 def test_without_trouble_the_tasks_are_there_and_the_plan_is_ready() -> None:
     table = Table()
     done = go(table)
@@ -133,6 +139,12 @@ def test_phase_1_leaves_nothing_behind_so_it_is_generated_even_when_it_is_unknow
     assert (done.status, done.fallbacks) == ("completed", ["phase1"]), done
 
 
+def test_phase_1_that_times_out_is_generated() -> None:
+    done = go(Table(), phase1=never)
+    assert (done.status, done.fallbacks) == ("completed", ["phase1"]), done
+    assert done.took.total_seconds() >= 4 * 10 + 1 + 5 + 30
+
+
 def test_a_failing_fallback_turns_the_approval_back() -> None:
     table = Table()
     done = go(table, phase1=Permanent("no"), phase1__fallback=Permanent("nor that"))
@@ -167,6 +179,7 @@ def test_behind_the_pivot_a_step_that_gives_up_waits_for_an_operator(trouble: An
     assert (done.status, table.status) == ("active", "ready"), done
     (wait,) = done.waits
     assert (wait.kind, wait.step) == ("operator", "notified")
+    assert "operator: step notified failed, and behind the pivot nothing is undone" in why(done)
     assert table.tasks == {"t": "catálogo"}
 
 
@@ -174,6 +187,7 @@ def test_behind_the_pivot_a_lost_commit_waits_for_an_operator() -> None:
     done = go(Table(), notified=Unknown())
     assert done.status == "active"
     assert [wait.kind for wait in done.waits] == ["operator"]
+    assert "operator: nobody knows whether step notified happened" in why(done)
 
 
 @pytest.mark.parametrize("step", BEFORE_PIVOT)
@@ -186,6 +200,24 @@ def test_an_undo_that_gives_up_rests_on_an_operators_desk(step: str) -> None:
     assert done.took.total_seconds() >= 1 + 5 + 30 + 60 + 300
     before = UNDO_ORDER[: UNDO_ORDER.index(step)]
     assert table.log == list(before), "what depends on it is undone, nothing below it"
+    assert f"operator: the undo of step {step} gave up: what {step} did is still there" in why(done)
+
+
+@pytest.mark.parametrize("undo", BEFORE_PIVOT)
+@pytest.mark.parametrize("trouble", [Permanent("no"), never, Unknown()], ids=["fails", "times out", "is lost"])
+@pytest.mark.parametrize("step", ["phase1", "tasks", "assignment", "published"])
+def test_whatever_turns_it_back_an_undo_that_gives_up_is_found_on_a_desk(step: str, trouble: Any, undo: str) -> None:
+    table = Table()
+    changes = {step: trouble, f"{undo}__undo": Permanent("cannot")}
+    if step == "phase1":
+        changes["phase1__fallback"] = Permanent("nor that")
+    done = go(table, **changes)
+    if undo not in done.ran:
+        assert done.status == "compensated", "what never happened has nothing to undo"
+        return
+    assert [(wait.kind, wait.step) for wait in done.waits] == [("operator", undo)], done
+    assert done.status == "failed"
+    assert f"operator: the undo of step {undo} gave up" in why(done)
 
 
 def test_an_undo_that_fails_once_is_tried_again() -> None:

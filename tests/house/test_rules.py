@@ -33,6 +33,32 @@ def imports(path: Path) -> set[str]:
     return found
 
 
+HANDLER = "a handler"
+
+
+def uses(path: Path, module: str, names: set[str]) -> set[str]:
+    """The functions of a file that use these names of a module; an empty name stands for the file itself."""
+    found: set[str] = set()
+    called = {module}
+
+    def look(node: ast.AST, where: str) -> None:
+        for inner in ast.iter_child_nodes(node):
+            within = where
+            if isinstance(inner, ast.Import):
+                called.update(alias.asname for alias in inner.names if alias.name == module and alias.asname)
+            elif isinstance(inner, ast.ImportFrom) and inner.module == module:
+                found.update(where for alias in inner.names if alias.name in names)
+            elif isinstance(inner, ast.Attribute) and inner.attr in names and isinstance(inner.value, ast.Name):
+                found.update({where} if inner.value.id in called else ())
+            elif isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef):
+                handles = any(".step(" in ast.unparse(decorator) for decorator in inner.decorator_list)
+                within = HANDLER if handles else inner.name
+            look(inner, within)
+
+    look(tree(path), "")
+    return found
+
+
 @pytest.mark.parametrize(
     "path", list(sources(*PACKAGES, "tests", "scripts")), ids=lambda path: str(path.relative_to(ROOT))
 )
@@ -63,11 +89,7 @@ def test_every_public_name_is_documented() -> None:
 
 
 def test_one_module_reads_the_environment() -> None:
-    readers = {
-        path.relative_to(ROOT)
-        for path in sources(*PACKAGES)
-        if re.search(r"os\.(environ|getenv)", path.read_text("utf-8"))
-    }
+    readers = {path.relative_to(ROOT) for path in sources(*PACKAGES) if uses(path, "os", {"environ", "getenv"})}
     assert readers == {Path("amends/settings.py")}
 
 
@@ -86,8 +108,24 @@ def test_the_application_imports_nothing_of_ours_but_the_front_door() -> None:
 
 
 def test_tests_never_sleep_to_wait() -> None:
-    sleepy = [path for path in sources("tests") if re.search(r"asyncio\.sleep\(", path.read_text("utf-8"))]
-    assert [path for path in sleepy if path != Path(__file__)] == []
+    sleepy = {
+        (str(path.relative_to(ROOT)), where)
+        for path in sources("tests")
+        for module in ("asyncio", "time")
+        for where in uses(path, module, {"sleep"}) - {HANDLER}  # which is slow on purpose
+    }
+    assert sleepy == {("tests/servers.py", "poll")}, "ask with `until` or `poll`; virtual time has `clock.sleep`"
+
+
+def test_the_rules_see_a_name_however_it_is_imported(tmp_path: Path) -> None:
+    module = tmp_path / "m.py"
+    for text in ("import time\ntime.sleep(1)", "from time import sleep", "import time as t\nt.sleep(1)"):
+        module.write_text(text)
+        assert uses(module, "time", {"sleep"}) == {""}
+    module.write_text(
+        "import time\n\ndef poll():\n    time.sleep(1)\n\nasync def f(clock):\n    await clock.sleep(1)\n"
+    )
+    assert uses(module, "time", {"sleep"}) == {"poll"}
 
 
 def test_nothing_is_pickled() -> None:

@@ -1,7 +1,6 @@
 """Transaction steps run exactly once, and giving up closes their key (rule_T1, rule_T2)."""
 
 import asyncio
-from collections.abc import AsyncGenerator
 from dataclasses import replace
 from typing import Any
 
@@ -20,13 +19,11 @@ FALLBACK = replace(STEP, role="fallback", attempt=2)
 
 
 @pytest.fixture
-async def store(database_url: str) -> AsyncGenerator[PostgresStore]:
+async def store(store: PostgresStore, database_url: str) -> PostgresStore:
     owner = await asyncpg.connect(database_url)
     await owner.execute("CREATE TABLE public.ledger (line text)")
     await owner.close()
-    opened = await PostgresStore.open(database_url)
-    yield opened
-    await opened.close()
+    return store
 
 
 @pytest.fixture

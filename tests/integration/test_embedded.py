@@ -1,6 +1,7 @@
 """The embedded servers: what a killed run left behind does not stop the next one, and strangers are left alone."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from amends.embedded import EmbeddedPostgres, EmbeddedValkey
+from amends.embedded import SHARED, EmbeddedPostgres, EmbeddedValkey, remove
 from amends.embedded_processes import EmbeddedError, end_servers_in
+from tests.processes import alive
 from tests.servers import start, wait_for
 
 END_SECONDS = 10
@@ -26,14 +28,6 @@ sys.stdin.read()
 """
 
 
-def alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
-
-
 def socket_folder(url: str) -> Path:
     return Path(url.partition("?host=")[2] or url.removeprefix("unix://").rpartition("/")[0])
 
@@ -46,7 +40,7 @@ def wait_until_gone(pid: int) -> None:
 
 def test_a_half_made_data_folder_is_made_anew(server_folder: Path) -> None:
     server = EmbeddedPostgres(server_folder / "half", durable=False)
-    left = Path(server.process().arguments[server.process().arguments.index("-D") + 1])
+    left = data_of(server)
     making = left.with_name(f"{left.name}.new")
     making.mkdir(parents=True)
     (making / "PG_VERSION").write_text("18\n")
@@ -77,6 +71,30 @@ def test_a_killed_server_starts_again_over_its_stale_socket_and_pid_file(server_
 
         server.clear()
         assert not socket_folder(server.url).exists()
+
+
+def data_of(server: EmbeddedPostgres) -> Path:
+    arguments = server.process().arguments
+    return Path(arguments[arguments.index("-D") + 1])
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root's data lie elsewhere")
+def test_a_data_directory_that_was_deleted_does_not_come_back_to_life(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    folder = tmp_path / "p"
+    first = data_of(EmbeddedPostgres(folder, durable=False))
+    assert first.is_relative_to(SHARED)
+    first.mkdir(parents=True)
+    assert data_of(EmbeddedPostgres(folder, durable=False)) == first
+
+    shutil.rmtree(folder)
+    second = data_of(EmbeddedPostgres(folder, durable=False))
+    assert second != first
+    first.rmdir()
+
+    second.mkdir()
+    remove(tmp_path)
+    assert not second.exists()
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can make a folder that is another user's")

@@ -1,9 +1,7 @@
 """The engine on real PostgreSQL: joined starts, lost commit answers, duplicates, large values, plans of statements."""
 
 import asyncio
-import contextlib
 import json
-from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
@@ -24,56 +22,12 @@ from sagas.state import State
 from tests.conformance.test_store import MANIFEST, succeeded
 
 
-@pytest.fixture
-async def store(database_url: str) -> AsyncGenerator[PostgresStore]:
-    opened = await PostgresStore.open(database_url)
-    await opened.put_manifest(MANIFEST)
-    yield opened
-    await opened.close()
-
-
-@pytest.fixture
-def engine(store: PostgresStore) -> Engine:
-    return Engine(store, LoopClock())
-
-
 def start(value: Any = None, key: str | None = None) -> Start:
     return Start(new_id(), MANIFEST, value, key=key)
 
 
 async def head(store: Store, word: Start) -> State:
     return (await store.heads([word.saga_id]))[word.saga_id]
-
-
-class LosingStore(PostgresStore):
-    """Really commits, and then the answer is lost on the way."""
-
-    lose = 0
-
-    async def _commit(self, statement: str, arguments: Any) -> Any:
-        committed = await super()._commit(statement, arguments)
-        if self.lose:
-            self.lose -= 1
-            from sagas.ports import CommitUnknown
-
-            raise CommitUnknown("the connection broke")
-        return committed
-
-
-async def test_a_commit_whose_answer_is_lost_happens_once_and_is_answered(database_url: str) -> None:
-    store = await LosingStore.open(database_url)
-    await store.put_manifest(MANIFEST)
-    engine = Engine(store, LoopClock())
-    word = start(key="k")
-    store.lose = 1
-    (answer,) = await engine.apply([word])
-    assert (answer.code, answer.saga_id) == ("created", word.saga_id)
-    state = await head(store, word)
-    store.lose = 1
-    (answer,) = await engine.apply([succeeded(state)])
-    assert (await head(store, word)).step("first").status == "succeeded"
-    assert len(await store.history(word.saga_id)) == (await head(store, word)).version == 4
-    await store.close()
 
 
 async def test_the_same_word_twice_appends_once(store: PostgresStore, engine: Engine) -> None:
@@ -110,23 +64,6 @@ async def test_a_key_is_known_in_conflict_or_free_again(store: PostgresStore, en
     assert state.status == "compensated"
     (answer,) = await engine.apply([start({"n": 2}, key="k")])
     assert answer.code == "created"
-
-
-@pytest.mark.parametrize("commits", [True, False])
-async def test_a_start_in_a_callers_transaction_exists_exactly_if_it_commits(
-    store: PostgresStore, engine: Engine, commits: bool
-) -> None:
-    word = start(key="joined")
-    with contextlib.suppress(ZeroDivisionError):
-        async with store.pool.acquire() as connection, connection.transaction():
-            answer = await engine.start_within(word, connection)
-            assert answer.code == "created"
-            assert await store.heads([word.saga_id]) == {}
-            if not commits:
-                raise ZeroDivisionError
-    assert bool(await store.heads([word.saga_id])) is commits
-    taken = await store.take_unsent(10)
-    assert [row.saga_id for row in taken] == ([word.saga_id] if commits else [])
 
 
 async def test_a_large_value_stands_once_under_its_hash(store: PostgresStore, engine: Engine) -> None:

@@ -1,7 +1,8 @@
 """The feed gives every event once, in one order, whatever commits when; projections can be filled anew and checked."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import asyncpg
@@ -11,21 +12,19 @@ from amends.clock import LoopClock
 from consumers.projector import Projector
 from eventstore.feed import Cursor, FeedEvent, read
 from eventstore.postgres import PostgresStore
-from eventstore.projections import Projection, advance, differs, rebuild
+from eventstore.projections import NewerVersion, Projection, advance, differs, rebuild
 from orchestrator.engine import Engine
 from sagas.inputs import Start
+from tests.acceptance.running import until
 from tests.conformance.test_store import MANIFEST, saga_id, started, succeeded
 
 
 @pytest.fixture
-async def store(database_url: str) -> AsyncGenerator[PostgresStore]:
+async def store(store: PostgresStore, database_url: str) -> PostgresStore:
     owner = await asyncpg.connect(database_url)
     await owner.execute("CREATE TABLE public.counted (saga_id uuid PRIMARY KEY, events integer NOT NULL)")
     await owner.close()
-    opened = await PostgresStore.open(database_url)
-    await opened.put_manifest(MANIFEST)
-    yield opened
-    await opened.close()
+    return store
 
 
 async def count(connection: Any, events: Sequence[FeedEvent]) -> None:
@@ -167,3 +166,34 @@ async def test_a_projection_that_fails_does_not_hold_the_others_and_goes_on_wher
     again = Projector(store.pool, [failing, COUNTED], LoopClock())
     assert await again.run_once() == 2, "the one that had failed"
     assert await store.pool.fetchval("SELECT sum(events) FROM public.counted") == 2
+
+
+async def test_a_projection_is_checked_beside_a_projector_that_moves_it(store: PostgresStore) -> None:
+    await store.start([started(1)])
+    while await advance(store.pool, COUNTED):
+        pass
+    async with store.pool.acquire() as projector:
+        moving = projector.transaction()
+        await moving.start()
+        await projector.execute("UPDATE amends.feed_cursors SET updated_at = clock_timestamp()")
+        checking = asyncio.create_task(differs(store.pool, COUNTED))
+
+        async def waits_for_the_lock() -> Any:
+            return await projector.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted")
+
+        await until(waits_for_the_lock, 10)
+        await moving.commit()
+    assert await checking is None
+
+
+async def test_what_newer_code_fills_is_left_alone_until_somebody_rebuilds_it(store: PostgresStore) -> None:
+    await store.start([started(1)])
+    newer = replace(COUNTED, version=2)
+    assert await advance(store.pool, newer) == 2
+    with pytest.raises(NewerVersion, match="version 2 fills it, and this code has version 1"):
+        await advance(store.pool, COUNTED)
+    projector = Projector(store.pool, [COUNTED], LoopClock())
+    assert await projector.run_once() == 0
+    assert await differs(store.pool, newer) is None
+    await rebuild(store.pool, COUNTED)
+    assert await advance(store.pool, COUNTED) == 2

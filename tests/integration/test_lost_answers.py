@@ -12,7 +12,6 @@ import pytest
 
 from amends.clock import LoopClock
 from amends.identifiers import new_id
-from eventstore.memory import MemoryStore
 from eventstore.postgres import PostgresStore
 from orchestrator.engine import Engine
 from sagas.inputs import Start
@@ -125,21 +124,4 @@ async def test_the_engine_looks_for_it_and_answers_created(proxied: tuple[ArmedS
     assert proxy.cut == 2
     state = (await store.heads([word.saga_id]))[word.saga_id]
     assert state.step("first").status == "succeeded"
-    assert len(await store.history(word.saga_id)) == state.version == 4
-
-
-@pytest.mark.parametrize("happened", [True, False])
-async def test_in_memory_it_is_the_same_whatever_is_true(happened: bool) -> None:
-    loop = asyncio.get_running_loop()
-    store = MemoryStore(loop.time)
-    await store.put_manifest(MANIFEST)
-    engine = Engine(store, LoopClock())
-    word = Start(new_id(), MANIFEST, None, key="lost")
-    store.lose_next_commit(happened=happened)
-    (answer,) = await engine.apply([word])
-    assert answer.code == "created"
-    state = (await store.heads([word.saga_id]))[word.saga_id]
-    store.lose_next_commit(happened=happened)
-    await engine.apply([succeeded(state)])
-    state = (await store.heads([word.saga_id]))[word.saga_id]
     assert len(await store.history(word.saga_id)) == state.version == 4

@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import subprocess
+import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
@@ -68,6 +70,26 @@ async def migrate_names() -> list[str]:
     from eventstore.migrate import OWN
 
     return [f"amends/{migration.name}" for migration in read_migrations(OWN)]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("keys", "list"), ("keys", "create", "a", "--role", "viewer"), ("doctor",), ("doctor", "--invariants"),
+     ("doctor", "--rebuild", "marketplace_job_executions"), ("reconcile",), ("worker",), ("api",)],
+)  # fmt: skip
+async def test_whoever_needs_tables_that_are_not_there_says_what_to_run(
+    empty_url: str, redis_url: str, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    told = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "amends", *command],
+        env={**os.environ, "DATABASE_URL": empty_url, "REDIS_URL": redis_url, "AMENDS_API_KEY": "k" * 16},
+        cwd=tmp_path, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    said = told.stdout + told.stderr
+    assert told.returncode == 3, said
+    assert "run `amends migrate`" in said
+    assert "Traceback" not in said
 
 
 async def test_a_changed_file_is_refused(empty_url: str, tmp_path: Path) -> None:

@@ -1,21 +1,10 @@
 """What is owed to the outside is written by the commit that made it true, and by no other (rule A3)."""
 
-from collections.abc import AsyncGenerator
 from dataclasses import replace
-
-import pytest
 
 from eventstore.postgres import PostgresStore
 from sagas.ports import OutboxRow
-from tests.conformance.test_store import MANIFEST, failed, move, saga_id, started, succeeded
-
-
-@pytest.fixture
-async def store(database_url: str) -> AsyncGenerator[PostgresStore]:
-    opened = await PostgresStore.open(database_url)
-    await opened.put_manifest(MANIFEST)
-    yield opened
-    await opened.close()
+from tests.conformance.test_store import failed, move, saga_id, started, succeeded
 
 
 async def owed(store: PostgresStore) -> list[tuple[str, str]]:

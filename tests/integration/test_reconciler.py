@@ -1,7 +1,6 @@
 """The reconciler ends what no orchestrator ended, leaves alone what is healthy, and asks people when it goes on."""
 
 import asyncio
-from collections.abc import AsyncGenerator
 from dataclasses import replace
 
 import pytest
@@ -19,19 +18,6 @@ from tests.acceptance.running import until
 from tests.conformance.test_store import MANIFEST, failed, saga_id, succeeded
 
 ONE = saga_id(1)
-
-
-@pytest.fixture
-async def store(database_url: str) -> AsyncGenerator[PostgresStore]:
-    opened = await PostgresStore.open(database_url)
-    await opened.put_manifest(MANIFEST)
-    yield opened
-    await opened.close()
-
-
-@pytest.fixture
-def engine(store: PostgresStore) -> Engine:
-    return Engine(store, LoopClock())
 
 
 @pytest.fixture

@@ -2,13 +2,18 @@
 
 import random
 from dataclasses import dataclass, field
+from typing import Literal
 
+from sagas import events as e
 from sagas.decide import decide
 from sagas.events import Recorded
 from sagas.inputs import Due, Input, Outcome, Start
 from sagas.manifest import Handler, Manifest, Node, RetryPolicy, StepClass
+from sagas.numbers import DEFAULT_NUMBERS
 from sagas.state import COMMAND_KINDS, State, Wait
 
+Key = tuple[str, int | None]
+LEASE_SECONDS = DEFAULT_NUMBERS.lease_seconds
 CAUSES = ("timed_out", "worker_lost", "lost", "drained", "cancelled", "error")
 
 
@@ -59,10 +64,13 @@ class World:
     state: State = field(default_factory=lambda: State(saga_id="00000000-0000-7000-8000-000000000001"))
     history: list[Recorded] = field(default_factory=list[Recorded])
     now: float = 1000.0
-    done: set[tuple[str, int | None]] = field(default_factory=set[tuple[str, int | None]])
-    undone: list[tuple[str, int | None]] = field(default_factory=list[tuple[str, int | None]])
+    done: set[Key] = field(default_factory=set[Key])
+    maybe: set[Key] = field(default_factory=set[Key])
+    """What happened, or may have: somebody said so, or nobody could say that it did not."""
+    runs_until: dict[Key, float] = field(default_factory=dict[Key, float])
+    """How long an attempt of which nobody knows the end may be running still (rule B1)."""
     executed: set[tuple[str, int | None, int]] = field(default_factory=set[tuple[str, int | None, int]])
-    closed: set[tuple[str, int | None]] = field(default_factory=set[tuple[str, int | None]])
+    closed: set[Key] = field(default_factory=set[Key])
     late: list[Outcome] = field(default_factory=list[Outcome])
     trouble: float = 0.3
 
@@ -76,6 +84,35 @@ class World:
         decision = decide(self.manifest, self.state, word, self.now)
         self.state = decision.state
         self.history.extend(decision.recorded)
+        for entry in decision.recorded:
+            self._watch(entry)
+
+    def _watch(self, entry: Recorded) -> None:
+        """No undo begins while something that it takes away, or that leans on it, may be running still (rule B1)."""
+        event = entry.event
+        node = self.manifest.by_name.get(event.step or "")
+        if node is None or node.transactional:
+            return  # a transaction step cannot come late: its key is closed (rule T2)
+        key = (node.name, event.item)
+        late = isinstance(event, e.LateOutcomeSeen) and event.outcome == "unknown" and event.role != "undo"
+        if late or (isinstance(event, e.StepOutcomeUnknown) and event.role in ("step", "fallback")):
+            timeout = max(handler.timeout for handler in (node.handler, node.fallback) if handler is not None)
+            self.runs_until[key] = entry.at + timeout + LEASE_SECONDS
+        if isinstance(event, e.UndoScheduled):
+            leaning = self.manifest.descendants[node.name]
+            taken = [other for other in self.runs_until if other == key or other[0] in leaning]
+            running = [other for other in taken if self.runs_until[other] > entry.at + 0.001]
+            assert not running, f"the undo of {key} begins while {running} may be running"
+            out = [wait for wait in self.commands() if wait.role in ("step", "fallback")]
+            out = [wait for wait in out if (wait.step, wait.item) == key or wait.step in leaning]
+            assert not out, f"the undo of {key} begins while {out} is out"
+
+    def judge(self, wait: Wait, verdict: Literal["lost", "timed_out"]) -> None:
+        """The check of a command finds its entry gone, or running for too long."""
+        assert wait.step is not None
+        if wait.role in ("step", "fallback"):
+            self.maybe.add((wait.step, wait.item))
+        self.give(Due(self.state.saga_id, wait.opened_by, verdict))
 
     def commands(self) -> list[Wait]:
         """The commands that are out."""
@@ -85,8 +122,14 @@ class World:
         """A worker takes one command; what it says need not be what happened."""
         assert wait.step is not None
         self.now += self.rng.random()
+        assert (wait.step, wait.item, wait.attempt) not in self.executed, "every execution has its own attempt"
         self.executed.add((wait.step, wait.item, wait.attempt))
+        key, node = (wait.step, wait.item), self.manifest.by_name[wait.step]
+        if wait.role == "undo":
+            assert key in self.maybe or node.transactional, f"{key} is undone, and is known not to have happened"
         word = self._outcome(wait)
+        if wait.role in ("step", "fallback") and word.kind in ("succeeded", "unknown"):
+            self.maybe.add(key)
         if word.kind == "unknown" and wait.role in ("step", "undo") and self.rng.random() < 0.2:
             self.late.append(self._word(wait, "succeeded"))
         self.give(word)
@@ -100,6 +143,7 @@ class World:
             self.done.discard(key)
         elif not closed:
             self.done.add(key)
+            self.maybe.add(key)
         if word.role == "undo" or not closed:
             self.give(word)
 
@@ -115,7 +159,6 @@ class World:
         if self.rng.random() >= self.trouble:
             if wait.role == "undo":
                 self.done.discard(key)
-                self.undone.append(key)
             else:
                 self.done.add(key)
             return self._word(wait, "succeeded")

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from sagas import events as e
 from sagas.evolve import evolve
-from sagas.inputs import Cancel, Due
+from sagas.inputs import Cancel
 from sagas.state import State
 from tests.property.graphs import World, manifest_of
 
@@ -40,7 +40,7 @@ def end(world: World) -> None:
         elif commands := world.commands():
             command = rng.choice(commands)
             if draw > 0.97:
-                world.give(Due(world.state.saga_id, command.opened_by, "lost"))
+                world.judge(command, "lost")
             else:
                 world.run_command(command)
         elif not world.pass_time():
@@ -76,6 +76,9 @@ def check_ended(world: World) -> None:
     if state.status == "compensated" and not state.waits:
         left = {key for key in world.done if world.manifest.by_name[key[0]].undo is not None}
         assert not left, f"compensated, but still done: {left}"
+        owed = {key for key in world.maybe if world.manifest.by_name[key[0]].undo is not None}
+        kept = {key for key in owed if state.step(*key).status != "undone"}
+        assert not kept, f"compensated, and never undone though it may have happened: {kept}"
     if state.status == "completed":
         for node in world.manifest.nodes:
             assert state.step(node.name).status in ("succeeded", "skipped") or node.each is not None
@@ -132,7 +135,7 @@ class SagaMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.world.commands())
     def a_command_is_judged_by_its_check(self, data: st.DataObject, verdict: Literal["lost", "timed_out"]) -> None:
         command = data.draw(st.sampled_from(self.world.commands()))
-        self.world.give(Due(self.world.state.saga_id, command.opened_by, verdict))
+        self.world.judge(command, verdict)
 
     @rule()
     @precondition(lambda self: self.world.late)

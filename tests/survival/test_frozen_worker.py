@@ -1,19 +1,17 @@
 """A worker that is frozen in the middle of a step and goes on later: no effect outside is left without its record."""
 
-import asyncio
 import json
 import os
-import shutil
 import signal
-import tempfile
-from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.acceptance.running import Running, pause, until
+from tests.acceptance.damage import folder, let_pass
+from tests.acceptance.running import Running, until
 
+__all__ = ["folder"]
 LEASE_SECONDS = 4
 MODULE = '''
 """Books in a ledger outside: a file of lines, one for each effect."""
@@ -56,21 +54,6 @@ async def cancel(result: int | None, context: Context) -> None:
 '''
 
 
-@pytest.fixture
-async def folder() -> AsyncGenerator[Path]:
-    made = Path(tempfile.mkdtemp(prefix="amends-frozen-"))
-    made.chmod(0o755)
-    (made / "ledger_saga.py").write_text(MODULE)
-    yield made
-    shutil.rmtree(made, ignore_errors=True)
-
-
-async def let_pass(seconds: float) -> None:
-    until_then = asyncio.get_running_loop().time() + seconds
-    while asyncio.get_running_loop().time() < until_then:
-        await pause()
-
-
 def booked(folder: Path, saga_id: str) -> bool:
     """Whether the last line about the saga is a booking."""
     ledger = folder / "ledger"
@@ -81,6 +64,7 @@ def booked(folder: Path, saga_id: str) -> bool:
 @pytest.mark.timeout(150)
 @pytest.mark.parametrize("fails", [False, True], ids=["another attempt succeeds", "the step fails for good"])
 async def test_what_a_frozen_worker_does_later_is_recorded_or_undone(folder: Path, fails: bool) -> None:
+    (folder / "ledger_saga.py").write_text(MODULE)
     async with Running(folder, workers=2, sagas="ledger_saga") as made:
         _, begun = await made.call("POST", "/api/sagas", json={"definition": "order", "input": {"fails": fails}})
         saga_id = begun["sagaId"]

@@ -58,6 +58,7 @@ USAGE = [
     (("keys", "create", "a", "--role", "king"), "'producer'"),
     (("keys", "create", "a"), "--role"),
     (("keys", "create", "", "--role", "viewer"), "printable"),
+    (("doctor", "--rebuild", "nope"), "there are: marketplace_job_executions"),
     (("saga", "start", "approval", NESTED), "no JSON that can be read"),
 ]
 
