@@ -7,7 +7,7 @@ import typer
 
 from amends.cli.remote import call
 from amends.cli.run import AsJson, DataDir, settings_with
-from amends.cli.sagas import SagaId, app
+from amends.cli.sagas import SagaId
 from sagas.events import Resolution
 
 Reason = Annotated[str, typer.Option(help="why; it is kept")]
@@ -17,7 +17,12 @@ Expected = Annotated[
 ]
 
 
-@app.command()
+def add_to(app: typer.Typer) -> None:
+    """Make them commands."""
+    for command in (signal, cancel, hold, release, retry, correct, resolve):
+        app.command()(command)
+
+
 def cancel(
     saga_id: SagaId, reason: Reason, expect_version: Expected = None, data_dir: DataDir = None, as_json: AsJson = False
 ) -> None:
@@ -25,7 +30,6 @@ def cancel(
     _ask(saga_id, "cancel", {"reason": reason}, expect_version, data_dir, as_json=as_json)
 
 
-@app.command()
 def hold(
     saga_id: SagaId, reason: Reason, expect_version: Expected = None, data_dir: DataDir = None, as_json: AsJson = False
 ) -> None:
@@ -33,7 +37,6 @@ def hold(
     _ask(saga_id, "hold", {"reason": reason}, expect_version, data_dir, as_json=as_json)
 
 
-@app.command()
 def release(
     saga_id: SagaId, reason: Reason, expect_version: Expected = None, data_dir: DataDir = None, as_json: AsJson = False
 ) -> None:
@@ -41,7 +44,6 @@ def release(
     _ask(saga_id, "release", {"reason": reason}, expect_version, data_dir, as_json=as_json)
 
 
-@app.command()
 def retry(
     saga_id: SagaId,
     step: StepName,
@@ -54,7 +56,6 @@ def retry(
     _ask(saga_id, "retry", {"reason": reason, **_place(step)}, expect_version, data_dir, as_json=as_json)
 
 
-@app.command()
 def correct(
     saga_id: SagaId,
     value: Annotated[str, typer.Argument(help="what is right, as JSON")],
@@ -69,7 +70,6 @@ def correct(
     _ask(saga_id, "correct", body, expect_version, data_dir, as_json=as_json)
 
 
-@app.command()
 def resolve(
     saga_id: SagaId,
     outcome: Annotated[Resolution, typer.Argument(help="what is true")],
@@ -86,7 +86,6 @@ def resolve(
     _ask(saga_id, "resolve", body, expect_version, data_dir, as_json=as_json)
 
 
-@app.command()
 def signal(
     saga_id: SagaId,
     name: Annotated[str, typer.Argument(help="the wait's name")],

@@ -160,7 +160,8 @@ async def _drive(sealed: Sealed, given: Answers, value: Any, sendings: Sequence[
     try:
         while not given.wrong and until - loop.time() > AN_INSTANT:
             store.changed.clear()
-            if all(map(_has_ended, store.everything())) and loop.time() >= last:
+            heads = store.everything()
+            if heads and all(map(_has_ended, heads)) and loop.time() >= last:
                 break
             changing = asyncio.create_task(store.changed.wait())
             await asyncio.wait([changing, *tasks], timeout=until - loop.time(), return_when=asyncio.FIRST_COMPLETED)
