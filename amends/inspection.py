@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from amends.application import App
 from consumers.wire import ping
 from eventstore.invariants import Report, Violation, check
-from eventstore.migrate import pending
+from eventstore.migrate import pending, read_migrations
 from eventstore.postgres import PostgresStore, reachable
 from eventstore.projections import Projection, differs, rebuild
 from sagas.ports import StoreUnavailable, TransportUnavailable
@@ -102,18 +103,26 @@ async def _inspect_database(
     folders = {app.name: app.migrations for app in applications if app.migrations is not None}
     async with reachable():
         missing = await pending(database_url, folders)
-    if missing:
+    absent = {name for name, folder in folders.items() if _lacks_all(name, folder, missing)}
+    applications = [app for app in applications if app.name not in absent]
+    if missing := [name for name in missing if name.partition("/")[0] not in absent]:
         found.database = f"connected, but it lacks {', '.join(missing)}: run `amends migrate`"
         found.problems.append(found.database)
         return
     store = await PostgresStore.open(database_url, pool_size=2)
     try:
-        found.database = "connected, migrated"
+        found.database = "connected, migrated" + "".join(f"; {name} is not used here" for name in sorted(absent))
         if invariants:
             async with reachable():
                 found.invariants = await _promises(store, [one for app in applications for one in app.projections])
     finally:
         await store.close()
+
+
+def _lacks_all(application: str, folder: Path, missing: Sequence[str]) -> bool:
+    """Whether nothing of an application was ever migrated: this database is for others."""
+    names = {f"{application}/{migration.name}" for migration in read_migrations(folder)}
+    return bool(names) and names.issubset(missing)
 
 
 async def _promises(store: PostgresStore, projections: Sequence[Projection]) -> Report:
