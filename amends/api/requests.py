@@ -19,23 +19,23 @@ Body = dict[str, Any]
 
 async def cancel(request: web.Request, backend: Backend) -> web.Response:
     """`POST /api/sagas/{id}/cancel`: turn a saga back; 200, 409 when there is no way back."""
-    return await _ask(request, backend, Cancel)
+    return await _ask(request, backend, Cancel, await read_json(request))
 
 
 async def hold(request: web.Request, backend: Backend) -> web.Response:
     """`POST /api/sagas/{id}/hold`: begin nothing new; 200, 409 when it has ended."""
-    return await _ask(request, backend, Hold)
+    return await _ask(request, backend, Hold, await read_json(request))
 
 
 async def release(request: web.Request, backend: Backend) -> web.Response:
     """`POST /api/sagas/{id}/release`: let a held saga go on; 200."""
-    return await _ask(request, backend, Release)
+    return await _ask(request, backend, Release, await read_json(request))
 
 
 async def retry(request: web.Request, backend: Backend) -> web.Response:
     """`POST /api/sagas/{id}/retry`: try a step, or its undo, again; 200, 409 when it waits for nobody."""
     body = await read_json(request)
-    return await _ask(request, backend, TryAgain, step=_step(body, needed=True), item=_item(body))
+    return await _ask(request, backend, TryAgain, body, step=_step(body, needed=True), item=_item(body))
 
 
 async def correct(request: web.Request, backend: Backend) -> web.Response:
@@ -45,7 +45,7 @@ async def correct(request: web.Request, backend: Backend) -> web.Response:
     if "value" not in body:
         raise field_problem(422, "Invalid input", "value", "is missing", "give the value that is right")
     value = await _fit(request, backend, step, body["value"])
-    return await _ask(request, backend, Correct, step=step, item=_item(body), value=value)
+    return await _ask(request, backend, Correct, body, step=step, item=_item(body), value=value)
 
 
 async def resolve(request: web.Request, backend: Backend) -> web.Response:
@@ -57,7 +57,7 @@ async def resolve(request: web.Request, backend: Backend) -> web.Response:
         raise field_problem(422, "Invalid input", "outcome", f"is {outcome!r:.40}", f"say one of {known}")
     step = _step(body, needed=outcome != "accept")
     value = await _fit(request, backend, step, body.get("result")) if outcome == "happened" else None
-    return await _ask(request, backend, Resolve, outcome=outcome, step=step, item=_item(body), value=value)
+    return await _ask(request, backend, Resolve, body, outcome=outcome, step=step, item=_item(body), value=value)
 
 
 async def send(request: web.Request, backend: Backend) -> web.Response:
@@ -81,8 +81,8 @@ async def send(request: web.Request, backend: Backend) -> web.Response:
     return await answer_once(request, backend, [body, name], work)
 
 
-async def _ask(request: web.Request, backend: Backend, kind: type[Asked], **more: Json) -> web.Response:
-    saga_id, body = saga_id_of(request), await read_json(request)
+async def _ask(request: web.Request, backend: Backend, kind: type[Asked], body: Body, **more: Json) -> web.Response:
+    saga_id = saga_id_of(request)
     reason, expected = _reason(body), _expected(request)
     verb = request.path.rsplit("/", 1)[-1]
 
