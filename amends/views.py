@@ -253,7 +253,7 @@ def _job_status(
     if held or status == "compensating" or any(wait["kind"] == "operator" for wait in waits):
         return "active"
     states = {step["status"] for step in steps}
-    if "running" in states:
+    if any(step["status"] == "running" and step["startedAt"] for step in steps):  # a wait runs without being begun
         return "active"
     begun = any(step["startedAt"] for step in steps)
     return "active" if begun and "retrying" not in states else "pending"

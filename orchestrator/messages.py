@@ -19,7 +19,11 @@ from sagas.state import Parent, State, Value
 log = logging.getLogger("amends.messages")
 
 UNKNOWN_SECONDS = 10.0
-STATUSES = {e.SagaCompleted: "completed", e.SagaCompensated: "compensated", e.StepResolved: "closed"}
+STATUSES: Mapping[type[Event], str] = {
+    e.SagaCompleted: "completed",
+    e.SagaCompensated: "compensated",
+    e.StepResolved: "closed",
+}
 
 
 class Messages:
