@@ -14,7 +14,7 @@ from orchestrator.publisher import Background
 from sagas.definition import Saga
 from sagas.errors import InputError
 from sagas.events import FallbackUsed, Json, ProbeAnswered, StepResolved, StepSkipped, StepSucceeded
-from sagas.inputs import Answer, Cancel, Start
+from sagas.inputs import Answer, Asked, Cancel, Send, Start
 from sagas.manifest import Manifest
 from sagas.ports import CommandSender, SagaFilter, Store, TransportRefused, TransportUnavailable
 from sagas.seal import Sealed, unsupported
@@ -96,22 +96,31 @@ class Backend:
             self._background.spawn(self._engine.publish(applied))
         return self._handle(sealed.manifest.name, answer)
 
-    async def cancel(
-        self, saga_id: str, *, reason: str, actor: str | None = None, request_id: str | None = None
-    ) -> Answer:
-        """Turn a saga back. The answer is `accepted`, `nothing` (it turns back already), `refused` or `not_found`.
+    async def ask(self, word: Asked | Send) -> Answer:
+        """Ask something of a saga.
 
-        A `request_id` that turned it back before is answered `nothing`, also when the saga has ended since.
+        The answer is `accepted`, `nothing` (it is so already), `refused`, `moved` or `not_found`. A `request_id` that
+        did it before is answered `nothing`, also when it would be refused since.
         """
-        word = Cancel(saga_id, reason, request_id or f"cancel/{new_id()}", actor)
         applied = await self._engine.append([word])
         self._background.spawn(self._engine.publish(applied))
-        told = applied.answers[0]
-        if told.code == "refused" and request_id is not None and await self.store.seen([(saga_id, word.id)]):
+        told, saga_id = applied.answers[0], word.saga_id
+        if told.code in ("refused", "moved") and await self.store.seen([(saga_id, word.id)]):
             return Answer("nothing", saga_id, told.version, told.status, "known already")
-        if told.code == "refused" and (passed := await self._pivot_passed(saga_id)) is not None:
-            return replace(told, detail=f"{told.detail} at {passed}")
-        return told
+        passed = await self._pivot_passed(saga_id) if told.code == "refused" and isinstance(word, Cancel) else None
+        return told if passed is None else replace(told, detail=f"{told.detail} at {passed}")
+
+    async def fit(self, saga_id: str, name: str | None, value: object) -> Json:
+        """A value for a node of a saga, or for its input, as it is stored.
+
+        Raises:
+            LookupError: there is no such saga. InputError: it does not fit, or there is no such node.
+            UnknownDefinition: nobody here knows the types of the saga.
+        """
+        head = (await self.store.heads([saga_id])).get(saga_id)
+        if head is None:
+            raise LookupError(saga_id)
+        return self._sealed(head.definition).normalise_value(name, value)
 
     async def view(self, saga_id: str) -> dict[str, Json] | None:
         """A saga with its steps, waits and values; None when there is none."""

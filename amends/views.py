@@ -214,6 +214,16 @@ def _wait(state: State, row: WaitRow) -> dict[str, Json]:
             what, ends = f"{where} to be tried again", "its time comes"
         case "timer" if cause == "may_run":
             what, ends = f"an attempt of {where} that may still run", "its timeout and a lease have passed"
+        case "timer":
+            what, ends = f"the pause {where}", "its time comes"
+        case "signal":
+            what = f"somebody to send {where}"
+            ends = f"amends saga signal {row.saga_id} {row.step} VALUE, or its time comes"
+        case "child":
+            child = state.step(row.step or "").child
+            what, ends = f"child {where}, saga {child}", "the child has ended"
+        case "notify":
+            what, ends = f"another saga to hear of event {row.opened_by}", "an orchestrator tells it"
         case "deadline":
             what, ends = "the saga's deadline", "the saga ends, or its time comes"
         case kind if kind in COMMAND_KINDS:
@@ -243,7 +253,7 @@ def _job_status(
     if held or status == "compensating" or any(wait["kind"] == "operator" for wait in waits):
         return "active"
     states = {step["status"] for step in steps}
-    if "running" in states:
+    if any(step["status"] == "running" and step["startedAt"] for step in steps):  # a wait runs without being begun
         return "active"
     begun = any(step["startedAt"] for step in steps)
     return "active" if begun and "retrying" not in states else "pending"

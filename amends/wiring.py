@@ -78,7 +78,10 @@ def seal_all(settings: Settings) -> tuple[list[App], dict[str, Sealed]]:
         if application.settings is not None:
             read_settings(application.settings)
     return applications, {
-        saga.name: saga.seal(settings.defaults) for application in applications for saga in application.sagas
+        one.name: one.seal(settings.defaults)
+        for application in applications
+        for saga in application.sagas
+        for one in saga.family()
     }
 
 

@@ -18,7 +18,7 @@ BATCH = 500
 QUERIES = {
     "every open saga has a wait": """
         SELECT saga_id::text AS saga_id, status AS detail FROM amends.sagas AS saga
-        WHERE status IN ('active', 'compensating') AND NOT EXISTS (
+        WHERE status IN ('active', 'compensating') AND NOT held AND NOT EXISTS (
             SELECT FROM amends.waits AS wait WHERE wait.saga_id = saga.saga_id AND wait.kind <> 'deadline')""",
     "one operator's wait for one thing": """
         SELECT saga_id::text AS saga_id, format('%s[%s]', step, item) AS detail FROM amends.waits
@@ -55,7 +55,8 @@ QUERIES = {
                 'StepSucceeded', 'StepUndone')
             AND NOT EXISTS (
                 SELECT FROM amends.workflow_events AS reopened WHERE reopened.workflow_id = ended.workflow_id
-                    AND reopened.event_type = 'SagaReopened' AND reopened.sequence_number > ended.sequence_number)""",
+                    AND reopened.event_type IN ('SagaReopened', 'SagaTurnedBack')
+                    AND reopened.sequence_number > ended.sequence_number)""",
 }
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import orjson
 
 from eventstore.rows import frees_key
-from sagas.codec import encode
+from sagas.codec import encode, value_in
 from sagas.events import Json, Recorded
 from sagas.manifest import Manifest, Priority
 from sagas.ports import (
@@ -98,6 +98,11 @@ class MemoryStore:
         found = [row for row in self._waits.values() if self._fires(row) and row.due_at <= now]
         return sorted(found, key=lambda row: (row.due_at, row.saga_id, row.opened_by))[:limit]
 
+    async def delivered(self, waits: Sequence[Waiting]) -> None:
+        """Take messages away."""
+        for key in waits:
+            self._waits.pop(key, None)
+
     async def next_due(self) -> float | None:
         """The earliest `due_at` of what `due` may give."""
         return min((row.due_at for row in self._waits.values() if self._fires(row)), default=None)
@@ -118,7 +123,8 @@ class MemoryStore:
 
     async def take_unsent(self, limit: int, full: Sequence[tuple[str, Priority]] = ()) -> list[WaitRow]:
         """Take marks away."""
-        unsent = [(row.since, key, row) for key, row in self._waits.items() if row.unsent]
+        rows = self._waits.items()
+        unsent = [(row.since, key, row) for key, row in rows if row.unsent and not self._heads[row.saga_id].held]
         marked = sorted((since, key) for since, key, row in unsent if (row.queue, row.priority) not in full)[:limit]
         for _, key in marked:
             row, now = self._waits[key], self._now()
@@ -239,11 +245,16 @@ class MemoryStore:
             return orjson.loads(self._payloads[value.payload])
         if value.event is None:
             return value.inline
-        event = self._events[saga_id][value.event - 1].event
-        return getattr(event, "input", None) if value.event == 1 else getattr(event, "result", None)
+        return value_in(self._events[saga_id][value.event - 1].event)
 
     def _fires(self, row: WaitRow) -> bool:
-        return not row.unsent and row.kind not in ("notify", "operator")
+        if row.unsent or row.kind == "operator" or self._heads[row.saga_id].held:
+            return False
+        return row.kind != "notify" or not any(
+            other.kind == "notify" and other.step == row.step and key < (row.saga_id, row.opened_by)
+            for key, other in self._waits.items()
+            if key[0] == row.saga_id
+        )
 
     def _matches(self, state: State, wanted: SagaFilter) -> bool:
         waiting = {row.kind for key, row in self._waits.items() if key[0] == state.saga_id}

@@ -10,7 +10,7 @@ import asyncpg
 import orjson
 
 from eventstore.arrays import arguments_of, keys_of
-from eventstore.migrate import demand_migrated
+from eventstore.connecting import meet_cluster, role_of
 from eventstore.queries import query
 from sagas.codec import decode
 from sagas.events import Json, Recorded
@@ -87,7 +87,7 @@ class PostgresStore:
             StoreUnavailable: the database cannot be reached. NotMigratedError: it lacks tables.
         """
         try:
-            role = await _role(url)
+            role = await role_of(url)
             settings = {"application_name": name, **({"role": role} if role is not None else {})}
             pool = await asyncpg.create_pool(
                 url,
@@ -104,7 +104,7 @@ class PostgresStore:
                 server_settings={**settings, **APPEND_SETTINGS},
                 timeout=seconds,
                 command_timeout=seconds,
-                init=_meet_cluster,
+                init=meet_cluster,
             )
         except AWAY as away:
             raise StoreUnavailable(str(away) or type(away).__name__) from away
@@ -193,6 +193,10 @@ class PostgresStore:
     async def due(self, limit: int) -> list[WaitRow]:
         """Waits whose time has come, oldest first."""
         return _rows(await self._fetch(query("due"), limit))
+
+    async def delivered(self, waits: Sequence[Waiting]) -> None:
+        """Take messages away."""
+        await self._execute(query("delivered"), [saga_id for saga_id, _ in waits], [seq for _, seq in waits])
 
     async def next_due(self) -> float | None:
         """The earliest `due_at` of what `due` may give."""
@@ -345,29 +349,6 @@ async def reachable() -> AsyncGenerator[None]:
         yield
     except (*AWAY, *AGAIN) as away:
         raise StoreUnavailable(str(away) or type(away).__name__) from away
-
-
-async def _meet_cluster(connection: Any) -> None:
-    """A new connection may be one to another cluster, whose transactions count anew (rule A12)."""
-    try:
-        await connection.execute("SELECT amends.meet_cluster()")
-    except (asyncpg.UndefinedFunctionError, asyncpg.InvalidSchemaNameError, asyncpg.ReadOnlySQLTransactionError):
-        return  # not migrated yet, or a standby: nothing is appended there
-
-
-async def _role(url: str) -> str | None:
-    """The application's role, where there is one that this user may take."""
-    connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(url, timeout=10)
-    try:
-        found: str | None = await connection.fetchval(
-            "SELECT rolname FROM pg_roles WHERE rolname = 'amends_app' AND pg_has_role(current_user, oid, 'MEMBER')"
-        )
-        if found is not None:
-            await connection.execute("SET ROLE amends_app")
-        await demand_migrated(connection)
-        return found
-    finally:
-        await connection.close()
 
 
 def _encoded(moves: Sequence[Move]) -> list[Any]:

@@ -49,7 +49,7 @@ class Job:
     def _take_of_saga(self, kind: str, data: Mapping[str, Any], at: float) -> None:
         match kind:
             case "SagaTurnedBack":
-                self.back = True
+                self.back, self.ended, self.ended_at = True, None, None
                 self.steps = {key: state for key, state in self.steps.items() if state != "retrying"}
                 self.error = _message(data) or TURNED_BACK
             case "SagaCompleted" | "SagaCompensated" | "SagaFailed":
@@ -74,10 +74,16 @@ class Job:
             self._tried(kind, data, key)
         elif kind in ANSWERS or kind in ("UndoScheduled", "ProbeAnswered"):
             self.steps.pop(key, None)
-        if kind == "WaitOpened" and data.get("kind") == "operator":
-            self.desks.append(key)
-        elif kind in ANSWERS or (kind == "ProbeAnswered" and data["answer"] == "happened"):
+        if kind == "WaitOpened":
+            self._waits(data, key)
+        elif kind in ANSWERS or kind == "RetryRequested" or (kind == "ProbeAnswered" and data["answer"] == "happened"):
             self.desks = [other for other in self.desks if other != key]
+
+    def _waits(self, data: Mapping[str, Any], key: str) -> None:
+        if data.get("kind") == "operator":
+            self.desks.append(key)
+        elif data.get("kind") == "retry" and data.get("role", "step") in ("step", "fallback"):
+            self.steps[key] = "retrying"
 
     def _tried(self, kind: str, data: Mapping[str, Any], key: str) -> None:
         role = data.get("role", "step")

@@ -57,6 +57,16 @@ def plan_of(manifest: Manifest, state: State, node: Node, item: int | None, para
             return None
 
 
+def plan_at(manifest: Manifest, state: State, path: str) -> Plan:
+    """Where the value behind a path stands."""
+    return _at(manifest, state, path, None)
+
+
+def plan_of_result(manifest: Manifest, state: State) -> Plan:
+    """Where the saga's own result stands (def_R14)."""
+    return Plan((None,)) if manifest.result_from is None else _result(manifest, state, manifest.result_from)
+
+
 def plans_of(manifest: Manifest, state: State, node: Node, item: int | None, handler: Handler) -> dict[str, Plan]:
     """The plans of all arguments that come with the command, by parameter name."""
     found = {entry.name: plan_of(manifest, state, node, item, entry) for entry in handler.parameters}

@@ -17,6 +17,7 @@ from orchestrator.quarantine import quarantine
 from orchestrator.starting import Starting
 from orchestrator.waits import move_of
 from orchestrator.work import Work
+from sagas.codec import value_in
 from sagas.decide import decide
 from sagas.events import Recorded
 from sagas.inputs import Answer, Due, Input, Outcome, Progressed, Start
@@ -242,8 +243,7 @@ class Engine:
         """Remember what was committed: the next steps need its results."""
         work.moves.append((work.decided_at, move))
         for entry in move.events:
-            value = getattr(entry.event, "result", None) or getattr(entry.event, "input", None)
-            if value is not None:
+            if (value := value_in(entry.event)) is not None:
                 self.values.keep(move.saga_id, entry.sequence, value)
 
     async def _seen(self, work: Work, indices: Sequence[int], heads: dict[str, State]) -> set[tuple[str, str]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import orjson
 
 from sagas.events import Failure, Json
-from sagas.inputs import Input, Outcome, Start
+from sagas.inputs import Correct, Input, Outcome, Resolve, Send, Start
 
 INLINE_BYTES_MAX = 8 * 1024
 LIMIT_BYTES = 1024 * 1024
@@ -29,14 +29,13 @@ def shelve(inputs: Sequence[Input], limits: Limits) -> tuple[list[Input], dict[s
     shelved: list[Input] = []
     payloads: dict[str, bytes] = {}
     for word in inputs:
-        value = word.input if isinstance(word, Start) else word.result if isinstance(word, Outcome) else None
-        document = _large(value, limits.inline_bytes)
+        document = _large(_value(word), limits.inline_bytes)
         if document is None:
             shelved.append(word)
         elif isinstance(word, Outcome) and len(document) > limits.limit_bytes:
             error = too_large(word, len(document), limits.limit_bytes)
             shelved.append(replace(word, kind="unknown", cause="error", result=None, error=error))
-        elif isinstance(word, Start | Outcome):
+        elif isinstance(word, Start | Outcome | Send | Correct | Resolve):
             digest = hashlib.sha256(document).hexdigest()
             payloads[digest] = document
             shelved.append(replace(word, payload=digest))
@@ -48,6 +47,18 @@ def too_large(word: Outcome, size: int, limit: int) -> Failure:
     message = f"the result of '{word.step}' has {size:,} bytes; {limit:,} are allowed: keep it elsewhere, return its id"
     return {"type": "PayloadTooLarge", "code": "payload_too_large", "message": message, "attempt": word.attempt,
             "retryable": False, "happened": None}  # fmt: skip
+
+
+def _value(word: Input) -> Json:
+    match word:
+        case Start():
+            return word.input
+        case Outcome():
+            return word.result
+        case Send() | Correct() | Resolve():
+            return word.value
+        case _:
+            return None
 
 
 def _large(value: Json, inline_bytes: int) -> bytes | None:

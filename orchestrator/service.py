@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from orchestrator.commands import Wanted, commands_for
 from orchestrator.engine import Applied, Engine
+from orchestrator.messages import Messages
 from orchestrator.publisher import Publisher
 from orchestrator.timers import LOOK_SECONDS_MAX, Timers
 from sagas.decide import NOT_DUE
@@ -51,6 +52,7 @@ class Orchestrator:
         self._publisher = publisher
         self._batch = batch
         self._timers = Timers(store, sender, clock, engine.numbers.lease_seconds, batch)
+        self._messages = Messages(store, engine.values)
         self._look_at = 0.0
         self._taken: list[WaitRow] = []
         self._stopping = False
@@ -77,11 +79,16 @@ class Orchestrator:
         deliveries = arrivals.deliveries
         words: list[Input] = [delivery.word for delivery in deliveries]
         look = not deliveries or self._clock.monotonic() >= self._look_at
+        told: list[tuple[WaitRow, Input]] = []
         if look:
             await self._send_marked()
-            words += await self._timers.due(drained=arrivals.drained)
+            due = await self._timers.due(drained=arrivals.drained)
+            told = await self._messages.words(due.messages)
+            words += [*(word for _, word in told), *due.words]
         if words:
             await self._apply(words)
+        if told:
+            await self._store.delivered([(row.saga_id, row.opened_by) for row, _ in told])
         await self._acknowledge(deliveries)
         if look:
             await self._plan(busy=bool(words))
@@ -94,12 +101,28 @@ class Orchestrator:
             raise
         self._timers.committed()
         await self._engine.publish(applied)
-        for word, answer in zip(words, applied.answers, strict=True):
-            if isinstance(word, Due) and answer.detail == NOT_DUE:
-                self._engine.forget_clock()  # it was due by the database's clock, which must have jumped
+        told = list(zip(words, applied.answers, strict=True))
+        await self._move_on([word for word, answer in told if isinstance(word, Due) and answer.detail == NOT_DUE])
+        for word, answer in told:
             if answer.code == "not_found" or (answer.detail or "").startswith("divergence"):
                 log.error("divergence: %s of saga %s: %s", type(word).__name__, word.saga_id, answer.detail)
         await self._look_sooner(applied)
+
+    async def _move_on(self, early: Sequence[Due]) -> None:
+        """Rows that are due though their wait is not: a hold moved it (rule B7), or the database's clock jumped."""
+        if not early:
+            return
+        self._engine.forget_clock()
+        now = await self._engine.now()
+        heads = await self._store.heads(sorted({word.saga_id for word in early}))
+        found = [(word, heads[word.saga_id].waits.get(word.opened_by)) for word in early if word.saga_id in heads]
+        later = [
+            (word.saga_id, word.opened_by, max(wait.due_at - now, 0.0))
+            for word, wait in found
+            if wait is not None and wait.due_at is not None
+        ]
+        if later:
+            await self._store.postpone(later)
 
     async def _look_sooner(self, applied: Applied) -> None:
         """What was opened just now may be due before the next look."""

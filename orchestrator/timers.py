@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sagas.inputs import Due
 from sagas.ports import Clock, CommandSender, Store, TransportUnavailable, WaitRow
@@ -17,6 +18,14 @@ AGAIN_SECONDS = 0.2
 CLOCKS_SECONDS = 0.02
 REMEMBERED_MAX = 10_000
 Waiting = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class WhatIsDue:
+    """Waits that are over, as inputs, and messages that one saga owes another (rule B5)."""
+
+    words: tuple[Due, ...] = ()
+    messages: tuple[WaitRow, ...] = ()
 
 
 class Timers:
@@ -51,8 +60,8 @@ class Timers:
         """Nothing can be committed; that reading works says nothing (a full disk, a standby)."""
         self._stalled = True
 
-    async def due(self, *, drained: bool) -> list[Due]:
-        """The inputs of all waits that are due; those that judge an outcome only if the outcomes are `drained`.
+    async def due(self, *, drained: bool) -> WhatIsDue:
+        """What is due; what judges an outcome only if the outcomes are `drained`.
 
         While nothing can be committed the first alone tries it: the others get their grace when it goes in.
         """
@@ -62,13 +71,14 @@ class Timers:
         else:
             self.committed()
         if self._clock.monotonic() < self._grace_until:
-            return []
-        found = [Due(row.saga_id, row.opened_by) for row in rows if row.kind not in COMMAND_KINDS]
+            return WhatIsDue()
+        messages = [row for row in rows if row.kind == "notify"]
+        found = [Due(row.saga_id, row.opened_by) for row in rows if row.kind not in (*COMMAND_KINDS, "notify")]
         if drained:
             commands = [row for row in rows if row.kind in COMMAND_KINDS]
             found += await self._checked(commands)
             found += await self._never_sent()
-        return found
+        return WhatIsDue(tuple(found), tuple(messages))
 
     async def _never_sent(self) -> list[Due]:
         """Commands that nobody sent, or confirmed, in time: their next attempt is scheduled (rule C1)."""

@@ -3,7 +3,15 @@
 from math import inf
 
 from orchestrator.commands import role_of, timeout_of
-from sagas.events import Recorded
+from sagas.events import (
+    ChildStarted,
+    Event,
+    Recorded,
+    SagaCompensated,
+    SagaCompleted,
+    StepResolved,
+    UndoScheduled,
+)
 from sagas.manifest import Manifest
 from sagas.ports import Move, WaitRow
 from sagas.state import COMMAND_KINDS, State, Wait
@@ -40,4 +48,29 @@ def move_of(
         row_of(manifest, after.saga_id, after.waits[opened_by], lease_seconds)
         for opened_by in sorted(after.waits.keys() - before.waits.keys())
     )
+    new += tuple(_owed(after, entry) for entry in events if is_message(manifest, after, entry.event))
     return Move(after.saga_id, before.version, after, events, gone, new)
+
+
+def is_message(manifest: Manifest, state: State, event: Event) -> bool:
+    """Whether another saga is to hear of this event (rule B5)."""
+    match event:
+        case ChildStarted():
+            return True
+        case UndoScheduled():
+            return manifest.by_name[event.step or ""].kind == "child"
+        case SagaCompleted() | SagaCompensated():
+            return state.parent is not None
+        case StepResolved(outcome="accept"):
+            return state.parent is not None
+        case _:
+            return False
+
+
+def _owed(state: State, entry: Recorded) -> WaitRow:
+    """A message as a wait of its sender, due now; it goes without an event when its receiver has it."""
+    event = entry.event
+    return WaitRow(
+        saga_id=state.saga_id, opened_by=entry.sequence, kind="notify", step=event.step, item=event.item,
+        attempt=event.attempt, queue=None, priority=None, due_at=entry.at, since=entry.at,
+    )  # fmt: skip

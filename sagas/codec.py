@@ -3,7 +3,20 @@
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
 
-from sagas.events import EVENT_TYPES, Event, Json
+from sagas.events import (
+    EVENT_TYPES,
+    ChildEnded,
+    Event,
+    FallbackUsed,
+    Json,
+    LateOutcomeSeen,
+    ProbeAnswered,
+    SagaStarted,
+    SignalReceived,
+    StepResolved,
+    StepSucceeded,
+    ValueCorrected,
+)
 
 
 def _defaults(kind: type[Event]) -> tuple[tuple[str, Json], ...]:
@@ -24,6 +37,19 @@ def encode(event: Event) -> dict[str, Json]:
         if value is not default and value != default:
             data[name] = value
     return data
+
+
+def value_in(event: Event) -> Json:
+    """The value that an event carries: an input, a result, or what somebody sent."""
+    match event:
+        case SagaStarted():
+            return event.input
+        case SignalReceived() | ValueCorrected():
+            return event.value
+        case StepSucceeded() | FallbackUsed() | ProbeAnswered() | ChildEnded() | LateOutcomeSeen() | StepResolved():
+            return event.result
+        case _:
+            return None
 
 
 def decode(kind: str, data: Mapping[str, Json]) -> Event:

@@ -9,9 +9,10 @@ from typing import Literal
 from sagas import events as e
 from sagas.draft import Draft
 from sagas.forward import items_of
-from sagas.manifest import ITEMS_OPEN_MAX, Node
+from sagas.manifest import ITEMS_OPEN_MAX, UNDO_DELAYS_SECONDS, Node
 from sagas.state import StepState
 
+PROBES_MAX = len(UNDO_DELAYS_SECONDS) + 1
 Settled = Literal["settled", "scheduled", "busy", "stuck", "blocked"]
 
 
@@ -22,6 +23,19 @@ def turn_back(
     """Record why the saga turns back, and begin."""
     draft.emit(e.SagaTurnedBack(step=step, item=item, cause=cause, reason=reason, error=error))
     unwind(draft)
+
+
+def want_back(draft: Draft, cause: str, reason: str) -> None:
+    """Turn back, unless the pivot has passed or is in flight; then its outcome decides (rules B2, R11)."""
+    pivot = draft.manifest.pivot
+    if draft.state.status != "active" or draft.state.held:
+        return
+    if pivot is not None:
+        step = draft.state.step(pivot.name)
+        withdrawable = step.status == "pending" or (step.status == "retrying" and not step.maybe)
+        if not withdrawable:
+            return
+    turn_back(draft, cause, reason)
 
 
 def unwind(draft: Draft) -> None:
@@ -49,6 +63,8 @@ def unwind(draft: Draft) -> None:
 
 def needs_undo(node: Node, step: StepState) -> bool:
     """Whether there is, or may be, something to undo. The key of a dispatched transaction step is closed (rule T2)."""
+    if node.kind == "child":
+        return step.status in ("running", "succeeded") and not node.pivot
     if node.undo is None or not step.dispatched:
         return False
     return step.status in ("succeeded", "unknown") or (step.status == "failed" and node.transactional)
@@ -73,10 +89,12 @@ def _settle(
 ) -> Settled:
     """Where one step stands. `ready`: all that depends on it is settled; `leans`: something that it needs is undone."""
     step = draft.step(node, item)
-    if step.status in ("scheduled", "running", "retrying"):
+    if step.status in ("scheduled", "running", "retrying") and not needs_undo(node, step):
         return "busy"
     undoing = step.status == "undoing"
-    if undoing and draft.state.wait_of(node.name, item, "undo", "retry") is not None:
+    if undoing and draft.state.wait_of(node.name, item, "undo", "retry", "child") is not None:
+        return "busy"
+    if step.status == "unknown" and draft.state.wait_of(node.name, item, "probe", "retry") is not None:
         return "busy"
     if step.status == "undo_failed" or (step.status == "unknown" and node.pivot):
         return "stuck"
@@ -90,9 +108,13 @@ def _settle(
         return "busy"
     if room is not None and room <= 0:
         return "busy"  # others of its items are under way
+    if _asks_first(draft, node, item):
+        return "scheduled"
     late = step.reason if step.reason in ("late_succeeded", "late_unknown") else None
     cause = "retry" if undoing else late or "turned_back"
     draft.emit(e.UndoScheduled(step=node.name, item=item, attempt=step.attempt + 1, cause=cause))
+    if node.kind == "child":
+        draft.emit(e.WaitOpened(step=node.name, attempt=step.attempt + 1, kind="child", cause="turned_back"))
     return "scheduled"
 
 
@@ -101,8 +123,7 @@ def _may_still_run(draft: Draft, node: Node, item: int | None) -> bool:
     step = draft.step(node, item)
     if step.status not in ("succeeded", "unknown") or node.transactional:
         return False
-    timeout = max(handler.timeout for handler in (node.handler, node.fallback) if handler) if node.handler else 0.0
-    remaining = step.maybe_at + timeout + draft.numbers.lease_seconds - draft.now
+    remaining = may_run_until(draft, node, step) - draft.now
     if remaining <= 0:
         return False
     if draft.state.wait_of(node.name, item, "timer") is None:
@@ -111,4 +132,19 @@ def _may_still_run(draft: Draft, node: Node, item: int | None) -> bool:
                 step=node.name, item=item, attempt=step.attempt, kind="timer", cause="may_run", due_in=remaining
             )
         )
+    return True
+
+
+def may_run_until(draft: Draft, node: Node, step: StepState) -> float:
+    """When an attempt that nobody knows the end of has ended for certain, and its last request has landed (rule B1)."""
+    timeout = max(handler.timeout for handler in (node.handler, node.fallback) if handler) if node.handler else 0.0
+    return step.maybe_at + timeout + draft.numbers.lease_seconds
+
+
+def _asks_first(draft: Draft, node: Node, item: int | None) -> bool:
+    """Whether its probe is asked before the undo of a step that nobody knows of: the undo may need the result (R25)."""
+    step = draft.step(node, item)
+    if node.probe is None or step.status != "unknown" or step.probes >= PROBES_MAX:
+        return False
+    draft.emit(e.ProbeScheduled(step=node.name, item=item, attempt=step.attempt + 1, cause="turned_back"))
     return True

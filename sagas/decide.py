@@ -4,18 +4,39 @@ It looks nothing up: the engine has loaded the head, has checked that a late out
 appends what comes back.
 """
 
+from dataclasses import asdict
 from typing import Literal, assert_never
 
 from sagas import events as e
-from sagas.compensation import turn_back, unwind
+from sagas.compensation import unwind, want_back
 from sagas.draft import Decision, Draft
 from sagas.facts import facts_of
-from sagas.failure import after_failure, failed, owe, refused, step_unknown, undo_not_done
+from sagas.failure import after_failure, did_not_happen, failed, nobody_sent, owe, refused, step_unknown, undo_not_done
 from sagas.forward import advance, too_many_items
-from sagas.inputs import Cancel, Due, Input, Outcome, Progressed, Repair, Start, Started
+from sagas.inputs import (
+    Cancel,
+    ChildEnds,
+    Correct,
+    Due,
+    Hold,
+    Input,
+    Outcome,
+    ParentTurnsBack,
+    Progressed,
+    Release,
+    Repair,
+    Request,
+    Resolve,
+    Send,
+    Start,
+    Started,
+    TryAgain,
+)
 from sagas.late import late
 from sagas.manifest import Manifest, Node
+from sagas.messages import child_ends, parent_turns_back
 from sagas.numbers import DEFAULT_NUMBERS, Numbers
+from sagas.requests import asked, signal
 from sagas.state import COMMAND_KINDS, State, Wait
 
 NOT_DUE = "the wait is not due yet"
@@ -35,12 +56,20 @@ def decide(manifest: Manifest, state: State, word: Input, now: float, numbers: N
             _progressed(draft, word)
         case Due():
             _due(draft, word)
-        case Cancel():
-            _cancel(draft, word)
+        case Send():
+            signal(draft, word)
+        case ParentTurnsBack():
+            parent_turns_back(draft, word)
+        case ChildEnds():
+            child_ends(draft, word)
+        case Cancel() | Hold() | Release() | TryAgain() | Correct() | Resolve():
+            asked(draft, word)
         case Repair():
             _repair(draft, word)
         case _:
             assert_never(word)
+    if draft.changed and isinstance(word, Send | Request | ParentTurnsBack | ChildEnds):
+        go_on(draft)
     return draft.decision()
 
 
@@ -69,6 +98,7 @@ def _start(draft: Draft, word: Start) -> None:
             payload=word.payload,
             facts=facts_of(manifest, "input", word.input),
             deadline=manifest.deadline,
+            parent=asdict(word.parent) if word.parent is not None else None,
         )
     )
     go_on(draft)
@@ -111,8 +141,7 @@ def _succeeded(draft: Draft, node: Node, word: Outcome) -> None:
         case "undo":
             draft.emit(e.StepUndone(step=step, item=item, attempt=attempt, closed=word.closed, worker=word.worker))
         case "probe" if word.closed:
-            draft.emit(e.ProbeAnswered(step=step, item=item, attempt=attempt, answer="did_not_happen"))
-            after_failure(draft, node, item, "step")
+            did_not_happen(draft, node, word)
         case "probe":
             draft.emit(
                 e.ProbeAnswered(
@@ -169,7 +198,9 @@ def _due(draft: Draft, word: Due) -> None:
 
 
 def _end_wait(draft: Draft, wait: Wait, word: Due) -> None:
-    if wait.kind in COMMAND_KINDS:
+    if draft.state.held:
+        draft.remark("the saga is held")
+    elif wait.kind in COMMAND_KINDS:
         _checked(draft, wait, word)
     elif wait.due_at is not None and wait.due_at > draft.now + 0.001:
         draft.remark(NOT_DUE)
@@ -179,7 +210,9 @@ def _end_wait(draft: Draft, wait: Wait, word: Due) -> None:
         owe(draft, draft.manifest.by_name[wait.step], wait.item, wait.role, "retry")
     elif wait.kind == "deadline":
         draft.emit(e.TimerFired(opened_by=wait.opened_by, kind=wait.kind))
-        _want_back(draft, "deadline", "the deadline has passed")
+        want_back(draft, "deadline", "the deadline has passed")
+    elif wait.kind == "signal" and wait.step is not None:
+        nobody_sent(draft, draft.manifest.by_name[wait.step], wait)
     elif wait.kind == "timer":
         draft.emit(e.TimerFired(step=wait.step, item=wait.item, opened_by=wait.opened_by, kind=wait.kind))
 
@@ -218,32 +251,3 @@ def _checked(draft: Draft, wait: Wait, word: Due) -> None:
         role=wait.role, kind="unknown", cause=word.verdict,
     )  # fmt: skip
     _judge(draft, draft.manifest.by_name[wait.step], outcome)
-
-
-def _cancel(draft: Draft, word: Cancel) -> None:
-    state = draft.state
-    if state.version == 0:
-        draft.refuse("no such saga")
-    elif state.status == "compensating":
-        draft.remark("the saga is turning back already")
-    elif state.status != "active":
-        draft.refuse(f"the saga is {state.status}")
-    elif (pivot := draft.manifest.pivot) is not None and state.step(pivot.name).status in ("succeeded", "skipped"):
-        draft.refuse(f"there is no way back: the pivot '{pivot.name}' has passed")
-    else:
-        draft.emit(e.CancelRequested(reason=word.reason))
-        _want_back(draft, "cancel", word.reason)
-        go_on(draft)
-
-
-def _want_back(draft: Draft, cause: str, reason: str) -> None:
-    """Turn back, unless the pivot has passed or is in flight; then its outcome decides (rules B2, R11)."""
-    pivot = draft.manifest.pivot
-    if draft.state.status != "active" or draft.state.held:
-        return
-    if pivot is not None:
-        step = draft.state.step(pivot.name)
-        withdrawable = step.status == "pending" or (step.status == "retrying" and not step.maybe)
-        if not withdrawable:
-            return
-    turn_back(draft, cause, reason)

@@ -53,9 +53,18 @@ class Draft:
         """The state of a step as it is now."""
         return self.state.step(node.name, item)
 
+    @property
+    def changed(self) -> bool:
+        """Whether anything was decided."""
+        return bool(self._recorded)
+
     def refuse(self, detail: str) -> None:
         """Answer that the input makes no sense in this state."""
         self._refusal = ("refused", detail)
+
+    def moved(self, detail: str) -> None:
+        """Answer that the saga is not where the one who asks has seen it."""
+        self._refusal = ("moved", detail)
 
     def remark(self, detail: str) -> None:
         """Answer that the input changes nothing, and why."""

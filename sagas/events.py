@@ -12,6 +12,7 @@ from sagas.manifest import Role
 
 Json = Any
 OutcomeKind = Literal["succeeded", "failed", "refused", "unknown"]
+Resolution = Literal["happened", "did_not_happen", "skip", "undone", "accept"]
 Failure = Mapping[str, Json]
 """What went wrong: `type`, `code`, `message`, `attempt`, `retryable`, and `happened` (false when nothing happened)."""
 
@@ -29,7 +30,10 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SagaStarted(Event):
-    """The saga was accepted. `facts` holds what its paths read of the input; `payload` is the hash of a large input."""
+    """The saga was accepted. `facts` holds what its paths read of the input; `payload` is the hash of a large input.
+
+    `parent` of a child: the saga that started it, and by which step and attempt.
+    """
 
     definition: str
     fingerprint: str
@@ -38,6 +42,7 @@ class SagaStarted(Event):
     payload: str | None = None
     facts: Mapping[str, bool | int] = field(default_factory=dict[str, bool | int])
     deadline: float | None = None
+    parent: Mapping[str, Json] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,9 +225,13 @@ class UndoFailed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaitOpened(Event):
-    """The saga waits for something that no other event opens. `cause` says what an operator is asked to decide."""
+    """The saga waits for something that no other event opens. `cause` says what an operator is asked to decide.
+
+    `role` of a retry is what is scheduled when it ends: what an outcome asked for while the saga was held (rule B7).
+    """
 
     kind: Literal["retry", "timer", "signal", "breaker", "child", "deadline", "operator"]
+    role: Role = "step"
     cause: str | None = None
     due_in: float | None = None
     error: Failure | None = None
@@ -230,12 +239,13 @@ class WaitOpened(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignalReceived(Event):
-    """A signal came in; it is buffered until the wait of its name asks for it (rule B6)."""
+    """A signal came in; it is buffered until the wait of its name asks for it (rule B6). `taken`: it asked already."""
 
     name: str
     value: Json = None
     payload: str | None = None
     taken: bool = False
+    facts: Mapping[str, bool | int] = field(default_factory=dict[str, bool | int])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,7 +258,7 @@ class TimerFired(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildStarted(Event):
-    """A message that starts a child is owed to it."""
+    """A child is owed its start (rule B5)."""
 
     child_id: str
     definition: str
@@ -256,12 +266,14 @@ class ChildStarted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildEnded(Event):
-    """A child reached its end."""
+    """A child reached its end: completed, compensated, or closed by an operator."""
 
     child_id: str
     status: str
     result: Json = None
     payload: str | None = None
+    facts: Mapping[str, bool | int] = field(default_factory=dict[str, bool | int])
+    error: Failure | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -321,7 +333,7 @@ class ValueCorrected(Event):
 class StepResolved(Event):
     """An operator said what is true of the step: happened, did_not_happen, skip, undone or accept."""
 
-    outcome: Literal["happened", "did_not_happen", "skip", "undone", "accept"]
+    outcome: Resolution
     reason: str
     result: Json = None
     payload: str | None = None

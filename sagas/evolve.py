@@ -9,10 +9,12 @@ from typing import Any, assert_never
 
 from sagas import events as e
 from sagas.events import Event, Recorded
+from sagas.family import child_ended, child_started
+from sagas.folding import Change, drop, key_of, opened, with_step
 from sagas.manifest import Role
-from sagas.state import COMMAND_KINDS, Key, State, StepState, StepStatus, Wait, WaitKind, value_of
+from sagas.state import COMMAND_KINDS, Parent, State, StepState, StepStatus, value_of
+from sagas.waiting import signal_received, timer_fired, wait_opened, withdrawn
 
-Change = tuple[State, Wait | None]
 WITHDRAWN = frozenset({"retry", "timer", "signal", "breaker", "deadline"})
 
 
@@ -35,10 +37,10 @@ def evolve(state: State, recorded: Recorded) -> State:
     first = isinstance(recorded.event, e.SagaStarted)
     if recorded.sequence != state.version + 1 or first != (state.version == 0):
         raise IllegalEvent(state, recorded)
-    after, opened = _apply(state, recorded)
-    if opened is None:
+    after, wait = _apply(state, recorded)
+    if wait is None:
         return replace(after, version=recorded.sequence)
-    return replace(after, version=recorded.sequence, waits={**after.waits, opened.opened_by: opened})
+    return replace(after, version=recorded.sequence, waits={**after.waits, wait.opened_by: wait})
 
 
 def _apply(state: State, recorded: Recorded) -> Change:
@@ -57,19 +59,19 @@ def _apply(state: State, recorded: Recorded) -> Change:
         case e.StepUndone() | e.UndoFailed() | e.LateOutcomeSeen():
             return _undo_over(state, event, recorded)
         case e.StepStarted():
-            step = state.step(*_key(event))
+            step = state.step(*key_of(event))
             running = step.attempt == event.attempt and step.status == "scheduled"
-            return (_with(state, event, replace(step, status="running")) if running else state), None
+            return (with_step(state, event, replace(step, status="running")) if running else state), None
         case e.WaitOpened():
-            return _wait_opened(state, event, recorded)
+            return wait_opened(state, event, recorded)
         case e.TimerFired():
-            over = _without(state, event.opened_by)
-            wants_back = event.kind == "deadline" and state.status == "active" and state.back_cause is None
-            return (replace(over, back_cause="deadline") if wants_back else over), None
+            return timer_fired(state, event), None
+        case e.SignalReceived():
+            return signal_received(state, event, recorded), None
         case e.SagaHeld():
             return replace(state, held=True, held_at=recorded.at), None
         case e.SagaReleased():
-            return _released(state, event), None
+            return _released(state, recorded), None
         case e.CancelRequested():
             return replace(state, back_cause="cancel", back_reason=event.reason), None
         case e.SagaMigrated():
@@ -77,52 +79,16 @@ def _apply(state: State, recorded: Recorded) -> Change:
         case e.RepairApplied():
             count = state.repairs.get(event.finding, 0) + 1
             return replace(state, repairs={**state.repairs, event.finding: count}), None
-        case e.SignalReceived() | e.ChildStarted() | e.ChildEnded() | e.RetryRequested():
-            return state, None
+        case e.RetryRequested():
+            return _tried_again(state, event), None
+        case e.ChildStarted():
+            return child_started(state, event), None
+        case e.ChildEnded():
+            return child_ended(state, event, recorded), None
         case e.StepProgressed() | e.BreakerOpened() | e.BreakerHalfOpened() | e.BreakerClosed() | Event():
             return state, None
         case _:
             assert_never(event)
-
-
-def _key(event: Event) -> Key:
-    return (event.step or "", event.item)
-
-
-def _with(state: State, event: Event, step: StepState) -> State:
-    return replace(state, steps={**state.steps, _key(event): step})
-
-
-def _without(state: State, *opened_by: int) -> State:
-    return replace(state, waits={seq: wait for seq, wait in state.waits.items() if seq not in opened_by})
-
-
-def _drop(state: State, event: Event, *kinds: WaitKind) -> State:
-    """Without the waits of the event's step; of these kinds only, when any are named."""
-    step, item = _key(event)
-    kept = {
-        seq: wait
-        for seq, wait in state.waits.items()
-        if wait.step != step or wait.item != item or (kinds and wait.kind not in kinds)
-    }
-    return state if len(kept) == len(state.waits) else replace(state, waits=kept)
-
-
-def _open(
-    event: Event, recorded: Recorded, kind: WaitKind, role: Role = "step", after: float | None = None,
-    cause: str | None = None,
-) -> Wait:  # fmt: skip
-    return Wait(
-        opened_by=recorded.sequence,
-        kind=kind,
-        step=event.step,
-        item=event.item,
-        attempt=event.attempt,
-        since=recorded.at,
-        due_at=None if after is None else recorded.at + after,
-        role=role,
-        cause=cause,
-    )
 
 
 def _started(state: State, event: e.SagaStarted, recorded: Recorded) -> Change:
@@ -133,10 +99,11 @@ def _started(state: State, event: e.SagaStarted, recorded: Recorded) -> Change:
         key=event.key,
         started_at=recorded.at,
         trace=recorded.trace,
+        parent=Parent(**event.parent) if event.parent is not None else None,
         input=value_of(event.input, event.payload, recorded.sequence),
         facts=dict(event.facts),
     )
-    return after, None if event.deadline is None else _open(event, recorded, "deadline", after=event.deadline)
+    return after, None if event.deadline is None else opened(event, recorded, "deadline", after=event.deadline)
 
 
 def _saga_level(
@@ -171,12 +138,14 @@ def _turned_back(state: State, event: e.SagaTurnedBack) -> State:
     for key, step in state.steps.items():
         if step.status == "retrying":
             steps[key] = replace(step, status="unknown" if step.maybe else "failed")
+    steps |= withdrawn(state)
     kept = {seq: wait for seq, wait in state.waits.items() if wait.kind not in WITHDRAWN}
     return replace(
         state,
         status="compensating",
         steps=steps,
         waits=kept,
+        ended_at=None,
         back_cause=event.cause,
         back_reason=event.reason,
         error=event.error or state.error,
@@ -186,7 +155,7 @@ def _turned_back(state: State, event: e.SagaTurnedBack) -> State:
 def _scheduled(
     state: State, event: e.StepScheduled | e.FallbackScheduled | e.ProbeScheduled | e.UndoScheduled, recorded: Recorded
 ) -> Change:
-    step = state.step(*_key(event))
+    step = state.step(*key_of(event))
     role: Role
     status: StepStatus
     match event:
@@ -200,9 +169,11 @@ def _scheduled(
             role, status = "undo", "undoing"
         case _:
             assert_never(event)
-    after = _drop(state, event, "retry", "step", "undo", "probe", "fallback", "breaker")
+    after = drop(state, event, "retry", "step", "undo", "probe", "fallback", "breaker", "child")
     step = replace(step, status=status, role=role, attempt=event.attempt, dispatched=True)
-    return _with(after, event, step), _open(event, recorded, role, role=role)
+    if step.child is not None:
+        return with_step(after, event, step), None  # a child undoes itself
+    return with_step(after, event, step), opened(event, recorded, role, role=role)
 
 
 def _answered(
@@ -210,7 +181,7 @@ def _answered(
     event: e.StepSucceeded | e.FallbackUsed | e.ProbeAnswered | e.ValueCorrected | e.StepResolved,
     recorded: Recorded,
 ) -> Change:
-    step = state.step(*_key(event))
+    step = state.step(*key_of(event))
     if isinstance(event, e.ProbeAnswered) and event.answer != "happened":
         return _probe_negative(state, event, recorded, step)
     if isinstance(event, e.StepResolved) and event.outcome != "happened":
@@ -222,10 +193,10 @@ def _answered(
     if event.step is None:
         return replace(state, input=value, facts=facts), None
     if isinstance(event, e.ValueCorrected):
-        return _with(replace(state, facts=facts), event, replace(step, result=value)), None
+        return with_step(replace(state, facts=facts), event, replace(step, result=value)), None
     fallback = isinstance(event, e.FallbackUsed)
     others = any(
-        (wait.step, wait.item) == _key(event) and wait.kind in COMMAND_KINDS and wait.attempt != event.attempt
+        (wait.step, wait.item) == key_of(event) and wait.kind in COMMAND_KINDS and wait.attempt != event.attempt
         for wait in state.waits.values()
     )
     step = replace(
@@ -239,42 +210,50 @@ def _answered(
         reason=event.reason if isinstance(event, e.FallbackUsed) else None,
         error=step.error if fallback else None,
     )
-    return _with(replace(_drop(state, event), facts=facts), event, step), None
+    return with_step(replace(drop(state, event), facts=facts), event, step), None
 
 
 def _probe_negative(state: State, event: e.ProbeAnswered, recorded: Recorded, step: StepState) -> Change:
-    after = _drop(state, event, "probe", "retry")
+    after = drop(state, event, "probe", "retry")
     if event.answer == "did_not_happen":
-        return _with(after, event, replace(step, status="failed", maybe=False)), None
-    wait = None if event.retry_in is None else _open(event, recorded, "retry", "probe", event.retry_in)
-    return _with(after, event, replace(step, status="unknown", probes=step.probes + 1)), wait
+        return with_step(after, event, replace(step, status="failed", maybe=False)), None
+    wait = None if event.retry_in is None else opened(event, recorded, "retry", "probe", event.retry_in)
+    return with_step(after, event, replace(step, status="unknown", probes=step.probes + 1)), wait
 
 
 def _resolved(state: State, event: e.StepResolved, step: StepState) -> State:
-    after = _drop(state, event)
+    after = drop(state, event)
     match event.outcome:
         case "did_not_happen":
-            return _with(after, event, replace(step, status="failed", maybe=False))
+            return with_step(after, event, replace(step, status="failed", maybe=False))
         case "skip":
-            return _with(after, event, replace(step, status="skipped", maybe=False))
+            return with_step(after, event, replace(step, status="skipped", maybe=False))
         case "undone":
-            return _with(after, event, replace(step, status="undone", maybe=False))
+            return with_step(after, event, replace(step, status="undone", maybe=False))
         case "accept":
-            return replace(after, closed=True) if event.step is None else after
+            return replace(state, closed=True, waits={})
         case "happened":
             return after
         case _:
             assert_never(event.outcome)
 
 
+def _tried_again(state: State, event: e.RetryRequested) -> State:
+    """An operator's wait is over, and every budget is fresh; what was undone in vain is to be undone."""
+    step = replace(state.step(*key_of(event)), retries=0, undo_tries=0, probes=0, workers_lost=0, lost=0)
+    if event.role == "undo":
+        step = replace(step, status="unknown" if step.maybe else "succeeded")
+    return with_step(drop(state, event, "operator"), event, step)
+
+
 def _attempt_over(
     state: State, event: e.StepFailed | e.StepRefused | e.StepOutcomeUnknown | e.StepSkipped, recorded: Recorded
 ) -> Change:
-    step = state.step(*_key(event))
-    after = _drop(state, event, "step", "undo", "probe", "fallback", "retry", "breaker")
+    step = state.step(*key_of(event))
+    after = drop(state, event, "step", "undo", "probe", "fallback", "retry", "breaker", "signal")
     match event:
         case e.StepSkipped():
-            return _with(_drop(state, event), event, replace(step, status="skipped", reason=event.why)), None
+            return with_step(drop(state, event), event, replace(step, status="skipped", reason=event.why)), None
         case e.StepRefused():
             return _refused(after, event, recorded, step)
         case e.StepFailed():
@@ -284,13 +263,13 @@ def _attempt_over(
         case _:
             assert_never(event)
     if event.role == "probe":
-        wait = None if event.retry_in is None else _open(event, recorded, "retry", "probe", event.retry_in)
+        wait = None if event.retry_in is None else opened(event, recorded, "retry", "probe", event.retry_in)
         asked = step.probes if isinstance(event, e.StepOutcomeUnknown) and event.again else step.probes + 1
-        return _with(after, event, replace(step, status="unknown", probes=asked)), wait
+        return with_step(after, event, replace(step, status="unknown", probes=asked)), wait
     if event.retry_in is not None:
         step = replace(step, status="retrying", retries=step.retries + 1)
-        return _with(after, event, step), _open(event, recorded, "retry", event.role, event.retry_in)
-    return _with(after, event, replace(step, status="unknown" if step.maybe else "failed")), None
+        return with_step(after, event, step), opened(event, recorded, "retry", event.role, event.retry_in)
+    return with_step(after, event, replace(step, status="unknown" if step.maybe else "failed")), None
 
 
 def _doubted(step: StepState, event: e.StepOutcomeUnknown, recorded: Recorded) -> StepState:
@@ -308,19 +287,19 @@ def _refused(state: State, event: e.StepRefused, recorded: Recorded, step: StepS
     step = replace(step, refusals=step.refusals + 1 if event.reason != "drained" else step.refusals, role=event.role)
     if event.again_in is None:
         status: StepStatus = "unknown" if step.maybe else "failed"
-        return _with(state, event, replace(step, status=status)), None
+        return with_step(state, event, replace(step, status=status)), None
     if event.role == "step" or event.role == "fallback":
         step = replace(step, status="retrying")
-    return _with(state, event, step), _open(event, recorded, "retry", event.role, event.again_in, event.reason)
+    return with_step(state, event, step), opened(event, recorded, "retry", event.role, event.again_in, event.reason)
 
 
 def _undo_over(state: State, event: e.StepUndone | e.UndoFailed | e.LateOutcomeSeen, recorded: Recorded) -> Change:
-    step = state.step(*_key(event))
+    step = state.step(*key_of(event))
     match event:
         case e.StepUndone():
-            return _with(_drop(state, event), event, replace(step, status="undone", maybe=False)), None
+            return with_step(drop(state, event), event, replace(step, status="undone", maybe=False)), None
         case e.UndoFailed():
-            after = _drop(state, event, "undo", "retry")
+            after = drop(state, event, "undo", "retry")
             step = replace(
                 step,
                 error=event.error,
@@ -328,11 +307,11 @@ def _undo_over(state: State, event: e.StepUndone | e.UndoFailed | e.LateOutcomeS
                 lost=step.lost + (event.cause == "lost"),
             )
             if event.again:
-                return _with(after, event, step), None
+                return with_step(after, event, step), None
             if event.retry_in is None:
-                return _with(after, event, replace(step, status="undo_failed")), None
+                return with_step(after, event, replace(step, status="undo_failed")), None
             step = replace(step, undo_tries=step.undo_tries + 1)
-            return _with(after, event, step), _open(event, recorded, "retry", "undo", event.retry_in)
+            return with_step(after, event, step), opened(event, recorded, "retry", "undo", event.retry_in)
         case e.LateOutcomeSeen():
             return _late(state, event, recorded, step), None
         case _:
@@ -348,20 +327,19 @@ def _late(state: State, event: e.LateOutcomeSeen, recorded: Recorded, step: Step
             changes["evidence"] = recorded.sequence
             changes["maybe"] = step.maybe or event.outcome == "unknown"
     if not event.reopens:
-        return _with(state, event, replace(step, **changes))
+        return with_step(state, event, replace(step, **changes))
     changes |= {"status": "succeeded" if event.outcome == "succeeded" else "unknown", "reason": f"late_{event.outcome}"}
     if event.outcome == "succeeded":
         changes["result"] = value_of(event.result, event.payload, recorded.sequence)
-    return _with(_drop(state, event, "undo", "retry"), event, replace(step, **changes))
+    return with_step(drop(state, event, "undo", "retry"), event, replace(step, **changes))
 
 
-def _wait_opened(state: State, event: e.WaitOpened, recorded: Recorded) -> Change:
-    return state, _open(event, recorded, event.kind, "step", event.due_in, event.cause)
-
-
-def _released(state: State, event: e.SagaReleased) -> State:
+def _released(state: State, recorded: Recorded) -> State:
+    """Due times move by as much of the hold as each wait has seen (rule B7)."""
     moved = {
-        seq: wait if wait.due_at is None else replace(wait, due_at=wait.due_at + event.length)
+        seq: wait
+        if wait.due_at is None
+        else replace(wait, due_at=wait.due_at + max(recorded.at - max(wait.since, state.held_at), 0.0))
         for seq, wait in state.waits.items()
     }
     return replace(state, held=False, held_at=0.0, waits=moved)

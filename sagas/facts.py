@@ -1,10 +1,13 @@
-"""What a decision needs to know of values: whether a `when` holds and how many items an `each` has (def_R15, def_R16).
+"""What a decision needs to know of values.
 
+That is whether a `when` holds, how many items an `each` has, and which instant a `sleep_until` waits for (def_R7,
+def_R15, def_R16).
 Facts are taken when a value comes in and kept in its event, so that the head never holds values that paths read.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import cast
+from datetime import datetime
+from typing import assert_never, cast
 
 from sagas.events import Json
 from sagas.manifest import Manifest
@@ -22,6 +25,16 @@ def length_of(value: Json) -> int:
     return len(cast("Sequence[Json]", value)) if isinstance(value, list) else 0
 
 
+def instant_of(value: Json) -> int:
+    """Milliseconds since 1970; an instant that is missing has passed (def_R7)."""
+    if not isinstance(value, str):
+        return 0
+    try:
+        return int(datetime.fromisoformat(value).timestamp() * 1000)
+    except ValueError:
+        return 0
+
+
 def facts_of(manifest: Manifest, source: str, value: Json) -> dict[str, bool | int]:
     """The facts that `source` (`input` or a step) contributes, by `kind:path`."""
     found: dict[str, bool | int] = {}
@@ -30,8 +43,13 @@ def facts_of(manifest: Manifest, source: str, value: Json) -> dict[str, bool | i
         if head != source:
             continue
         met = look_up(value, fields)
-        if kind == "each":
-            found[f"each:{path}"] = length_of(met)
-        else:
-            found[f"when:{path}"] = met if isinstance(met, bool) else met is not None
+        match kind:
+            case "each":
+                found[f"each:{path}"] = length_of(met)
+            case "when":
+                found[f"when:{path}"] = met if isinstance(met, bool) else met is not None
+            case "moment":
+                found[f"moment:{path}"] = instant_of(met)
+            case _:
+                assert_never(kind)
     return found

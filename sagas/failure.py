@@ -3,20 +3,42 @@
 from typing import assert_never
 
 from sagas import events as e
-from sagas.compensation import turn_back
+from sagas.compensation import may_run_until, turn_back
 from sagas.delays import next_delay, refusal_delay
 from sagas.draft import Draft
+from sagas.durations import readable
+from sagas.forward import start_child
 from sagas.inputs import Outcome
 from sagas.manifest import UNDO_DELAYS_SECONDS, Node, RetryPolicy, Role
+from sagas.state import Wait
 
 AT_ONCE = frozenset({"worker_lost", "lost", "drained"})
 PROBE_RETRY = RetryPolicy(delays=UNDO_DELAYS_SECONDS)
 
 
+def nobody_sent(draft: Draft, node: Node, wait: Wait) -> None:
+    """A signal was waited for long enough: go on without it, or turn back (def_R7)."""
+    if node.on_timeout == "continue":
+        draft.emit(e.TimerFired(step=node.name, opened_by=wait.opened_by, kind=wait.kind))
+        return
+    message = f"nobody sent '{node.name}' within {readable(node.timeout or 0.0)}"
+    error: e.Failure = {"type": "SignalTimeout", "code": "timed_out", "message": message, "attempt": 0,
+                        "retryable": False, "happened": False}  # fmt: skip
+    draft.emit(e.StepFailed(step=node.name, error=error))
+    turn_back(draft, "timeout", message, error, node.name)
+
+
 def owe(draft: Draft, node: Node, item: int | None, role: Role, cause: str) -> None:
-    """Schedule the next attempt of a role of the step."""
+    """Schedule the next attempt of a role of the step; for a held saga once it is released (rule B7)."""
     step, attempt = node.name, draft.step(node, item).attempt + 1
+    if draft.state.held:
+        draft.emit(
+            e.WaitOpened(step=step, item=item, attempt=attempt - 1, kind="retry", cause="held", role=role, due_in=0.0)
+        )
+        return
     match role:
+        case "step" if node.kind == "child":
+            start_child(draft, node)
         case "step":
             draft.emit(e.StepScheduled(step=step, item=item, attempt=attempt, cause=cause))
         case "undo":
@@ -38,6 +60,42 @@ def ask_operator(draft: Draft, node: Node, item: int | None, cause: str) -> None
                 step=node.name, item=item, attempt=step.attempt, kind="operator", cause=cause, error=step.error
             )
         )
+
+
+def ask_probe(draft: Draft, node: Node, item: int | None) -> None:
+    """Ask whether the step happened, once nothing of it may still run: before, no answer would hold (rule O3)."""
+    step = draft.step(node, item)
+    wait = max(may_run_until(draft, node, step) - draft.now, 0.0)
+    draft.emit(
+        e.WaitOpened(
+            step=node.name, item=item, attempt=step.attempt, kind="retry", cause="probe", role="probe", due_in=wait
+        )
+    )
+
+
+def did_not_happen(draft: Draft, node: Node, word: Outcome) -> None:
+    """A probe says that nothing happened: the next attempt, if there is one, else what follows a failure."""
+    step, asked = draft.step(node, word.item), draft.state.waits[word.opened_by]
+    if node.probe is not None and asked.since < (until := may_run_until(draft, node, step)):
+        draft.emit(
+            e.ProbeAnswered(
+                step=node.name, item=word.item, attempt=word.attempt, answer="cannot_tell",
+                retry_in=max(until - draft.now, 0.0),
+            )
+        )  # fmt: skip
+        return  # it was asked before a later attempt's end, which a late word told of (rule O3)
+    draft.emit(e.ProbeAnswered(step=node.name, item=word.item, attempt=word.attempt, answer="did_not_happen"))
+    retryable = step.error is None or bool(step.error.get("retryable", True))
+    policy = node.handler.retry if node.handler else RetryPolicy()
+    seed = f"{word.saga_id}/{node.name}/{word.item}/{word.attempt}"
+    delay = next_delay(policy, step.retries, seed, None, draft.numbers.retry_after_seconds_max)
+    wanted_back = draft.state.back_cause is not None
+    if node.probe is None or not retryable or delay is None or wanted_back or draft.state.status != "active":
+        after_failure(draft, node, word.item, "step")  # of a transaction step the key is closed: it can run no more
+        return
+    draft.emit(
+        e.WaitOpened(step=node.name, item=word.item, attempt=word.attempt, kind="retry", cause="retry", due_in=delay)
+    )
 
 
 def failed(draft: Draft, node: Node, word: Outcome) -> None:
@@ -62,11 +120,12 @@ def step_unknown(draft: Draft, node: Node, word: Outcome) -> None:
     step = draft.step(node, word.item)
     cause = str(word.cause or "error")
     onward = draft.state.status == "active" or word.role == "probe"
-    again = onward and _again(draft, cause, step.workers_lost, step.lost)
+    asks = onward and node.probe is not None and word.role != "probe"
+    again = onward and not asks and _again(draft, cause, step.workers_lost, step.lost)
     retry_in = None
     final = word.error is not None and not word.error.get("retryable", True)
     budgeted = cause not in AT_ONCE or (word.role == "probe" and not again)
-    if onward and budgeted and word.role != "fallback" and not final:
+    if onward and budgeted and not asks and word.role != "fallback" and not final:
         retry_in = _retry_in(draft, node, word)
     draft.emit(
         e.StepOutcomeUnknown(
@@ -74,7 +133,9 @@ def step_unknown(draft: Draft, node: Node, word: Outcome) -> None:
             retry_in=retry_in, again=again, worker=word.worker, started_ago=word.started_ago,
         )
     )  # fmt: skip
-    if again and not draft.state.held:
+    if asks:
+        ask_probe(draft, node, word.item)
+    elif again:
         owe(draft, node, word.item, word.role, cause)
     elif retry_in is None:
         after_failure(draft, node, word.item, word.role)
@@ -160,6 +221,9 @@ def _back(draft: Draft, node: Node, item: int | None) -> None:
 
 def _fall_back(draft: Draft, node: Node, item: int | None) -> None:
     step = draft.step(node, item)
+    if draft.state.held:
+        owe(draft, node, item, "fallback", "held")
+        return
     reason = str(step.error["message"]) if step.error else None
     draft.emit(
         e.FallbackScheduled(step=node.name, item=item, attempt=step.attempt + 1, cause=step.status, reason=reason)

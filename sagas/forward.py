@@ -1,7 +1,10 @@
 """Going forward: what can run now, what is skipped, and when everything is done."""
 
+from typing import assert_never
+
 from sagas import events as e
 from sagas.draft import Draft
+from sagas.family import child_id
 from sagas.manifest import ITEMS_MAX, ITEMS_OPEN_MAX, Manifest, Node
 from sagas.state import DONE, OPEN, State
 
@@ -44,12 +47,44 @@ def _advance_node(draft: Draft, node: Node) -> bool:
     if whole.status == "pending" and (why := _skips(draft.state, node)) is not None:
         draft.emit(e.StepSkipped(step=node.name, why=why))
         return True
+    if node.kind != "step":
+        return _advance_wait(draft, node)
     if node.each is not None:
         return _advance_items(draft, node)
     if whole.status == "pending":
         draft.emit(e.StepScheduled(step=node.name, attempt=1))
         return False
     return whole.status in DONE
+
+
+def _advance_wait(draft: Draft, node: Node) -> bool:
+    """Open a wait whose turn has come; a signal that came before is taken at once (rule B6)."""
+    if draft.step(node, None).status == "pending":
+        match node.kind:
+            case "signal":
+                draft.emit(e.WaitOpened(step=node.name, kind="signal", due_in=node.timeout))
+            case "sleep":
+                draft.emit(e.WaitOpened(step=node.name, kind="timer", cause="sleep", due_in=node.length))
+            case "sleep_until":
+                until = draft.state.facts.get(f"moment:{node.moment}", 0) / 1000
+                draft.emit(
+                    e.WaitOpened(step=node.name, kind="timer", cause="sleep", due_in=max(until - draft.now, 0.0))
+                )
+            case "child":
+                start_child(draft, node)
+            case "step":
+                return False
+            case _:
+                assert_never(node.kind)
+    return draft.step(node, None).status in DONE
+
+
+def start_child(draft: Draft, node: Node) -> None:
+    """Owe the child its start; another attempt is another child (rule B5)."""
+    attempt = draft.step(node, None).attempt + 1
+    child = child_id(draft.state.saga_id, node.name, attempt)
+    draft.emit(e.ChildStarted(step=node.name, attempt=attempt, child_id=child, definition=node.child or ""))
+    draft.emit(e.WaitOpened(step=node.name, attempt=attempt, kind="child"))
 
 
 def _skips(state: State, node: Node) -> str | None:

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from sagas.events import Failure, Json, OutcomeKind
+from sagas.events import Failure, Json, OutcomeKind, Resolution
 from sagas.manifest import Manifest, Role
+from sagas.state import Parent
 
 UnknownCause = Literal["timed_out", "worker_lost", "lost", "drained", "cancelled", "error"]
 RefusalReason = Literal["no_handler", "no_resource", "drained", "held", "breaker", "busy"]
@@ -29,6 +30,7 @@ class Start:
     request_id: str = ""
     actor: str | None = None
     trace: str | None = None
+    parent: Parent | None = None
 
     @property
     def id(self) -> str:
@@ -140,12 +142,127 @@ class Due:
 
 
 @dataclass(frozen=True, slots=True)
-class Cancel:
-    """Somebody wants the saga turned back."""
+class Request:
+    """What a person, or a program in their place, asks of one saga. `request_id` is the id of the call.
+
+    `expected` is the version that was seen: what has moved since is not touched.
+    """
 
     saga_id: str
     reason: str
     request_id: str
+    actor: str | None = None
+    trace: str | None = None
+    expected: int | None = None
+
+    @property
+    def id(self) -> str:
+        """The causation id of the events that follow."""
+        return self.request_id
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel(Request):
+    """The saga is to be turned back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold(Request):
+    """Nothing new is to be done until the saga is released (rule B7)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Release(Request):
+    """A held saga is to go on (rule B7)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TryAgain(Request):
+    """The step, or its undo, is to be tried again: one that waits for an operator, or for its delay."""
+
+    step: str
+    item: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Correct(Request):
+    """A step's result was wrong, or the input where no step is named. `value` is normalised already."""
+
+    step: str | None = None
+    item: int | None = None
+    value: Json = None
+    payload: str | None = None
+
+    @property
+    def kept(self) -> Json:
+        """The value as its event carries it: nothing, where it is kept as a payload."""
+        return None if self.payload is not None else self.value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolve(Request):
+    """Somebody knows what is true of a step when the saga does not. `accept`, without a step, closes the saga."""
+
+    outcome: Resolution
+    step: str | None = None
+    item: int | None = None
+    value: Json = None
+    payload: str | None = None
+
+    @property
+    def kept(self) -> Json:
+        """The result as its event carries it: nothing, where it is kept as a payload."""
+        return None if self.payload is not None else self.value
+
+
+@dataclass(frozen=True, slots=True)
+class ParentTurnsBack:
+    """The parent turns back, and with it its child, also one that has completed (rule B5, def_R24)."""
+
+    saga_id: str
+    message: str
+    trace: str | None = None
+
+    @property
+    def id(self) -> str:
+        """The causation id of the events that follow: the message's."""
+        return self.message
+
+
+@dataclass(frozen=True, slots=True)
+class ChildEnds:
+    """A child tells its parent that it has ended; `status` is completed, compensated or closed (rule B5)."""
+
+    saga_id: str
+    message: str
+    child_id: str
+    step: str
+    attempt: int
+    status: str
+    result: Json = None
+    payload: str | None = None
+    trace: str | None = None
+
+    @property
+    def id(self) -> str:
+        """The causation id of the events that follow: the message's."""
+        return self.message
+
+    @property
+    def kept(self) -> Json:
+        """The result as its event carries it: nothing, where it is kept as a payload."""
+        return None if self.payload is not None else self.result
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Somebody sends the signal `name` (rule B6). `value` is normalised already, and may be kept as a payload."""
+
+    saga_id: str
+    name: str
+    value: Json
+    request_id: str
+    payload: str | None = None
     actor: str | None = None
     trace: str | None = None
 
@@ -153,6 +270,11 @@ class Cancel:
     def id(self) -> str:
         """The causation id of the events that follow."""
         return self.request_id
+
+    @property
+    def kept(self) -> Json:
+        """The value as its event carries it: nothing, where it is kept as a payload."""
+        return None if self.payload is not None else self.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,10 +296,16 @@ class Repair:
 Word = Outcome | Started | Progressed
 """What a worker says of an attempt."""
 
-Input = Start | Word | Due | Cancel | Repair
+Asked = Cancel | Hold | Release | TryAgain | Correct | Resolve
+"""What people ask."""
+
+Message = ParentTurnsBack | ChildEnds
+"""What sagas tell one another; a start is the third."""
+
+Input = Start | Word | Due | Asked | Send | Message | Repair
 Facts = Mapping[str, bool | int]
 
-AnswerCode = Literal["accepted", "created", "known", "conflict", "refused", "not_found", "nothing"]
+AnswerCode = Literal["accepted", "created", "known", "conflict", "refused", "moved", "not_found", "nothing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +313,8 @@ class Answer:
     """What became of an input.
 
     `accepted`: events were appended. `created`, `known`, `conflict`: what a start met (def_R23). `refused`: it makes no
-    sense now, and `detail` says why. `nothing`: it changes nothing (a duplicate, a wait that is over).
+    sense now, and `detail` says why. `moved`: the saga is no longer at the version that was expected.
+    `nothing`: it changes nothing (a duplicate, a wait that is over).
     """
 
     code: AnswerCode

@@ -19,6 +19,8 @@ Source = Literal["item", "result", "node", "input", "context", "transaction", "r
 Priority = Literal["high", "normal", "low"]
 Role = Literal["step", "undo", "probe", "fallback"]
 
+PathKind = Literal["when", "each", "moment"]
+
 STEP_TIMEOUT_SECONDS = 10.0
 STEP_DELAYS_SECONDS = (1.0, 5.0, 30.0)
 UNDO_DELAYS_SECONDS = (1.0, 5.0, 30.0, 60.0, 300.0)
@@ -130,8 +132,8 @@ class Manifest:
     """A sealed definition. `result_from` names the node whose result is the saga's (def_R14).
 
     `input_schema` is the JSON Schema of inputs, for clients; starts are checked by the types themselves
-    (docs/decisions/0013). `paths` lists every path that a `when`, `unless`
-    or `each` reads, with what is recorded of it: whether it holds (`when`) or how many items it has (`each`).
+    (docs/decisions/0013). `paths` lists every path that a `when`, `unless`, `each` or `moment` reads, with what is
+    recorded of it: whether it holds (`when`), how many items it has (`each`), or which instant it is (`moment`).
     """
 
     name: str
@@ -142,7 +144,7 @@ class Manifest:
     result_from: str | None = None
     deadline: float | None = None
     resources: tuple[str, ...] = ()
-    paths: tuple[tuple[str, Literal["when", "each"]], ...] = ()
+    paths: tuple[tuple[str, PathKind], ...] = ()
 
     @cached_property
     def by_name(self) -> Mapping[str, Node]:

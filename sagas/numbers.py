@@ -13,6 +13,7 @@ class Numbers:
     retry_after_seconds_max: float = 3600.0
     refusal_seconds_max: float = 30.0
     repairs_max: int = 3
+    signals_max: int = 100
 
 
 DEFAULT_NUMBERS = Numbers()

@@ -183,6 +183,10 @@ class Store(Protocol):
         """Waits whose `due_at` has passed, oldest first, without locks. Neither marked nor `notify` nor `operator`."""
         ...
 
+    async def delivered(self, waits: Sequence[tuple[str, int]]) -> None:
+        """Take messages away that their receivers have. Durable: when it has returned."""
+        ...
+
     async def next_due(self) -> float | None:
         """The earliest `due_at` of all waits that `due` may give."""
         ...

@@ -58,6 +58,23 @@ class Sealed:
         except UnfitError as unfit:
             raise InputError(self.manifest.name, unfit.errors) from None
 
+    def normalise_value(self, name: str | None, value: object) -> Json:
+        """What a node gives, or what somebody sends to it, as it is stored; without a name the input.
+
+        Raises:
+            InputError: it does not fit, or there is no such node.
+        """
+        if name is None:
+            return self.normalise(value)
+        node = self.saga.graph.nodes.get(name)
+        if node is None:
+            known = ", ".join(self.saga.graph.nodes)
+            raise InputError(self.manifest.name, [("step", f"'{name}' is none of {known}")])
+        try:
+            return Values(node.gives).store(value)
+        except UnfitError as unfit:
+            raise InputError(self.manifest.name, [(field or "value", what) for field, what in unfit.errors]) from None
+
     def load_result(self, value: Json) -> Any:
         """The saga's result as the type that it promises."""
         return Values(self.saga.result if self.saga.result is not None else NOTHING).load(value)
@@ -243,6 +260,8 @@ def _paths(nodes: Mapping[str, Declared]) -> tuple[tuple[str, Any], ...]:
                 found[path, "when"] = None
         if node.each is not None:
             found[node.each, "each"] = None
+        if node.moment is not None:
+            found[node.moment, "moment"] = None
     return tuple(sorted(found))
 
 
@@ -311,12 +330,8 @@ def unsupported(manifest: Manifest) -> list[str]:
     """What of a saga this version cannot run yet, each by name; a start of such a saga is refused."""
     found: list[str] = []
     for node in manifest.nodes:
-        if node.kind != "step":
-            found.append(f"{'wait' if node.kind == 'signal' else node.kind.replace('_', ' ')} '{node.name}'")
         if node.breaker is not None:
             found.append(f"breaker '{node.breaker.name}' of step '{node.name}'")
-        if node.probe is not None:
-            found.append(f"probe of step '{node.name}'")
         for what, length in (("schedule", node.schedule_timeout), ("heartbeat", node.heartbeat_timeout)):
             if length is not None:
                 found.append(f"{what}_timeout={readable(length)} of step '{node.name}'")

@@ -33,6 +33,15 @@ DONE: frozenset[StepStatus] = frozenset({"succeeded", "skipped"})
 
 
 @dataclass(frozen=True, slots=True)
+class Parent:
+    """Who started a saga: a step of another, and which attempt of it."""
+
+    saga_id: str
+    step: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
 class Value:
     """Where a result is found: here (`inline`), in the event `event`, or in the payload whose hash is `payload`."""
 
@@ -68,6 +77,7 @@ class StepState:
     what their budgets have used; `workers_lost` and `lost` count towards poison (rules L2, L5). `maybe` says that an
     attempt may have happened that nothing has answered (rule O2), `maybe_at` when the last attempt was left alone that
     may still run;
+    `signals` counts what was sent to a wait: its result is the first. `child` is the saga that the node started.
     `evidence` is the sequence number of the last sign that there is something to undo (rule O4).
     """
 
@@ -80,6 +90,8 @@ class StepState:
     refusals: int = 0
     workers_lost: int = 0
     lost: int = 0
+    signals: int = 0
+    child: str | None = None
     dispatched: bool = False
     maybe: bool = False
     maybe_at: float = 0.0
@@ -113,6 +125,7 @@ class State:
     held_at: float = 0.0
     closed: bool = False
     trace: str | None = None
+    parent: Parent | None = None
     repairs: Mapping[str, int] = field(default_factory=dict[str, int])
     back_cause: str | None = None
     back_reason: str | None = None
@@ -150,6 +163,8 @@ class State:
         steps = {(name, item): _step(entry) for name, item, entry in data.pop("steps", ())}
         waits = {entry["opened_by"]: Wait(**entry) for entry in data.pop("waits", ())}
         data["input"] = Value(**data.get("input", {}))
+        if "parent" in data:
+            data["parent"] = Parent(**data["parent"])
         return cls(steps=steps, waits=waits, **data)
 
 

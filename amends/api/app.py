@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
 
-from amends.api import health, sagas, schemas
+from amends.api import health, requests, sagas, schemas
 from amends.api.bodies import demand_known
 from amends.api.callers import Callers, demand
 from amends.api.guard import guard
@@ -36,8 +36,19 @@ ROUTES = (
         query=EVENTS, answers={200: schemas.page_of(schemas.EVENT)},
     ),
     Route(
-        "POST", "/api/sagas/{id}/cancel", sagas.cancel, "operator",
-        body=schemas.CANCEL, answers={200: schemas.SAGA},
+        "POST", "/api/sagas/{id}/signals/{name}", requests.send, "producer",
+        body=schemas.SIGNAL, answers={200: schemas.SAGA},
+    ),
+    *(
+        Route("POST", f"/api/sagas/{{id}}/{verb}", handler, "operator", body=body, answers={200: schemas.SAGA})
+        for verb, handler, body in (
+            ("cancel", requests.cancel, schemas.ASKED),
+            ("hold", requests.hold, schemas.ASKED),
+            ("release", requests.release, schemas.ASKED),
+            ("retry", requests.retry, schemas.RETRY),
+            ("correct", requests.correct, schemas.CORRECT),
+            ("resolve", requests.resolve, schemas.RESOLVE),
+        )
     ),
 )  # fmt: skip
 OPEN_ROUTES = (

@@ -88,28 +88,6 @@ async def events(request: web.Request, backend: Backend) -> web.Response:
     return answer({"items": [views.event(entry) for entry in history], "next": following})
 
 
-async def cancel(request: web.Request, backend: Backend) -> web.Response:
-    """`POST /api/sagas/{id}/cancel` with `{"reason": …}`: turn a saga back; 200, 409 when it makes no sense."""
-    saga_id = saga_id_of(request)
-    body = await read_json(request)
-    reason = body.get("reason")
-    if not isinstance(reason, str) or not reason.strip() or len(reason) > 1000:
-        raise field_problem(422, "Invalid input", "reason", "is no text of 1 to 1000 characters", "say why")
-
-    async def work(ids: RequestIds) -> web.Response:
-        told = await backend.cancel(
-            saga_id, reason=reason, actor=request["caller"], request_id=f"cancel/{ids.new('cancel')}"
-        )
-        if told.code == "not_found":
-            raise unknown(request)
-        if told.code == "refused":
-            message = f"cannot be cancelled: {told.detail}"
-            raise field_problem(409, "Refused", "id", message, f"see GET /api/sagas/{saga_id} for how it stands")
-        return await show(request, backend)
-
-    return await answer_once(request, backend, [body], work)
-
-
 def saga_id_of(request: web.Request, name: str = "id") -> str:
     """The saga's id in the path.
 

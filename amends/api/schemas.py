@@ -2,6 +2,7 @@
 
 from typing import Any, get_args
 
+from sagas.events import Resolution
 from sagas.state import SagaStatus, WaitKind
 
 Schema = dict[str, Any]
@@ -64,7 +65,13 @@ EVENT = thing(
 )  # fmt: skip
 STARTED = thing(sagaId=UUID, definition=TEXT, status=STATUS, created=FLAG)
 START = thing(("key",), definition=TEXT, input=ANYTHING, key={**TEXT, "minLength": 1, "maxLength": 255})
-CANCEL = thing(reason={**TEXT, "minLength": 1, "maxLength": 1000})
+REASON = {**TEXT, "minLength": 1, "maxLength": 1000}
+ASKED = thing(reason=REASON)
+RETRY = thing(("item",), reason=REASON, step=TEXT, item=NUMBER)
+CORRECT = thing(("step", "item"), reason=REASON, step=TEXT, item=NUMBER, value=ANYTHING)
+OUTCOME = {**TEXT, "enum": list(get_args(Resolution))}
+RESOLVE = thing(("step", "item", "result"), reason=REASON, outcome=OUTCOME, step=TEXT, item=NUMBER, result=ANYTHING)
+SIGNAL = thing(value=ANYTHING)
 ALIVE = thing(status=TEXT)
 READY = thing(status=TEXT, database=TEXT)
 REDIS = thing(status=TEXT, latency=TEXT)

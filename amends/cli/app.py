@@ -2,7 +2,7 @@
 
 import typer
 
-from amends.cli import keys, run, sagas, services
+from amends.cli import keys, operators, run, sagas, services
 
 app = typer.Typer(
     name="amends",
@@ -23,6 +23,7 @@ app.command()(run.worker)
 app.command()(services.reconciler)
 app.command()(services.notifier)
 app.command()(services.reconcile)
-app.add_typer(sagas.app, name="saga", help="Start, list, show, describe and cancel sagas.")
+app.add_typer(sagas.app, name="saga", help="Start, list, show and describe sagas, and say how they go on.")
 app.command()(sagas.explain)
+operators.add_to(sagas.app)
 app.add_typer(keys.app, name="keys", help="Create, list and revoke API keys.")

@@ -65,7 +65,9 @@ def runtime_of(settings: Settings) -> dict[str, Any] | None:
     return found  # pyright: ignore[reportUnknownVariableType] # any object
 
 
-def call(settings: Settings, method: str, path: str, body: object = None) -> Any:
+def call(
+    settings: Settings, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
+) -> Any:
     """Ask the API.
 
     Raises:
@@ -77,7 +79,7 @@ def call(settings: Settings, method: str, path: str, body: object = None) -> Any
         f"{base}{path}",
         method=method,
         data=None if body is None else json.dumps(body).encode(),
-        headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
+        headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json", **(headers or {})},
     )
     try:
         with _opener(base).open(request, timeout=ANSWER_SECONDS) as response:

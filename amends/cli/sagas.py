@@ -114,19 +114,6 @@ def start(
     typer.echo(json.dumps(found) if as_json else line)
 
 
-@app.command()
-def cancel(
-    saga_id: SagaId,
-    reason: Annotated[str, typer.Option(help="why; it is kept")],
-    data_dir: DataDir = None,
-    as_json: AsJson = False,
-) -> None:
-    """Turn a saga back: what it did is undone."""
-    found = call(settings_with(data_dir=data_dir), "POST", f"/api/sagas/{saga_id}/cancel", {"reason": reason})
-    line = f"{found['sagaId']} is {found['status']}"
-    typer.echo(json.dumps(found) if as_json else line)
-
-
 def explain(saga_id: SagaId, data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Say why a saga is where it is: what it waits for, since when, and what ends the wait."""
     from amends import views

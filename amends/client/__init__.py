@@ -6,14 +6,18 @@ from uuid import uuid4
 
 import aiohttp
 import orjson
+from pydantic import TypeAdapter
 
 from amends.settings import api_key
 from amends.settings import url as api_url
 from sagas.definition import Saga
 from sagas.durations import Seconds, in_seconds
+from sagas.events import Resolution
+from sagas.nodes import Signal
 
 I = TypeVar("I")  # noqa: E741 - the input
 O = TypeVar("O")  # noqa: E741 - the output
+M = TypeVar("M")
 
 Status = Literal["active", "compensating", "completed", "compensated", "failed"]
 POLL_SECONDS = 0.1
@@ -115,13 +119,67 @@ class Client:
         """A saga that was started before."""
         return Handle(self, saga, id)
 
+    async def signal(self, id: str, signal: Signal[M], value: M) -> None:
+        """Send something that a saga waits for, or will.
+
+        Raises:
+            ClientError: the API refused (409: nobody waits for it any more; 422: the value does not fit).
+        """
+        stored = TypeAdapter[Any](type(value)).dump_python(value, mode="json", by_alias=False)
+        await self.call("POST", f"/api/sagas/{id}/signals/{signal.name}", {"value": stored})
+
     async def cancel(self, id: str, *, reason: str) -> None:
         """Turn a saga back.
 
         Raises:
             ClientError: the API refused (409: there is no way back).
         """
-        await self.call("POST", f"/api/sagas/{id}/cancel", {"reason": reason})
+        await self._ask(id, "cancel", reason=reason)
+
+    async def hold(self, id: str, *, reason: str) -> None:
+        """Let a saga begin nothing new until it is released.
+
+        Raises:
+            ClientError: the API refused (409: it has ended).
+        """
+        await self._ask(id, "hold", reason=reason)
+
+    async def release(self, id: str, *, reason: str) -> None:
+        """Let a held saga go on."""
+        await self._ask(id, "release", reason=reason)
+
+    async def retry(self, id: str, step: str, *, reason: str, item: int | None = None) -> None:
+        """Try a step, or its undo, again: one that waits for an operator, or for its delay.
+
+        Raises:
+            ClientError: the API refused (409: it waits for nobody).
+        """
+        await self._ask(id, "retry", reason=reason, step=step, item=item)
+
+    async def correct(
+        self, id: str, value: object, *, reason: str, step: str | None = None, item: int | None = None
+    ) -> None:
+        """Replace a step's result, or the input where no step is named, by another, given as JSON.
+
+        Raises:
+            ClientError: the API refused (422: the value does not fit).
+        """
+        await self._ask(id, "correct", reason=reason, step=step, item=item, value=value)
+
+    async def resolve(
+        self, id: str, outcome: Resolution, *, reason: str, step: str | None = None, item: int | None = None,
+        result: object = None,
+    ) -> None:  # fmt: skip
+        """Say what is true of a step that the saga does not know. `accept`, without a step, closes a saga at rest.
+
+        Raises:
+            ClientError: the API refused (409: that is no question; 422: the result does not fit).
+        """
+        await self._ask(id, "resolve", reason=reason, outcome=outcome, step=step, item=item, result=result)
+
+    async def _ask(self, id: str, verb: str, **body: object) -> None:
+        told = {key: value for key, value in body.items() if value is not None}
+        await self.call("POST", f"/api/sagas/{id}/{verb}", told)
 
     async def call(self, method: str, path: str, body: object = None) -> dict[str, Any]:
         """Ask the API; a route of an application that changes something must take an `Idempotency-Key`.

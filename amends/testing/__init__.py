@@ -1,6 +1,6 @@
 """Test sagas as plain functions: in memory, on virtual time, without a server."""
 
 from amends.testing.answers import Unknown
-from amends.testing.kit import Run, assert_undone_for_each_failure, run
+from amends.testing.kit import Run, assert_undone_for_each_failure, run, send
 
-__all__ = ["Run", "Unknown", "assert_undone_for_each_failure", "run"]
+__all__ = ["Run", "Unknown", "assert_undone_for_each_failure", "run", "send"]

@@ -53,6 +53,7 @@ class Answers:
 
     def __init__(self, sealed: Sealed, answers: Mapping[Any, Any], resources: Mapping[Any, object]) -> None:
         self.resources = resources
+        self._definition = sealed.manifest.name
         self._answers = {place_of(sealed.saga, key): answer for key, answer in answers.items()}
         self._calls: dict[tuple[Place, int | None], int] = {}
         self.needed: dict[type, list[str]] = {}
@@ -82,9 +83,17 @@ class Answers:
                 self.needed.setdefault(kind, []).append(name_of(place))
         return Sealed(sealed.manifest, handlers, sealed.saga)
 
-    def transaction(self, step: str, role: Role) -> object:
+    def bind_child(self, sealed: Sealed) -> Sealed:
+        """A child with its own handlers: answers are for the saga itself."""
+        handlers = {place: _marked(bound) for place, bound in sealed.handlers.items()}
+        for place, bound in handlers.items():
+            for kind in bound.resources.values():
+                self.needed.setdefault(kind, []).append(f"{sealed.manifest.name}.{name_of(place)}")
+        return Sealed(sealed.manifest, handlers, sealed.saga)
+
+    def transaction(self, definition: str, step: str, role: Role) -> object:
         """The transaction that a handler gets; none where an answer stands in its place."""
-        if (step, role) in self._made_up:
+        if definition == self._definition and (step, role) in self._made_up:
             return None
         if Transaction not in self.resources:
             self.fail(f"the handler of '{name_of((step, role))}' takes a Transaction: give a fake in "

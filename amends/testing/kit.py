@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
 
@@ -26,19 +26,31 @@ from sagas import events as e
 from sagas.definition import Saga
 from sagas.errors import Permanent
 from sagas.events import Event, Recorded
-from sagas.inputs import Start
+from sagas.inputs import Send, Start
+from sagas.nodes import Signal
 from sagas.ports import WaitRow
 from sagas.seal import Sealed, unsupported
 from sagas.state import SagaStatus, State
 
 I = TypeVar("I")  # noqa: E741 - the input
 O = TypeVar("O")  # noqa: E741 - the output
+M = TypeVar("M")
 
 LONGEST = timedelta(days=30)
+NOW = timedelta()
 ATTEMPTS_MAX = 2_000
 AN_INSTANT = 1e-6
 """Seconds: sums of delays may come out a hair short of the end, where a timer is due already and no time passes."""
 _runs = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Sending:
+    """A signal on its way: made by `send`."""
+
+    name: str
+    value: object
+    after: timedelta
 
 
 @dataclass(frozen=True)
@@ -68,6 +80,7 @@ def run(
     *,
     answers: Mapping[Any, Any] | None = None,
     resources: Mapping[Any, object] | None = None,
+    signals: Sequence[Sending] | None = None,
     until: timedelta | None = None,
     seed: int = 0,
     unused_ok: bool = False,
@@ -76,8 +89,9 @@ def run(
 
     A step with an answer does not run its handler; one without runs the real handler with `resources`. An answer is a
     value, an exception, `Unknown`, a function with some of the handler's parameters, or a list of these, one for each
-    attempt (of each item); a fake transaction is given as `resources={Transaction: fake}`. The run also ends after
-    `until` of virtual time (30 days), and when a step was tried 2,000 times.
+    attempt (of each item); a fake transaction is given as `resources={Transaction: fake}`. `signals` are sent at their
+    time: `send(approval, Approval(...), after=hours(3))`. Children run too, with their own handlers. The run also ends
+    after `until` of virtual time (30 days), and when a step was tried 2,000 times.
 
     Raises:
         AssertionError: a handler needs what nobody gave, an answer is no result of its step, or was never asked for (a
@@ -89,8 +103,11 @@ def run(
         raise NotImplementedError(f"saga '{saga.name}' uses what cannot run yet: {', '.join(missing)}")
     given = Answers(sealed, answers or {}, resources or {})
 
+    sendings = [_checked(sealed, sending) for sending in signals or ()]
+
     async def drive() -> Run[O]:
-        return await _drive(sealed, given, sealed.normalise(input), (until or LONGEST).total_seconds())
+        length = (until or LONGEST).total_seconds()
+        return await _drive(sealed, given, sealed.normalise(input), sendings, length)
 
     chance = random.getstate()
     random.seed(seed)
@@ -105,7 +122,19 @@ def run(
     return done
 
 
-async def _drive(sealed: Sealed, given: Answers, value: Any, until: float) -> Run[Any]:
+def send(signal: Signal[M], value: M, *, after: timedelta = NOW) -> Sending:
+    """Something that somebody sends to a wait, so long after the start."""
+    return Sending(signal.name, value, after)
+
+
+def _checked(sealed: Sealed, sending: Sending) -> Sending:
+    node = sealed.manifest.by_name.get(sending.name)
+    if node is None or node.kind != "signal":
+        raise AssertionError(f"saga '{sealed.manifest.name}' has no wait called '{sending.name}'")
+    return replace(sending, value=sealed.normalise_value(sending.name, sending.value))
+
+
+async def _drive(sealed: Sealed, given: Answers, value: Any, sendings: Sequence[Sending], until: float) -> Run[Any]:
     loop = asyncio.get_running_loop()
     assert isinstance(loop, VirtualLoop)
     store = WatchedStore(loop, until)
@@ -115,24 +144,31 @@ async def _drive(sealed: Sealed, given: Answers, value: Any, until: float) -> Ru
     saga_id = f"01900000-0000-7000-8000-{next(_runs):012d}"
     publisher = Publisher(store, sender, clock, LEASE_SECONDS)
     engine = Engine(store, clock, publisher)
-    await store.put_manifest(sealed.manifest)
+    family = {one.name: one.seal() for one in sealed.saga.family()}
+    for one in family.values():
+        await store.put_manifest(one.manifest)
     here = Surroundings(GivenResources(given), MemoryTransactions(given), worker="worker")
-    bound = {sealed.manifest.name: given.bind(sealed)}
+    bound = {name: given.bind_child(one) for name, one in family.items()} | {sealed.manifest.name: given.bind(sealed)}
     worker = Worker(InProcessTransport(broker, "worker"), store, bound, here, engine)
     orchestrator = Orchestrator(store, sender, clock, engine, publisher)
     tasks = [asyncio.create_task(worker.run()), asyncio.create_task(orchestrator.run())]
     await engine.apply([Start(saga_id, sealed.manifest, value)])
+    for number, sending in enumerate(sendings):
+        word = Send(saga_id, sending.name, sending.value, f"signal/{number}")
+        tasks.append(asyncio.create_task(_later(clock, sending.after.total_seconds(), engine, word)))
+    last = max((sending.after.total_seconds() for sending in sendings), default=0.0)
     try:
         while not given.wrong and until - loop.time() > AN_INSTANT:
             store.changed.clear()
-            if _has_ended((await store.heads([saga_id]))[saga_id]):
+            heads = store.everything()
+            if heads and all(map(_has_ended, heads)) and loop.time() >= last:
                 break
             changing = asyncio.create_task(store.changed.wait())
             await asyncio.wait([changing, *tasks], timeout=until - loop.time(), return_when=asyncio.FIRST_COMPLETED)
             changing.cancel()
-            for task in tasks:
-                if task.done():
-                    task.result()
+            for task in [task for task in tasks if task.done()]:
+                task.result()
+                tasks.remove(task)
     finally:
         loop.skip(lambda: 0.0)
         worker.drain()
@@ -141,11 +177,16 @@ async def _drive(sealed: Sealed, given: Answers, value: Any, until: float) -> Ru
     return await _report(sealed, store, saga_id)
 
 
+async def _later(clock: LoopClock, seconds: float, engine: Engine, word: Send) -> None:
+    await clock.sleep(seconds)
+    await engine.apply([word])
+
+
 def _has_ended(head: State) -> bool:
     """Whether nothing more happens, unless a person acts or a step goes on failing for ever."""
     if head.terminal or max((step.attempt for step in head.steps.values()), default=0) >= ATTEMPTS_MAX:
         return True
-    return all(wait.kind in ("operator", "deadline") for wait in head.waits.values())
+    return all(wait.kind in ("operator", "deadline", "child") for wait in head.waits.values())
 
 
 async def _report(sealed: Sealed, store: MemoryStore, saga_id: str) -> Run[Any]:

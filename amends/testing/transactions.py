@@ -22,7 +22,7 @@ class MemoryTransactions:
         if key in self._closed:
             raise ClosedError(f"the key {key} is closed: the step was given up")
         if key not in self._kept:
-            await self._commit(key, call(self._answers.transaction(command.step, command.role)))
+            await self._commit(key, call(self._answers.transaction(command.definition, command.step, command.role)))
         return Effect(self._kept[key])
 
     async def close_key(self, command: Command) -> Effect:
@@ -40,7 +40,9 @@ class MemoryTransactions:
         found = await self.close_key(command)
         key = f"{command.step_key}/undo"
         if not found.closed and key not in self._kept:
-            await self._commit(key, call(self._answers.transaction(command.step, command.role), found.result))
+            await self._commit(
+                key, call(self._answers.transaction(command.definition, command.step, command.role), found.result)
+            )
         return Effect(closed=found.closed)
 
     async def _commit(self, key: str, calling: Awaitable[Json]) -> None:

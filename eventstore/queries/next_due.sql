@@ -1,6 +1,7 @@
 -- When the next wait is due; an operator's has no date and stands at the end of the index.
 SELECT extract(epoch FROM due_at)::float8
-FROM amends.waits
-WHERE NOT unsent AND kind NOT IN ('notify', 'operator') AND due_at < 'infinity'
+FROM amends.waits AS wait
+WHERE NOT unsent AND kind <> 'operator' AND due_at < 'infinity'
+    AND NOT EXISTS (SELECT FROM amends.sagas AS saga WHERE saga.held AND saga.saga_id = wait.saga_id)
 ORDER BY due_at
 LIMIT 1

@@ -2,8 +2,9 @@
 UPDATE amends.waits
 SET unsent = false, since = clock_timestamp(), due_at = clock_timestamp() + (due_at - since)
 WHERE (saga_id, opened_by) IN (
-    SELECT saga_id, opened_by FROM amends.waits
+    SELECT saga_id, opened_by FROM amends.waits AS wait
     WHERE unsent AND published_at IS NULL AND (queue, priority) NOT IN (SELECT * FROM unnest($2::text[], $3::text[]))
+        AND NOT EXISTS (SELECT FROM amends.sagas AS saga WHERE saga.held AND saga.saga_id = wait.saga_id)
     ORDER BY since, saga_id, opened_by
     LIMIT $1
     FOR UPDATE SKIP LOCKED

@@ -5,6 +5,6 @@ SELECT saga_id::text, opened_by, kind, step, item, attempt, queue, priority, ext
 FROM amends.waits AS wait
 WHERE published_at IS NULL AND NOT unsent AND kind IN ('step', 'undo', 'probe', 'fallback')
     AND since <= clock_timestamp() - make_interval(secs => $1)
-    AND NOT EXISTS (SELECT FROM amends.sagas AS saga WHERE saga.saga_id = wait.saga_id AND saga.held)
+    AND NOT EXISTS (SELECT FROM amends.sagas AS saga WHERE saga.held AND saga.saga_id = wait.saga_id)
 ORDER BY since, saga_id, opened_by
 LIMIT $2

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import shutil
 import tempfile
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,21 @@ TASKS = len(PLAN["opportunities"])
 COMPLETED = "SELECT count(*) FROM amends.sagas WHERE definition = 'approval' AND status = 'completed'"
 
 
+@contextlib.contextmanager
+def folder_of(prefix: str) -> Generator[Path]:
+    """A data directory that outlives an `amends up`; PostgreSQL's own user can reach it."""
+    made = Path(tempfile.mkdtemp(prefix=prefix))
+    made.chmod(0o755)
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
 @pytest.fixture
 async def folder() -> AsyncGenerator[Path]:
-    """A data directory that outlives an `amends up`; PostgreSQL's own user can reach it."""
-    made = Path(tempfile.mkdtemp(prefix="amends-damage-"))
-    made.chmod(0o755)
-    yield made
-    shutil.rmtree(made, ignore_errors=True)
+    with folder_of("amends-damage-") as made:
+        yield made
 
 
 async def let_pass(seconds: float) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from amends import Client, ClientError, InputError, KeyConflict, NotCompletedError, NotSupported, Saga, days, start
+from amends import Client, ClientError, InputError, KeyConflict, NotCompletedError, NotSupported, Saga, start
 from tests.acceptance.doubling import Number, doubling
 from tests.acceptance.running import Running, running, until
 
@@ -61,7 +61,11 @@ async def test_a_joined_start_is_there_if_the_caller_commits_and_begins_at_once(
 
 
 async def test_a_saga_that_cannot_run_yet_is_not_started() -> None:
-    waiting = Saga("waiting", input=Number)
-    waiting.wait("yes", model=Number, timeout=days(1), on_timeout="continue")
-    with pytest.raises(NotSupported, match="wait 'yes'"):
-        await start(waiting, Number(n=1), connection=None)
+    hasty = Saga("hasty", input=Number)
+
+    @hasty.step("answer", schedule_timeout=1)
+    async def answer(number: Number) -> int:
+        return number.n
+
+    with pytest.raises(NotSupported, match="schedule_timeout=1 s of step 'answer'"):
+        await start(hasty, Number(n=1), connection=None)

@@ -117,10 +117,9 @@ def test_every_example_is_typed_strictly() -> None:
 
 
 def test_a_saga_that_cannot_run_yet_is_refused_by_name() -> None:
-    command = [sys.executable, "-m", "amends", "check", "checkout"]
+    command = [sys.executable, "-m", "amends", "check", "analysis"]
     told = subprocess.run(command, capture_output=True, text=True, cwd=ROOT / "docs" / "examples", check=False)
-    assert "this version does not run it yet: wait 'approval'" in told.stdout
-    assert "this version does not run it yet: sleep 'cooling_off'" in told.stdout
+    assert "this version does not run it yet: breaker 'agents'" in told.stdout
 
 
 def test_a_wrong_definition_is_one_message_and_exit_code_1(tmp_path: Path) -> None:

@@ -2,12 +2,13 @@
 
 import random
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from sagas import events as e
 from sagas.decide import decide
+from sagas.definition import OnTimeout
 from sagas.events import Recorded
-from sagas.inputs import Due, Input, Outcome, Start
+from sagas.inputs import Due, Hold, Input, Outcome, Release, Resolve, Send, Start, TryAgain
 from sagas.manifest import Handler, Manifest, Node, RetryPolicy, StepClass
 from sagas.numbers import DEFAULT_NUMBERS
 from sagas.state import COMMAND_KINDS, State, Wait
@@ -18,7 +19,7 @@ CAUSES = ("timed_out", "worker_lost", "lost", "drained", "cancelled", "error")
 
 
 def manifest_of(rng: random.Random) -> Manifest:
-    """A graph of one to seven steps, with or without a pivot, undo, fallback, each and when."""
+    """A graph of one to seven nodes: with or without pivot, undo, fallback, probe, each, when, signals and pauses."""
     count = rng.randint(1, 7)
     pivot = rng.choice([None, rng.randrange(count)])
     nodes: list[Node] = []
@@ -37,6 +38,8 @@ def manifest_of(rng: random.Random) -> Manifest:
 
 
 def _node(rng: random.Random, index: int, pivot: int | None, after: tuple[str, ...]) -> Node:
+    if index != pivot and rng.random() < 0.15:
+        return _wait(rng, index, pivot, after)
     transactional = rng.random() < 0.4
     retry = RetryPolicy(delays=tuple([1.0, 5.0][: rng.randint(0, 2)]))
     handler = Handler(f"do{index}", transactional=transactional, retry=retry)
@@ -52,7 +55,16 @@ def _node(rng: random.Random, index: int, pivot: int | None, after: tuple[str, .
         each="input.items" if rng.random() < 0.2 and kind != "pivot" else None,
         concurrency=rng.choice([None, 1, 2]), when="input.flag" if rng.random() < 0.15 else None,
         item_failure=rng.choice(("fail", "leave_out")),
+        probe=Handler(f"ask{index}") if not transactional and rng.random() < 0.3 else None,
     )  # fmt: skip
+
+
+def _wait(rng: random.Random, index: int, pivot: int | None, after: tuple[str, ...]) -> Node:
+    if rng.random() < 0.4:
+        return Node(f"s{index}", "sleep", "sleep", after=after, length=rng.choice([0.0, 30.0]))
+    behind = pivot is not None and index > pivot
+    silence: OnTimeout = "continue" if behind else rng.choice(("compensate", "continue"))
+    return Node(f"s{index}", "signal", "signal", after=after, timeout=30.0, on_timeout=silence)
 
 
 @dataclass
@@ -110,7 +122,7 @@ class World:
     def judge(self, wait: Wait, verdict: Literal["lost", "timed_out"]) -> None:
         """The check of a command finds its entry gone, or running for too long."""
         assert wait.step is not None
-        if wait.role in ("step", "fallback"):
+        if wait.role in ("step", "fallback") and not self.state.held:
             self.maybe.add((wait.step, wait.item))
         self.give(Due(self.state.saga_id, wait.opened_by, verdict))
 
@@ -155,7 +167,12 @@ class World:
             if wait.role != "fallback":
                 return self._word(wait, "succeeded", closed=True)
         if wait.role == "probe":
-            return self._word(wait, "succeeded", happened=True)
+            if node.probe is not None and self.rng.random() < self.trouble:
+                return self._word(wait, "unknown", cause="error")
+            if key in self.done or node.probe is None:
+                return self._word(wait, "succeeded", happened=True)
+            self.maybe.discard(key)
+            return self._word(wait, "succeeded", closed=True)
         if self.rng.random() >= self.trouble:
             if wait.role == "undo":
                 self.done.discard(key)
@@ -180,10 +197,49 @@ class World:
             item=wait.item, role=wait.role, kind=kind, **more,  # type: ignore[arg-type]
         )  # fmt: skip
 
+    def send(self) -> None:
+        """Somebody sends something to a wait, whether it is its time or not."""
+        names = [node.name for node in self.manifest.nodes if node.kind == "signal"]
+        if names:
+            word = Send(self.state.saga_id, self.rng.choice(names), True, f"s{self.state.version}")
+            self.give(word)
+
+    def hold_or_release(self) -> None:
+        """An operator holds the saga, or lets it go on."""
+        kind = Release if self.state.held else Hold
+        self.give(kind(self.state.saga_id, "so", f"h{self.state.version}"))
+
+    def operate(self) -> bool:
+        """An operator decides one thing that waits for them; whether there was any."""
+        desks = [wait for wait in self.state.waits.values() if wait.kind == "operator" and wait.step is not None]
+        if not desks or self.state.held:
+            return False
+        desk = self.rng.choice(desks)
+        key, step = (desk.step or "", desk.item), desk.step or ""
+        asked: dict[str, Any] = {"step": step, "item": desk.item}
+        told = (self.state.saga_id, "looked", f"o{self.state.version}/{self.now}")
+        before = self.state.version
+        match self.rng.choice(("again", "undone", "happened", "did_not_happen", "skip")):
+            case "again":
+                self.give(TryAgain(*told, **asked))
+            case "undone":
+                self.give(Resolve(*told, outcome="undone", **asked))
+                if self.state.step(*key).status == "undone" and self.state.version > before:
+                    self.done.discard(key)
+            case "happened" if key in self.done:
+                self.give(Resolve(*told, outcome="happened", **asked))
+            case "did_not_happen" | "skip" as outcome if key not in self.done and not self.late:
+                self.give(Resolve(*told, outcome=outcome, **asked))
+                if self.state.step(*key).status in ("failed", "skipped"):
+                    self.maybe.discard(key)
+            case _:
+                pass
+        return True
+
     def pass_time(self) -> bool:
         """Let the earliest due wait end; whether there was one."""
         due = [wait for wait in self.state.waits.values() if wait.due_at is not None and wait.kind != "operator"]
-        if not due:
+        if not due or self.state.held:
             return False
         first = min(due, key=lambda wait: (wait.due_at or 0.0, wait.opened_by))
         self.now = max(self.now, first.due_at or 0.0)

@@ -1,6 +1,7 @@
 """Whatever the graph and whatever the outcomes: the invariants of design section 11 hold, and every saga ends."""
 
 import random
+from dataclasses import replace
 from functools import reduce
 from typing import Literal
 
@@ -11,10 +12,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from sagas import events as e
 from sagas.evolve import evolve
-from sagas.inputs import Cancel
+from sagas.inputs import Cancel, Send
 from sagas.state import State
 from tests.property.graphs import World, manifest_of
 
+OPERATED_MAX = 5
+ENDINGS = (
+    e.StepSucceeded, e.StepSkipped, e.FallbackUsed, e.ProbeAnswered, e.StepResolved, e.TimerFired, e.SignalReceived,
+)  # fmt: skip
 TROUBLES = (0.0, 0.1, 0.3, 0.6, 0.9)
 
 
@@ -29,7 +34,7 @@ def play(seed: int, trouble: float) -> World:
 
 def end(world: World) -> None:
     """Go on until nothing moves any more, checking after each input."""
-    rng = world.rng
+    rng, operated = world.rng, 0
     for _ in range(2000):
         check_always(world)
         draw = rng.random()
@@ -37,6 +42,10 @@ def end(world: World) -> None:
             world.deliver_late()
         elif draw < 0.02:
             world.give(Cancel(world.state.saga_id, "enough", f"c{world.state.version}"))
+        elif draw < 0.04 or (world.state.held and draw < 0.3):
+            world.hold_or_release()
+        elif draw < 0.09:
+            world.send()
         elif commands := world.commands():
             command = rng.choice(commands)
             if draw > 0.97:
@@ -44,9 +53,14 @@ def end(world: World) -> None:
             else:
                 world.run_command(command)
         elif not world.pass_time():
-            if not world.late:
+            if world.late:
+                world.deliver_late()
+            elif world.state.held:
+                world.hold_or_release()
+            elif operated >= OPERATED_MAX or not world.operate():
                 break
-            world.deliver_late()
+            else:
+                operated += 1
     else:
         pytest.fail(f"the saga does not end: {world.state}")
 
@@ -61,7 +75,7 @@ def check_always(world: World) -> None:
     if state.terminal:
         assert all(wait.kind in ("operator", "notify") for wait in state.waits.values()), "terminal: nothing runs"
     else:
-        assert state.waits, "a saga that has not ended waits for something"
+        assert state.waits or state.held, "a saga that has not ended waits for something"
     scheduled = [
         (entry.event.step, entry.event.item, entry.event.attempt)
         for entry in world.history
@@ -98,7 +112,7 @@ def check_order(world: World) -> None:
     }
     for entry in world.history:
         event = entry.event
-        if isinstance(event, e.StepSucceeded | e.StepSkipped | e.FallbackUsed | e.ProbeAnswered) and event.step:
+        if isinstance(event, ENDINGS) and event.step:
             ended.add(event.step)
         if isinstance(event, e.StepScheduled) and event.step:
             needs = [name for name in world.manifest.by_name[event.step].after if _has_items(world, name)]
@@ -150,6 +164,18 @@ class SagaMachine(RuleBasedStateMachine):
     def somebody_cancels(self) -> None:
         self.world.give(Cancel(self.world.state.saga_id, "enough", f"c{self.world.state.version}"))
 
+    @rule()
+    def somebody_sends_a_signal(self) -> None:
+        self.world.send()
+
+    @rule()
+    def an_operator_holds_or_releases(self) -> None:
+        self.world.hold_or_release()
+
+    @rule()
+    def an_operator_decides(self) -> None:
+        self.world.operate()
+
     @invariant()
     def what_always_holds(self) -> None:
         check_always(self.world)
@@ -177,8 +203,13 @@ def test_every_random_saga_ends_with_its_invariants_intact(trouble: float) -> No
 def test_without_trouble_every_saga_completes() -> None:
     for seed in range(100):
         rng = random.Random(seed)
-        world = World(rng, manifest_of(rng), trouble=0.0)
+        world = World(rng, replace(manifest_of(rng), deadline=None), trouble=0.0)  # pauses would outlast it
         world.start()
-        while commands := world.commands():
-            world.run_command(commands[0])
+        for _ in range(1000):
+            if commands := world.commands():
+                world.run_command(commands[0])
+            elif signals := [wait for wait in world.state.waits.values() if wait.kind == "signal"]:
+                world.give(Send(world.state.saga_id, signals[0].step or "", True, f"s{world.state.version}"))
+            elif not world.pass_time():
+                break
         assert world.state.status == "completed", seed

@@ -269,5 +269,5 @@ def test_describe_shows_where_the_way_back_ends_and_what_starts_at_once() -> Non
     assert lines[6].split()[:2] == ["told", "retriable"]
     assert lines[7] == "Turning back undoes, in this order: reserved"
     assert "reserved --> paid" in mermaid(saga.seal().manifest)
-    assert unsupported(saga.seal().manifest) == ["sleep 'pause'"]
+    assert unsupported(saga.seal().manifest) == []
     assert any("pivot 'paid'" in line for line in warnings(saga.seal().manifest))

@@ -1,0 +1,151 @@
+"""`/api/sagas/{id}/…`: what people ask of a saga. Each answers with the saga as it stands then."""
+
+from typing import Any, cast, get_args
+
+from aiohttp import web
+
+from amends.api.bodies import read_json
+from amends.api.idempotency import RequestIds, answer_once
+from amends.api.sagas import saga_id_of, show, unknown
+from amends.backend import Backend
+from amends.problems import field_problem
+from sagas.events import Json, Resolution
+from sagas.inputs import Asked, Cancel, Correct, Hold, Release, Resolve, Send, TryAgain
+
+REASON_CHARACTERS_MAX = 1000
+ITEM_MAX = 10_000
+Body = dict[str, Any]
+
+
+async def cancel(request: web.Request, backend: Backend) -> web.Response:
+    """`POST /api/sagas/{id}/cancel`: turn a saga back; 200, 409 when there is no way back."""
+    return await _ask(request, backend, Cancel, await read_json(request))
+
+
+async def hold(request: web.Request, backend: Backend) -> web.Response:
+    """`POST /api/sagas/{id}/hold`: begin nothing new; 200, 409 when it has ended."""
+    return await _ask(request, backend, Hold, await read_json(request))
+
+
+async def release(request: web.Request, backend: Backend) -> web.Response:
+    """`POST /api/sagas/{id}/release`: let a held saga go on; 200."""
+    return await _ask(request, backend, Release, await read_json(request))
+
+
+async def retry(request: web.Request, backend: Backend) -> web.Response:
+    """`POST /api/sagas/{id}/retry`: try a step, or its undo, again; 200, 409 when it waits for nobody."""
+    body = await read_json(request)
+    return await _ask(request, backend, TryAgain, body, step=_step(body, needed=True), item=_item(body))
+
+
+async def correct(request: web.Request, backend: Backend) -> web.Response:
+    """`POST /api/sagas/{id}/correct`: replace a step's result, or the input where no step is named; 200, 409, 422."""
+    body = await read_json(request)
+    step = _step(body)
+    if "value" not in body:
+        raise field_problem(422, "Invalid input", "value", "is missing", "give the value that is right")
+    value = await _fit(request, backend, step, body["value"])
+    return await _ask(request, backend, Correct, body, step=step, item=_item(body), value=value)
+
+
+async def resolve(request: web.Request, backend: Backend) -> web.Response:
+    """`POST /api/sagas/{id}/resolve`: say what is true of a step; 200, 409 when that is no question, 422."""
+    body = await read_json(request)
+    outcome = body.get("outcome")
+    if outcome not in get_args(Resolution):
+        known = ", ".join(get_args(Resolution))
+        raise field_problem(422, "Invalid input", "outcome", f"is {outcome!r:.40}", f"say one of {known}")
+    step = _step(body, needed=outcome != "accept")
+    value = await _fit(request, backend, step, body.get("result")) if outcome == "happened" else None
+    return await _ask(request, backend, Resolve, body, outcome=outcome, step=step, item=_item(body), value=value)
+
+
+async def send(request: web.Request, backend: Backend) -> web.Response:
+    """`POST /api/sagas/{id}/signals/{name}`: send a signal; 200, 404 no such wait, 409 nobody waits any more, 422."""
+    saga_id, name = saga_id_of(request), request.match_info["name"]
+    body = await read_json(request)
+    view = await backend.view(saga_id)
+    if view is None:
+        raise unknown(request)
+    manifest = await backend.manifest(str(view["definition"]))
+    node = manifest.by_name.get(name) if manifest is not None else None
+    if node is None or node.kind != "signal":
+        waits = ", ".join(one.name for one in manifest.nodes if one.kind == "signal") if manifest is not None else ""
+        raise field_problem(404, "Not found", "name", f"{name[:100]!r} is no wait", f"name one of: {waits or 'none'}")
+    value = await _fit(request, backend, name, body.get("value"))
+
+    async def work(ids: RequestIds) -> web.Response:
+        word = Send(saga_id, name, value, f"signal/{ids.new('signal')}", actor=request["caller"])
+        return await _told(request, backend, word)
+
+    return await answer_once(request, backend, [body, name], work)
+
+
+async def _ask(request: web.Request, backend: Backend, kind: type[Asked], body: Body, **more: Json) -> web.Response:
+    saga_id = saga_id_of(request)
+    reason, expected = _reason(body), _expected(request)
+    verb = request.path.rsplit("/", 1)[-1]
+
+    async def work(ids: RequestIds) -> web.Response:
+        make = cast("Any", kind)
+        word: Asked = make(
+            saga_id, reason, f"{verb}/{ids.new(verb)}", actor=request["caller"], expected=expected, **more
+        )
+        return await _told(request, backend, word)
+
+    return await answer_once(request, backend, [body], work)
+
+
+async def _told(request: web.Request, backend: Backend, word: Asked | Send) -> web.Response:
+    told = await backend.ask(word)
+    if told.code == "not_found":
+        raise unknown(request)
+    where = f"see GET /api/sagas/{word.saga_id} for how it stands"
+    if told.code == "refused":
+        raise field_problem(409, "Refused", "id", f"cannot be done: {told.detail}", where)
+    if told.code == "moved":
+        raise field_problem(412, "Moved", "If-Match", str(told.detail), where)
+    return await show(request, backend)
+
+
+async def _fit(request: web.Request, backend: Backend, name: str | None, value: Json) -> Json:
+    try:
+        return await backend.fit(saga_id_of(request), name, value)
+    except LookupError as missing:
+        if missing.args and missing.args[0] == saga_id_of(request):
+            raise unknown(request) from None
+        raise
+
+
+def _reason(body: Body) -> str:
+    reason = body.get("reason")
+    if not isinstance(reason, str) or not reason.strip() or len(reason) > REASON_CHARACTERS_MAX:
+        raise field_problem(
+            422, "Invalid input", "reason", f"is no text of 1 to {REASON_CHARACTERS_MAX} characters", "say why"
+        )
+    return reason
+
+
+def _step(body: Body, *, needed: bool = False) -> str | None:
+    step = body.get("step")
+    if not isinstance(step, str if needed else str | None):
+        raise field_problem(422, "Invalid input", "step", "is no text", "name the step")
+    return step
+
+
+def _item(body: Body) -> int | None:
+    item = body.get("item")
+    if item is not None and (not isinstance(item, int) or isinstance(item, bool) or not 0 <= item < ITEM_MAX):
+        raise field_problem(422, "Invalid input", "item", "is no place in a list", "give its number, from 0")
+    return item
+
+
+def _expected(request: web.Request) -> int | None:
+    """The version in `If-Match`, as `ETag` shows it."""
+    text = request.headers.get("If-Match")
+    if text is None or text.strip() == "*":
+        return None
+    digits = text.strip().removeprefix("W/").strip('"')
+    if not digits.isascii() or not digits.isdigit() or len(digits) > 9:
+        raise field_problem(400, "Malformed request", "If-Match", f"is {text[:40]!r}", "take it from ETag")
+    return int(digits)

@@ -1,0 +1,53 @@
+"""What every part of the fold uses: records of steps, and the waits that come and go with an event."""
+
+from dataclasses import replace
+
+from sagas.events import Event, Recorded
+from sagas.manifest import Role
+from sagas.state import Key, State, StepState, Wait, WaitKind
+
+Change = tuple[State, Wait | None]
+
+
+def key_of(event: Event) -> Key:
+    """The step that the event is about, and its item."""
+    return (event.step or "", event.item)
+
+
+def with_step(state: State, event: Event, step: StepState) -> State:
+    """The state with this record of the event's step."""
+    return replace(state, steps={**state.steps, key_of(event): step})
+
+
+def without(state: State, *opened_by: int) -> State:
+    """The state without these waits."""
+    return replace(state, waits={seq: wait for seq, wait in state.waits.items() if seq not in opened_by})
+
+
+def drop(state: State, event: Event, *kinds: WaitKind) -> State:
+    """Without the waits of the event's step; of these kinds only, when any are named."""
+    step, item = key_of(event)
+    kept = {
+        seq: wait
+        for seq, wait in state.waits.items()
+        if wait.step != step or wait.item != item or (kinds and wait.kind not in kinds)
+    }
+    return state if len(kept) == len(state.waits) else replace(state, waits=kept)
+
+
+def opened(
+    event: Event, recorded: Recorded, kind: WaitKind, role: Role = "step", after: float | None = None,
+    cause: str | None = None,
+) -> Wait:  # fmt: skip
+    """A wait that the event opens, due `after` seconds."""
+    return Wait(
+        opened_by=recorded.sequence,
+        kind=kind,
+        step=event.step,
+        item=event.item,
+        attempt=event.attempt,
+        since=recorded.at,
+        due_at=None if after is None else recorded.at + after,
+        role=role,
+        cause=cause,
+    )

@@ -1,0 +1,253 @@
+"""What people ask of a saga: cancel, hold, release, try again, correct, resolve, and the signals that they send.
+
+Each is an event with who and why, or is refused with what makes it senseless now (rules B4, B6, B7, O3).
+"""
+
+from datetime import UTC, datetime
+from typing import assert_never
+
+from sagas import events as e
+from sagas.compensation import may_run_until, want_back
+from sagas.draft import Draft
+from sagas.facts import facts_of
+from sagas.failure import after_failure, owe
+from sagas.inputs import Asked, Cancel, Correct, Hold, Release, Resolve, Send, TryAgain
+from sagas.manifest import Node, Role
+from sagas.state import StepState, Wait
+
+IN_FLIGHT = frozenset({"scheduled", "running", "undoing"})
+
+
+def asked(draft: Draft, word: Asked) -> None:
+    """Do what is asked, or refuse it."""
+    if draft.state.version == 0:
+        draft.refuse("no such saga")
+        return
+    if word.expected is not None and word.expected != draft.state.version:
+        draft.moved(f"the saga is at version {draft.state.version} and no longer at {word.expected}")
+        return
+    match word:
+        case Cancel():
+            _cancel(draft, word)
+        case Hold():
+            _hold(draft, word)
+        case Release():
+            _release(draft, word)
+        case TryAgain():
+            _try_again(draft, word)
+        case Correct():
+            _correct(draft, word)
+        case Resolve():
+            _resolve(draft, word)
+        case _:
+            assert_never(word)
+
+
+def signal(draft: Draft, word: Send) -> None:
+    """Take a signal: for the wait that is open, for one that will be, or as evidence for one that is over (rule B6)."""
+    node, state = draft.manifest.by_name.get(word.name), draft.state
+    step = state.step(word.name)
+    if state.version == 0:
+        draft.refuse("no such saga")
+    elif node is None or node.kind != "signal":
+        draft.refuse(f"no wait is called '{word.name}'")
+    elif state.status != "active":
+        draft.refuse(f"the saga is {state.status}: nobody waits for '{word.name}' any more")
+    elif step.signals >= draft.numbers.signals_max:
+        draft.refuse(f"'{word.name}' was sent {step.signals} times already")
+    else:
+        first = step.signals == 0 and step.status in ("pending", "running")
+        draft.emit(
+            e.SignalReceived(
+                step=word.name, name=word.name, value=word.kept, payload=word.payload, taken=step.status == "running",
+                facts=facts_of(draft.manifest, word.name, word.value) if first else {},
+            )
+        )  # fmt: skip
+
+
+def _cancel(draft: Draft, word: Cancel) -> None:
+    state = draft.state
+    if state.status == "compensating":
+        draft.remark("the saga is turning back already")
+    elif state.status != "active":
+        draft.refuse(f"the saga is {state.status}")
+    elif (pivot := draft.manifest.pivot) is not None and state.step(pivot.name).status in ("succeeded", "skipped"):
+        draft.refuse(f"there is no way back: the pivot '{pivot.name}' has passed")
+    else:
+        draft.emit(e.CancelRequested(reason=word.reason))
+        want_back(draft, "cancel", word.reason)
+
+
+def _hold(draft: Draft, word: Hold) -> None:
+    if draft.state.terminal:
+        draft.refuse(f"the saga is {draft.state.status}")
+    elif draft.state.held:
+        draft.remark("the saga is held already")
+    else:
+        draft.emit(e.SagaHeld(reason=word.reason))
+
+
+def _release(draft: Draft, word: Release) -> None:
+    """Go on: with what outcomes asked for meanwhile, and with a cancel that came (rule B7)."""
+    state = draft.state
+    if not state.held:
+        draft.remark("the saga is not held")
+        return
+    draft.emit(e.SagaReleased(reason=word.reason, length=max(draft.now - state.held_at, 0.0)))
+    if state.back_cause is not None:
+        want_back(draft, state.back_cause, state.back_reason or word.reason)
+
+
+def _try_again(draft: Draft, word: TryAgain) -> None:
+    """What waits for an operator is owed anew with fresh budgets; what waits for its delay is owed now."""
+    found = _step_asked(draft, word.step, word.item)
+    if found is None:
+        return
+    node, step, desk = found
+    delayed = draft.state.wait_of(node.name, word.item, "retry")
+    if desk is None and delayed is None:
+        draft.refuse(f"'{node.name}' waits neither for an operator nor for its delay: it is {step.status}")
+        return
+    role = delayed.role if desk is None and delayed is not None else _role_of(node, step, desk)
+    if role == "undo" and node.undo is None:
+        draft.refuse(f"'{node.name}' has no undo: say what is true of it with `resolve`")
+        return
+    draft.emit(e.RetryRequested(step=node.name, item=word.item, reason=word.reason, role=role))
+    if role == "undo":
+        _reopen(draft, node, word.item, "retry")
+    else:
+        owe(draft, node, word.item, role, "operator")
+
+
+def _role_of(node: Node, step: StepState, desk: Wait | None) -> Role:
+    """Which function of the step an operator's wait is about."""
+    cause = desk.cause if desk is not None else None
+    if cause in ("undo_failed", "late_effect"):
+        return "undo"
+    if cause == "pivot_unknown" and (node.probe is not None or node.transactional):
+        return "probe"
+    return "fallback" if step.role == "fallback" else "step"
+
+
+def _correct(draft: Draft, word: Correct) -> None:
+    state = draft.state
+    if state.terminal:
+        draft.refuse(f"the saga is {state.status}")
+        return
+    if word.step is not None:
+        found = _step_asked(draft, word.step, word.item)
+        if found is None:
+            return
+        if found[1].status != "succeeded":
+            draft.refuse(f"'{word.step}' is {found[1].status}: only what a step gave can be corrected")
+            return
+    facts = facts_of(draft.manifest, word.step or "input", word.value)
+    for node in draft.manifest.nodes:
+        count = f"each:{node.each}"
+        begun = any(name == node.name and one.status != "pending" for (name, _), one in state.steps.items())
+        if begun and count in facts and facts[count] != state.facts.get(count, 0):
+            draft.refuse(f"'{node.name}' has begun with {state.facts.get(count, 0)} items: their number must stay")
+            return
+    draft.emit(
+        e.ValueCorrected(
+            step=word.step, item=word.item, reason=word.reason, value=word.kept, payload=word.payload, facts=facts
+        )
+    )
+
+
+def _resolve(draft: Draft, word: Resolve) -> None:
+    if word.outcome == "accept":
+        _accept(draft, word)
+        return
+    found = _step_asked(draft, word.step or "", word.item)
+    if found is None:
+        return
+    node, step, desk = found
+    match word.outcome:
+        case "happened":
+            _happened(draft, word, node, step, desk)
+        case "did_not_happen" | "skip":
+            _did_not_happen(draft, word, node, step, desk)
+        case "undone":
+            _undone(draft, word, node, step, desk)
+        case _:
+            assert_never(word.outcome)
+
+
+def _accept(draft: Draft, word: Resolve) -> None:
+    """Close a saga that rests: what is left is left, and its key is free (rule B4)."""
+    state = draft.state
+    if word.step is not None:
+        draft.refuse("`accept` closes the saga: leave the step out")
+    elif state.closed:
+        draft.remark("the saga is closed already")
+    elif state.status != "failed" and not (state.terminal and state.waits):
+        draft.refuse(f"the saga is {state.status}: only one that rests can be closed")
+    else:
+        draft.emit(e.StepResolved(outcome="accept", reason=word.reason))
+
+
+def _happened(draft: Draft, word: Resolve, node: Node, step: StepState, desk: Wait | None) -> None:
+    if step.status not in ("unknown", "failed") or (desk is None and draft.state.status != "active"):
+        draft.refuse(f"'{node.name}' is {step.status}: whether it happened is no question")
+        return
+    facts = facts_of(draft.manifest, node.name, word.value)
+    draft.emit(
+        e.StepResolved(
+            step=node.name, item=word.item, outcome="happened", reason=word.reason, result=word.kept,
+            payload=word.payload, facts=facts,
+        )
+    )  # fmt: skip
+    _reopen(draft, node, word.item, "resolve")
+
+
+def _did_not_happen(draft: Draft, word: Resolve, node: Node, step: StepState, desk: Wait | None) -> None:
+    """What may still run cannot be said not to have happened (rule O3); of a transaction step its key tells (T2)."""
+    if desk is None or step.status not in ("unknown", "failed"):
+        draft.refuse(f"'{node.name}' is {step.status} and waits for no operator")
+        return
+    if word.outcome == "skip" and node.name not in draft.manifest.behind_pivot:
+        draft.refuse(f"'{node.name}' stands before the pivot: what comes after would go on without it")
+        return
+    if step.maybe and (until := may_run_until(draft, node, step)) > draft.now:
+        instant = datetime.fromtimestamp(until, UTC).isoformat(timespec="seconds")
+        draft.refuse(f"an attempt of '{node.name}' may still run until {instant}")
+        return
+    if node.transactional and step.role != "probe":
+        draft.emit(e.RetryRequested(step=node.name, item=word.item, reason=word.reason, role="probe"))
+        owe(draft, node, word.item, "probe", "operator")  # it closes the key, or finds what happened
+        return
+    draft.emit(e.StepResolved(step=node.name, item=word.item, outcome=word.outcome, reason=word.reason))
+    if word.outcome == "did_not_happen":
+        after_failure(draft, node, word.item, "step")
+
+
+def _undone(draft: Draft, word: Resolve, node: Node, step: StepState, desk: Wait | None) -> None:
+    if desk is None or desk.cause not in ("undo_failed", "late_effect"):
+        draft.refuse(f"'{node.name}' is {step.status}: nobody is asked to undo it")
+        return
+    draft.emit(e.StepResolved(step=node.name, item=word.item, outcome="undone", reason=word.reason))
+    if draft.state.status == "failed":
+        _reopen(draft, node, word.item, "resolve")
+
+
+def _reopen(draft: Draft, node: Node, item: int | None, cause: str) -> None:
+    """A saga at rest, or at its end, goes on undoing."""
+    if draft.state.status in ("failed", "compensated"):
+        draft.emit(e.SagaReopened(step=node.name, item=item, cause=cause))
+
+
+def _step_asked(draft: Draft, name: str, item: int | None) -> tuple[Node, StepState, Wait | None] | None:
+    """The step with its record and the operator's wait about it; refused when there is none, or it is in flight."""
+    node = draft.manifest.by_name.get(name)
+    if node is None or node.kind not in ("step", "child"):
+        draft.refuse(f"no step is called '{name}'")
+        return None
+    if (node.each is None) != (item is None):
+        draft.refuse(f"'{name}' " + ("has no items" if node.each is None else "has items: say which"))
+        return None
+    step, desk = draft.step(node, item), draft.state.wait_of(name, item, "operator")
+    if desk is None and step.status in IN_FLIGHT:
+        draft.refuse(f"'{name}' is {step.status}: wait for its outcome")
+        return None
+    return node, step, desk

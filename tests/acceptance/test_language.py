@@ -1,0 +1,289 @@
+"""The whole language on `amends up`, with a saga from a file outside this repository (def_R7, rules B5 to B7, O3)."""
+
+import json
+from collections.abc import AsyncGenerator, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from tests.acceptance.damage import folder_of
+from tests.acceptance.running import Running, until
+
+MODULE = '''
+"""A move: pack, ask, wait, let a firm carry, settle. Files beside this one say what goes wrong."""
+
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from amends import CannotTell, DidNotHappen, Happened, Permanent, Retry, Saga
+
+HERE = Path(__file__).parent
+
+
+class Move(BaseModel):
+    name: str
+    boxes: int = 3
+
+
+class Yes(BaseModel):
+    by: str
+
+
+class Load(BaseModel):
+    name: str
+    boxes: int
+
+
+class Receipt(BaseModel):
+    number: int
+
+
+def note(line: str) -> None:
+    with (HERE / "notes").open("a") as file:
+        file.write(line + "\\n")
+
+
+def wrong(name: str) -> bool:
+    return (HERE / name).exists()
+
+
+carrying = Saga("carrying", input=Load, result=Receipt)
+
+
+@carrying.step("van")
+async def rent(load: Load) -> int:
+    if wrong("no-van"):
+        raise Permanent("no van")
+    note(f"rent {load.name}")
+    return load.boxes
+
+
+@rent.undo(retry=Retry(delays=[0.1]))
+async def give_back(load: Load) -> None:
+    if wrong("no-return"):
+        raise Permanent("nobody takes the van back")
+    note(f"give back {load.name}")
+
+
+@carrying.step("receipt")
+async def carry(load: Load, van: int) -> Receipt:
+    return Receipt(number=van)
+
+
+move = Saga("move", input=Move)
+
+
+@move.step("load", retry=Retry(delays=[60]))
+async def pack(move: Move) -> Load:
+    note(f"pack {move.name}")
+    return Load(name=move.name, boxes=move.boxes)
+
+
+@pack.undo
+async def unpack(move: Move) -> None:
+    note(f"unpack {move.name}")
+
+
+agreed = move.wait("agreed", model=Yes, timeout=3600, on_timeout="compensate", after=[pack])
+breath = move.sleep("breath", 0.5, after=[agreed])
+
+
+@move.step("checked", after=[breath])
+async def check(load: Load) -> Load:
+    return load
+
+
+carried = move.start("carried", carrying, input="checked")
+
+
+@move.step("settled", pivot=True, timeout=1, retry=Retry(delays=[]))
+async def settle(move: Move, carried: Receipt, agreed: Yes) -> int:
+    if wrong("no-settling"):
+        raise Permanent("not settled")
+    if wrong("vague"):
+        raise RuntimeError("the line went dead")
+    return carried.number
+
+
+@settle.probe
+async def find(move: Move) -> Happened[int] | DidNotHappen | CannotTell:
+    return CannotTell("nobody knows") if wrong("mute") else Happened(7)
+
+
+@move.step("told", retry=Retry(delays=[]))
+async def tell(move: Move, settled: int) -> None:
+    if wrong("no-telling"):
+        raise Permanent("no address")
+    note(f"told {move.name} {settled}")
+'''
+
+
+class Stage:
+    """A running Amends, its folder, and what its operators do."""
+
+    def __init__(self, made: Running) -> None:
+        self.made = made
+        self.folder = made.folder
+
+    async def start(self, name: str, **more: Any) -> str:
+        """A move under way; its wait is open."""
+        body = {"definition": "move", "input": {"name": name, **more}}
+        _, begun = await self.made.call("POST", "/api/sagas", json=body)
+        return str(begun["sagaId"])
+
+    def saga(self, verb: str, *arguments: str) -> dict[str, Any]:
+        """A command of an operator."""
+        told = self.made.amends("saga", verb, *arguments, "--json")
+        assert told.returncode == 0, told.stderr
+        found: dict[str, Any] = json.loads(told.stdout)
+        return found
+
+    async def waiting(self, saga_id: str, kind: str) -> dict[str, Any]:
+        """The saga once it has a wait of this kind."""
+
+        async def has() -> dict[str, Any] | None:
+            found = await self.made.saga(saga_id)
+            return found if any(wait["kind"] == kind for wait in found["waits"]) else None
+
+        return await until(has, 30)
+
+    async def ended(self, saga_id: str) -> dict[str, Any]:
+        """The saga at its end."""
+
+        async def has() -> dict[str, Any] | None:
+            found = await self.made.saga(saga_id)
+            return found if found["status"] in ("completed", "compensated") else None
+
+        return await until(has, 30)
+
+    @contextmanager
+    def wrong(self, *names: str) -> Generator[None]:
+        """What goes wrong meanwhile."""
+        for name in names:
+            (self.folder / name).touch()
+        try:
+            yield
+        finally:
+            for name in names:
+                (self.folder / name).unlink(missing_ok=True)
+
+    def notes(self, name: str) -> list[str]:
+        """What handlers did for a move."""
+        lines = (self.folder / "notes").read_text().splitlines()
+        return [line.replace(f" {name}", "") for line in lines if f" {name}" in line]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stage() -> AsyncGenerator[Stage]:
+    with folder_of("amends-language-") as folder:
+        (folder / "moving.py").write_text(MODULE)
+        async with Running(Path(folder), sagas="moving") as made:
+            yield Stage(made)
+            made.check_invariants()
+
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+async def test_a_signal_a_pause_and_a_child_lead_to_the_end(stage: Stage) -> None:
+    saga_id = await stage.start("ada")
+    found = await stage.waiting(saga_id, "signal")
+    assert found["waits"][0]["what"] == "somebody to send agreed"
+    status, _ = await stage.made.call("POST", f"/api/sagas/{saga_id}/signals/agreed", json={"value": {"by": "Bo"}})
+    assert status == 200
+    assert (await stage.ended(saga_id))["status"] == "completed"
+    assert stage.notes("ada") == ["pack", "rent", "told 3"]
+
+
+async def test_what_is_sent_is_checked(stage: Stage) -> None:
+    saga_id = await stage.start("bea")
+    path = f"/api/sagas/{saga_id}/signals"
+    status, problem = await stage.made.call("POST", f"{path}/agreed", json={"value": {"von": "Bo"}})
+    assert (status, problem["errors"][0]["field"]) == (422, "by")
+    assert (await stage.made.call("POST", f"{path}/load", json={"value": 1}))[0] == 404
+    stage.saga("cancel", saga_id, "--reason", "no more")
+    await stage.ended(saga_id)
+    assert (await stage.made.call("POST", f"{path}/agreed", json={"value": {"by": "Bo"}}))[0] == 409
+
+
+async def test_a_held_saga_begins_nothing_until_it_is_released(stage: Stage) -> None:
+    saga_id = await stage.start("cyd")
+    await stage.waiting(saga_id, "signal")
+    held = stage.saga("hold", saga_id, "--reason", "look first")
+    assert held["held"]
+    refused = stage.made.amends("saga", "release", saga_id, "--reason", "go", "--expect-version", "1")
+    assert refused.returncode == 1
+    assert "no longer at 1" in refused.stderr
+    stage.saga("signal", saga_id, "agreed", '{"by": "Bo"}')
+    assert (await stage.made.saga(saga_id))["status"] == "active"
+    stage.saga("release", saga_id, "--reason", "go", "--expect-version", str(held["version"] + 1))
+    assert (await stage.ended(saga_id))["status"] == "completed"
+
+
+async def test_a_child_that_fails_turns_its_parent_back(stage: Stage) -> None:
+    with stage.wrong("no-van"):
+        saga_id = await stage.start("dan")
+        stage.saga("signal", saga_id, "agreed", '{"by": "Bo"}')
+        assert (await stage.ended(saga_id))["status"] == "compensated"
+    assert stage.notes("dan") == ["pack", "unpack"]
+
+
+async def test_a_child_that_has_completed_is_turned_back_with_its_parent(stage: Stage) -> None:
+    with stage.wrong("no-settling"):
+        saga_id = await stage.start("eve")
+        stage.saga("signal", saga_id, "agreed", '{"by": "Bo"}')
+        assert (await stage.ended(saga_id))["status"] == "compensated"
+    assert stage.notes("eve") == ["pack", "rent", "give back", "unpack"]
+
+
+async def test_an_undo_of_a_child_that_gives_up_is_tried_again_and_the_family_ends(stage: Stage) -> None:
+    with stage.wrong("no-settling"), stage.wrong("no-return"):
+        saga_id = await stage.start("fay")
+        stage.saga("signal", saga_id, "agreed", '{"by": "Bo"}')
+
+        async def child_at_rest() -> str | None:
+            listed = stage.saga("list", "--definition", "carrying", "--status", "failed")["items"]
+            return str(listed[0]["sagaId"]) if listed else None
+
+        child = await until(child_at_rest, 30)
+        assert [wait["kind"] for wait in (await stage.made.saga(saga_id))["waits"]] == ["child"]
+    stage.saga("retry", child, "van", "--reason", "they take it now")
+    assert (await stage.ended(saga_id))["status"] == "compensated"
+    assert stage.notes("fay") == ["pack", "rent", "give back", "unpack"]
+
+
+async def test_a_pivot_that_nobody_knows_of_is_asked_about(stage: Stage) -> None:
+    with stage.wrong("vague"):
+        known = await stage.start("gus")
+        stage.saga("signal", known, "agreed", '{"by": "Bo"}')
+        assert (await stage.ended(known))["status"] == "completed"
+    assert stage.notes("gus")[-1] == "told 7"
+
+
+async def test_a_step_behind_the_pivot_is_tried_again_or_skipped(stage: Stage) -> None:
+    with stage.wrong("no-telling"):
+        again, skipped = await stage.start("hal"), await stage.start("ida")
+        for saga_id in (again, skipped):
+            stage.saga("signal", saga_id, "agreed", '{"by": "Bo"}')
+            await stage.waiting(saga_id, "operator")
+    stage.saga("retry", again, "told", "--reason", "found it")
+    stage.saga("resolve", skipped, "skip", "--step", "told", "--reason", "not needed")
+    assert [(await stage.ended(saga_id))["status"] for saga_id in (again, skipped)] == ["completed", "completed"]
+    assert stage.notes("hal")[-1] == "told 3"
+    assert "told 3" not in stage.notes("ida")
+
+
+async def test_a_result_is_corrected_before_it_is_used(stage: Stage) -> None:
+    saga_id = await stage.start("joe")
+    await stage.waiting(saga_id, "signal")
+    refused = stage.made.amends("saga", "correct", saga_id, '{"name": "joe"}', "--step", "load", "--reason", "typo")
+    assert refused.returncode == 1
+    assert "boxes" in refused.stderr
+    stage.saga("correct", saga_id, '{"name": "joe", "boxes": 9}', "--step", "load", "--reason", "typo")
+    stage.saga("signal", saga_id, "agreed", '{"by": "Bo"}')
+    assert (await stage.ended(saga_id))["status"] == "completed"
+    assert stage.notes("joe")[-1] == "told 9"
