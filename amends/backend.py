@@ -17,7 +17,7 @@ from sagas.events import FallbackUsed, Json, ProbeAnswered, StepResolved, StepSk
 from sagas.inputs import Answer, Asked, Cancel, Send, Start
 from sagas.manifest import Manifest
 from sagas.ports import CommandSender, SagaFilter, Store, TransportRefused, TransportUnavailable
-from sagas.seal import Sealed, unsupported
+from sagas.seal import Sealed, unsupported_in
 
 if TYPE_CHECKING:
     import asyncpg
@@ -85,7 +85,7 @@ class Backend:
             StoreUnavailable: nothing was started, or nobody knows; the same key may be tried again.
         """
         sealed = self._sealed(saga)
-        if missing := unsupported(sealed.manifest):
+        if missing := unsupported_in(sealed.saga):
             raise NotSupported(f"saga '{sealed.manifest.name}' uses what this version cannot run: {', '.join(missing)}")
         word = Start(saga_id or new_id(), sealed.manifest, sealed.normalise(input), key=key, actor=actor, trace=trace)
         if connection is not None:

@@ -336,3 +336,8 @@ def unsupported(manifest: Manifest) -> list[str]:
             if length is not None:
                 found.append(f"{what}_timeout={readable(length)} of step '{node.name}'")
     return found
+
+
+def unsupported_in(saga: "Saga[Any, Any]") -> list[str]:
+    """What of a sealed saga and its children this version cannot run yet."""
+    return [found for one in saga.family() for found in unsupported(one.seal().manifest)]

@@ -29,7 +29,7 @@ from sagas.events import Event, Recorded
 from sagas.inputs import Send, Start
 from sagas.nodes import Signal
 from sagas.ports import WaitRow
-from sagas.seal import Sealed, unsupported
+from sagas.seal import Sealed, unsupported_in
 from sagas.state import SagaStatus, State
 
 I = TypeVar("I")  # noqa: E741 - the input
@@ -99,7 +99,7 @@ def run(
         DefinitionError: the saga does not hold together.
     """
     sealed = saga.seal()
-    if missing := unsupported(sealed.manifest):
+    if missing := unsupported_in(sealed.saga):
         raise NotImplementedError(f"saga '{saga.name}' uses what cannot run yet: {', '.join(missing)}")
     given = Answers(sealed, answers or {}, resources or {})
 
