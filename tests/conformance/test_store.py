@@ -292,6 +292,9 @@ async def test_of_what_a_saga_owes_each_receiver_only_the_first_is_due_until_it_
     assert (await store.next_due() or 0) < time.time()
     await store.postpone([(saga_id(1), 5, 60.0)])
     assert await owed() == [(saga_id(1), 7), (saga_id(2), 5)]
+    await store.postpone([(saga_id(1), 7, 30.0), (saga_id(2), 5, 40.0)])
+    assert (await store.next_due() or 0) > time.time() + 10, "what stands behind another is not due"
+    await store.postpone([(saga_id(1), 7, -1.0), (saga_id(2), 5, -1.0)])
     await store.delivered([(saga_id(1), 5), (saga_id(1), 7), (saga_id(2), 2)])
     assert await owed() == [(saga_id(1), 6), (saga_id(2), 5)]
     assert len(await store.waits(saga_id(2))) == 2, "only messages are delivered"
