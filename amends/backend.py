@@ -17,7 +17,7 @@ from sagas.events import FallbackUsed, Json, ProbeAnswered, StepResolved, StepSk
 from sagas.inputs import Answer, Asked, Cancel, Send, Start
 from sagas.manifest import Manifest
 from sagas.ports import CommandSender, SagaFilter, Store, TransportRefused, TransportUnavailable
-from sagas.seal import Sealed, unsupported
+from sagas.seal import Sealed, unsupported_in
 
 if TYPE_CHECKING:
     import asyncpg
@@ -29,6 +29,10 @@ O = TypeVar("O")  # noqa: E741 - the output
 
 class UnknownDefinition(LookupError):
     """No saga has this name."""
+
+
+class UnknownSaga(LookupError):
+    """No saga has this id."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ class Backend:
             StoreUnavailable: nothing was started, or nobody knows; the same key may be tried again.
         """
         sealed = self._sealed(saga)
-        if missing := unsupported(sealed.manifest):
+        if missing := unsupported_in(sealed.saga):
             raise NotSupported(f"saga '{sealed.manifest.name}' uses what this version cannot run: {', '.join(missing)}")
         word = Start(saga_id or new_id(), sealed.manifest, sealed.normalise(input), key=key, actor=actor, trace=trace)
         if connection is not None:
@@ -114,12 +118,12 @@ class Backend:
         """A value for a node of a saga, or for its input, as it is stored.
 
         Raises:
-            LookupError: there is no such saga. InputError: it does not fit, or there is no such node.
+            UnknownSaga: there is no such saga. InputError: it does not fit, or there is no such node.
             UnknownDefinition: nobody here knows the types of the saga.
         """
         head = (await self.store.heads([saga_id])).get(saga_id)
         if head is None:
-            raise LookupError(saga_id)
+            raise UnknownSaga(saga_id)
         return self._sealed(head.definition).normalise_value(name, value)
 
     async def view(self, saga_id: str) -> dict[str, Json] | None:
@@ -139,6 +143,11 @@ class Backend:
         """A page of sagas, newest first, and where the next page begins."""
         rows = await self.store.sagas(wanted)
         return [views.summary(row) for row in rows], rows[-1].cursor if len(rows) == wanted.limit else None
+
+    async def manifest_of(self, saga_id: str) -> Manifest | None:
+        """The manifest that a saga goes by; None when there is no such saga."""
+        head = (await self.store.heads([saga_id])).get(saga_id)
+        return None if head is None else (await self._engine.manifests([head]))[head.fingerprint]
 
     async def manifest(self, name: str) -> Manifest | None:
         """The newest manifest of a definition."""

@@ -10,7 +10,7 @@ from orchestrator.engine import Engine
 from sagas.definition import Saga
 from sagas.errors import InputError
 from sagas.inputs import Start
-from sagas.seal import unsupported
+from sagas.seal import unsupported_in
 
 
 class KeyConflict(ValueError):
@@ -36,7 +36,7 @@ async def start(saga: Saga[Any, Any], input: object, *, connection: Any, key: st
         SettingsError: a setting is malformed.
     """
     sealed = saga.seal(load().defaults)
-    if missing := unsupported(sealed.manifest):
+    if missing := unsupported_in(sealed.saga):
         raise NotSupported(f"saga '{saga.name}' uses what this version cannot run: {', '.join(missing)}")
     store = PostgresStore(connection, connection)
     await store.put_absent_manifest(sealed.manifest)

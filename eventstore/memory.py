@@ -101,7 +101,8 @@ class MemoryStore:
     async def delivered(self, waits: Sequence[Waiting]) -> None:
         """Take messages away."""
         for key in waits:
-            self._waits.pop(key, None)
+            if key in self._waits and self._waits[key].kind == "notify":
+                del self._waits[key]
 
     async def next_due(self) -> float | None:
         """The earliest `due_at` of what `due` may give."""
@@ -179,6 +180,10 @@ class MemoryStore:
     async def history(self, saga_id: str, after: int = 0, limit: int = 1000) -> list[Recorded]:
         """Events behind a sequence number."""
         return self._events.get(saga_id, [])[after : after + limit]
+
+    async def events_at(self, places: Sequence[Waiting]) -> dict[Waiting, Recorded]:
+        """Single events."""
+        return {(saga_id, sequence): self._events[saga_id][sequence - 1] for saga_id, sequence in places}
 
     async def waits(self, saga_id: str) -> list[WaitRow]:
         """The open waits of one saga."""

@@ -260,6 +260,11 @@ class PostgresStore:
         """The events of one saga, in order."""
         return [recorded(row) for row in await self._fetch(query("history"), saga_id, after, limit)]
 
+    async def events_at(self, places: Sequence[Waiting]) -> dict[Waiting, Recorded]:
+        """Single events."""
+        rows = await self._fetch(query("events_at"), [saga_id for saga_id, _ in places], [seq for _, seq in places])
+        return {(row["saga_id"], row["sequence_number"]): recorded(row) for row in rows}
+
     async def waits(self, saga_id: str) -> list[WaitRow]:
         """The open waits of one saga."""
         return _rows(await self._fetch(query("waits"), saga_id))

@@ -5,13 +5,14 @@ committed: so it comes at least once, and in order.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from orchestrator.arguments import Plan, compose, plan_at, plan_of_result
 from orchestrator.commands import Values
 from sagas import events as e
-from sagas.events import Event, Json
-from sagas.inputs import ChildEnds, Input, ParentTurnsBack, Start
+from sagas.events import Event, Json, Recorded
+from sagas.inputs import Answer, ChildEnds, Input, ParentTurnsBack, Start
 from sagas.manifest import Manifest
 from sagas.ports import Store, WaitRow
 from sagas.state import Parent, State, Value
@@ -24,6 +25,16 @@ STATUSES: Mapping[type[Event], str] = {
     e.SagaCompensated: "compensated",
     e.StepResolved: "closed",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class _Letter:
+    """A message that needs the value behind `plan`, if any, to become its receiver's input."""
+
+    row: WaitRow
+    head: State
+    make: Callable[[Json], Input]
+    plan: Plan | None = None
 
 
 class Messages:
@@ -39,56 +50,96 @@ class Messages:
             return []
         heads = await self._store.heads(sorted({row.saga_id for row in rows}))
         manifests = await self._store.manifests(sorted({head.fingerprint for head in heads.values()}))
-        children = {found.name: found for found in (await self._store.manifests()).values()}
-        found: list[tuple[WaitRow, Input]] = []
+        entries = await self._store.events_at([(row.saga_id, row.opened_by) for row in rows])
+        children: dict[str, Manifest] = {}
+        if any(isinstance(entry.event, e.ChildStarted) for entry in entries.values()):
+            children = {found.name: found for found in (await self._store.manifests()).values()}
+        letters: list[_Letter] = []
         for row in rows:
-            head = heads[row.saga_id]
-            word = await self._word(row, head, manifests[head.fingerprint], children)
-            if word is not None:
-                found.append((row, word))
-        await self._put_off([row for row in rows if row not in [known for known, _ in found]])
+            head, entry = heads[row.saga_id], entries[row.saga_id, row.opened_by]
+            letter = _letter(row, head, manifests[head.fingerprint], entry, children)
+            if letter is not None:
+                letters.append(letter)
+        sent = {(letter.row.saga_id, letter.row.opened_by) for letter in letters}
+        await self._put_off([row for row in rows if (row.saga_id, row.opened_by) not in sent])
+        return await self._written(letters)
+
+    async def _written(self, letters: Sequence[_Letter]) -> list[tuple[WaitRow, Input]]:
+        wanted = [
+            (letter.head.saga_id, value)
+            for letter in letters
+            if letter.plan is not None
+            for value in letter.plan.values
+            if value is not None and (value.event is not None or value.payload)
+        ]
+        loaded = await self._values.load(self._store, wanted)
+        found: list[tuple[WaitRow, Input]] = []
+        for letter in letters:
+
+            def load(value: Value, saga_id: str = letter.head.saga_id) -> Json:
+                return loaded[saga_id, value]
+
+            found.append((letter.row, letter.make(None if letter.plan is None else compose(letter.plan, load))))
         return found
 
-    async def _word(
-        self, row: WaitRow, head: State, manifest: Manifest, children: Mapping[str, Manifest]
-    ) -> Input | None:
-        (entry,) = await self._store.history(row.saga_id, row.opened_by - 1, 1)
-        message = f"{row.saga_id}/{row.opened_by}"
-        match entry.event:
-            case e.ChildStarted(step=str(step), attempt=attempt, child_id=child_id, definition=definition):
-                if definition not in children:
-                    log.error("nobody has declared the saga '%s', which %s starts", definition, row.saga_id)
-                    return None
-                value = await self._load(head, plan_at(manifest, head, manifest.by_name[step].child_input or "input"))
-                return Start(
-                    child_id, children[definition], value, request_id=message, trace=entry.trace,
-                    parent=Parent(row.saga_id, step, attempt),
-                )  # fmt: skip
-            case e.UndoScheduled():
-                child = head.step(entry.event.step or "").child
-                return None if child is None else ParentTurnsBack(child, message, entry.trace)
-            case _:
-                return await self._end(row, head, manifest, entry.event, message)
+    async def _put_off(self, rows: Sequence[WaitRow]) -> None:
+        if rows:
+            await self._store.postpone([(row.saga_id, row.opened_by, UNKNOWN_SECONDS) for row in rows])
 
-    async def _end(self, row: WaitRow, head: State, manifest: Manifest, event: Event, message: str) -> ChildEnds | None:
-        parent, status = head.parent, STATUSES.get(type(event))
-        if parent is None or status is None:
-            return None
-        result = await self._load(head, plan_of_result(manifest, head)) if status == "completed" else None
+
+def refusals(told: Sequence[tuple[WaitRow, Input]], answers: Mapping[int, Answer]) -> list[Input]:
+    """What parents are told of children that could not be started: without it they would wait for ever.
+
+    `answers` are by the identity of the input.
+    """
+    found: list[Input] = []
+    for _, word in told:
+        answer = answers[id(word)]
+        if isinstance(word, Start) and word.parent is not None and answer.code == "refused":
+            log.error("the child %s of %s cannot be started: %s", word.saga_id, word.parent.saga_id, answer.detail)
+            found.append(
+                ChildEnds(
+                    word.parent.saga_id, f"{word.id}/refused", child_id=word.saga_id, step=word.parent.step,
+                    attempt=word.parent.attempt, status="refused", trace=word.trace,
+                )
+            )  # fmt: skip
+    return found
+
+
+def _letter(
+    row: WaitRow, head: State, manifest: Manifest, entry: Recorded, children: Mapping[str, Manifest]
+) -> _Letter | None:
+    message = f"{row.saga_id}/{row.opened_by}"
+    match entry.event:
+        case e.ChildStarted(step=str(step), attempt=attempt, child_id=child_id, definition=definition):
+            if definition not in children:
+                log.error("nobody has declared the saga '%s', which %s starts", definition, row.saga_id)
+                return None
+
+            def start(value: Json) -> Start:
+                parent = Parent(row.saga_id, step, attempt)
+                return Start(
+                    child_id, children[definition], value, request_id=message, trace=entry.trace, parent=parent
+                )
+
+            path = manifest.by_name[step].child_input or "input"
+            return _Letter(row, head, start, plan_at(manifest, head, path))
+        case e.UndoScheduled():
+            child = head.step(entry.event.step or "").child
+            return None if child is None else _Letter(row, head, lambda _: ParentTurnsBack(child, message, entry.trace))
+        case _:
+            return _end(row, head, manifest, entry, message)
+
+
+def _end(row: WaitRow, head: State, manifest: Manifest, entry: Recorded, message: str) -> _Letter | None:
+    parent, status = head.parent, STATUSES.get(type(entry.event))
+    if parent is None or status is None:
+        return None
+
+    def end(result: Json) -> ChildEnds:
         return ChildEnds(
             parent.saga_id, message, child_id=row.saga_id, step=parent.step, attempt=parent.attempt, status=status,
             result=result, trace=head.trace,
         )  # fmt: skip
 
-    async def _load(self, head: State, plan: Plan) -> Json:
-        wanted = [value for value in plan.values if value is not None and (value.event is not None or value.payload)]
-        loaded = await self._values.load(self._store, [(head.saga_id, value) for value in wanted])
-
-        def load(value: Value) -> Json:
-            return loaded[head.saga_id, value]
-
-        return compose(plan, load)
-
-    async def _put_off(self, rows: Sequence[WaitRow]) -> None:
-        if rows:
-            await self._store.postpone([(row.saga_id, row.opened_by, UNKNOWN_SECONDS) for row in rows])
+    return _Letter(row, head, end, plan_of_result(manifest, head) if status == "completed" else None)

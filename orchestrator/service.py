@@ -8,11 +8,11 @@ from collections.abc import Sequence
 
 from orchestrator.commands import Wanted, commands_for
 from orchestrator.engine import Applied, Engine
-from orchestrator.messages import Messages
+from orchestrator.messages import Messages, refusals
 from orchestrator.publisher import Publisher
 from orchestrator.timers import LOOK_SECONDS_MAX, Timers
 from sagas.decide import NOT_DUE
-from sagas.inputs import Due, Input
+from sagas.inputs import Answer, Due, Input
 from sagas.ports import (
     Clock,
     CommandSender,
@@ -85,15 +85,17 @@ class Orchestrator:
             due = await self._timers.due(drained=arrivals.drained)
             told = await self._messages.words(due.messages)
             words += [*(word for _, word in told), *due.words]
-        if words:
-            await self._apply(words)
+        answers = await self._apply(words) if words else {}
         if told:
+            if refused := refusals(told, answers):
+                await self._apply(refused)
             await self._store.delivered([(row.saga_id, row.opened_by) for row, _ in told])
         await self._acknowledge(deliveries)
         if look:
             await self._plan(busy=bool(words))
 
-    async def _apply(self, words: Sequence[Input]) -> None:
+    async def _apply(self, words: Sequence[Input]) -> dict[int, Answer]:
+        """Apply inputs, and send what they owe; the answers by the identity of the input."""
         try:
             applied = await self._engine.append(words)
         except StoreUnavailable:
@@ -107,6 +109,7 @@ class Orchestrator:
             if answer.code == "not_found" or (answer.detail or "").startswith("divergence"):
                 log.error("divergence: %s of saga %s: %s", type(word).__name__, word.saga_id, answer.detail)
         await self._look_sooner(applied)
+        return {id(word): answer for word, answer in told}
 
     async def _move_on(self, early: Sequence[Due]) -> None:
         """Rows that are due though their wait is not: a hold moved it (rule B7), or the database's clock jumped."""

@@ -56,14 +56,17 @@ class ResultError(Permanent):
 
 
 class InputError(ValueError):
-    """The input of a start does not fit the saga. `errors` holds (field, message), the first of them is the text."""
+    """The input of a start, or `what` somebody gives to a saga, does not fit.
 
-    def __init__(self, saga: str, errors: Sequence[tuple[str, str]]) -> None:
+    `errors` holds (field, message), the first of them is the text.
+    """
+
+    def __init__(self, saga: str, errors: Sequence[tuple[str, str]], what: str = "input") -> None:
         self.saga = saga
         self.errors = tuple(errors)
         field, message = self.errors[0]
         more = f" (and {len(self.errors) - 1} more)" if len(self.errors) > 1 else ""
-        super().__init__(f"input of '{saga}'" + (f", field '{field}'" if field else "") + f": {message}{more}")
+        super().__init__(f"{what} of '{saga}'" + (f", field '{field}'" if field else "") + f": {message}{more}")
 
 
 def _usable(length: Seconds | None) -> float | None:

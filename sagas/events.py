@@ -313,10 +313,11 @@ class CancelRequested(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryRequested(Event):
-    """An operator wants the step, or its undo, tried again."""
+    """An operator wants the step, or its undo, tried again; or its probe asked, before it is `resolving` (rule T2)."""
 
     reason: str
     role: Role = "step"
+    resolving: Resolution | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -170,7 +170,8 @@ def _scheduled(
         case _:
             assert_never(event)
     after = drop(state, event, "retry", "step", "undo", "probe", "fallback", "breaker", "child")
-    step = replace(step, status=status, role=role, attempt=event.attempt, dispatched=True)
+    tried = step.tried if role == "probe" else role
+    step = replace(step, status=status, role=role, tried=tried, attempt=event.attempt, dispatched=True)
     if step.child is not None:
         return with_step(after, event, step), None  # a child undoes itself
     return with_step(after, event, step), opened(event, recorded, role, role=role)
@@ -204,6 +205,7 @@ def _answered(
         status="succeeded",
         maybe_at=recorded.at if others else step.maybe_at,
         result=value,
+        resolving=None,
         maybe=False,
         evidence=recorded.sequence,
         fallback=fallback,
@@ -222,12 +224,14 @@ def _probe_negative(state: State, event: e.ProbeAnswered, recorded: Recorded, st
 
 
 def _resolved(state: State, event: e.StepResolved, step: StepState) -> State:
-    after = drop(state, event)
+    after, step = drop(state, event), replace(step, resolving=None)
     match event.outcome:
         case "did_not_happen":
             return with_step(after, event, replace(step, status="failed", maybe=False))
         case "skip":
             return with_step(after, event, replace(step, status="skipped", maybe=False))
+        case "undone" if step.status == "skipped":
+            return with_step(after, event, step)  # it was left out, and is so again
         case "undone":
             return with_step(after, event, replace(step, status="undone", maybe=False))
         case "accept":
@@ -241,7 +245,8 @@ def _resolved(state: State, event: e.StepResolved, step: StepState) -> State:
 def _tried_again(state: State, event: e.RetryRequested) -> State:
     """An operator's wait is over, and every budget is fresh; what was undone in vain is to be undone."""
     step = replace(state.step(*key_of(event)), retries=0, undo_tries=0, probes=0, workers_lost=0, lost=0)
-    if event.role == "undo":
+    step = replace(step, resolving=event.resolving)
+    if event.role == "undo" and step.status != "undoing":
         step = replace(step, status="unknown" if step.maybe else "succeeded")
     return with_step(drop(state, event, "operator"), event, step)
 

@@ -85,17 +85,31 @@ def did_not_happen(draft: Draft, node: Node, word: Outcome) -> None:
         )  # fmt: skip
         return  # it was asked before a later attempt's end, which a late word told of (rule O3)
     draft.emit(e.ProbeAnswered(step=node.name, item=word.item, attempt=word.attempt, answer="did_not_happen"))
-    retryable = step.error is None or bool(step.error.get("retryable", True))
-    policy = node.handler.retry if node.handler else RetryPolicy()
-    seed = f"{word.saga_id}/{node.name}/{word.item}/{word.attempt}"
-    delay = next_delay(policy, step.retries, seed, None, draft.numbers.retry_after_seconds_max)
-    wanted_back = draft.state.back_cause is not None
-    if node.probe is None or not retryable or delay is None or wanted_back or draft.state.status != "active":
-        after_failure(draft, node, word.item, "step")  # of a transaction step the key is closed: it can run no more
+    behind = node.name in draft.manifest.behind_pivot
+    if step.resolving is not None:
+        outcome: e.Resolution = "skip" if behind else "did_not_happen"  # rule O3
+        draft.emit(e.StepResolved(step=node.name, item=word.item, outcome=outcome, reason="its key is closed"))
+        if behind:
+            return
+    delay = None if step.resolving is not None else _next_try(draft, node, word)
+    if delay is None:
+        after_failure(draft, node, word.item, step.tried)
         return
     draft.emit(
         e.WaitOpened(step=node.name, item=word.item, attempt=word.attempt, kind="retry", cause="retry", due_in=delay)
     )
+
+
+def _next_try(draft: Draft, node: Node, word: Outcome) -> float | None:
+    """The delay of the next attempt of a step that did not happen; of a transaction step the key is closed."""
+    step = draft.step(node, word.item)
+    wanted_back = draft.state.back_cause is not None and node.name not in draft.manifest.behind_pivot
+    retryable = step.error is None or bool(step.error.get("retryable", True))
+    if node.probe is None or step.tried != "step" or not retryable or wanted_back or draft.state.status != "active":
+        return None
+    policy = node.handler.retry if node.handler else RetryPolicy()
+    seed = f"{word.saga_id}/{node.name}/{word.item}/{word.attempt}"
+    return next_delay(policy, step.retries, seed, None, draft.numbers.retry_after_seconds_max)
 
 
 def failed(draft: Draft, node: Node, word: Outcome) -> None:

@@ -265,6 +265,7 @@ class Send:
     payload: str | None = None
     actor: str | None = None
     trace: str | None = None
+    expected: int | None = None
 
     @property
     def id(self) -> str:

@@ -235,6 +235,10 @@ class Store(Protocol):
         """The events of one saga behind the sequence number `after`, in order."""
         ...
 
+    async def events_at(self, places: Sequence[tuple[str, int]]) -> dict[tuple[str, int], Recorded]:
+        """Single events, each by its saga and sequence number."""
+        ...
+
     async def waits(self, saga_id: str) -> list[WaitRow]:
         """The open waits of one saga, in the order in which they were opened."""
         ...

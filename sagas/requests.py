@@ -10,8 +10,8 @@ from sagas import events as e
 from sagas.compensation import may_run_until, want_back
 from sagas.draft import Draft
 from sagas.facts import facts_of
-from sagas.failure import after_failure, owe
-from sagas.inputs import Asked, Cancel, Correct, Hold, Release, Resolve, Send, TryAgain
+from sagas.failure import after_failure, owe, step_unknown, undo_not_done
+from sagas.inputs import Asked, Cancel, Correct, Hold, Outcome, Release, Resolve, Send, TryAgain
 from sagas.manifest import Node, Role
 from sagas.state import StepState, Wait
 
@@ -23,8 +23,7 @@ def asked(draft: Draft, word: Asked) -> None:
     if draft.state.version == 0:
         draft.refuse("no such saga")
         return
-    if word.expected is not None and word.expected != draft.state.version:
-        draft.moved(f"the saga is at version {draft.state.version} and no longer at {word.expected}")
+    if _has_moved(draft, word.expected):
         return
     match word:
         case Cancel():
@@ -49,6 +48,8 @@ def signal(draft: Draft, word: Send) -> None:
     step = state.step(word.name)
     if state.version == 0:
         draft.refuse("no such saga")
+    elif _has_moved(draft, word.expected):
+        return
     elif node is None or node.kind != "signal":
         draft.refuse(f"no wait is called '{word.name}'")
     elif state.status != "active":
@@ -63,6 +64,13 @@ def signal(draft: Draft, word: Send) -> None:
                 facts=facts_of(draft.manifest, word.name, word.value) if first else {},
             )
         )  # fmt: skip
+
+
+def _has_moved(draft: Draft, expected: int | None) -> bool:
+    if expected is None or expected == draft.state.version:
+        return False
+    draft.moved(f"the saga is at version {draft.state.version} and no longer at {expected}")
+    return True
 
 
 def _cancel(draft: Draft, word: Cancel) -> None:
@@ -108,6 +116,13 @@ def _try_again(draft: Draft, word: TryAgain) -> None:
     if desk is None and delayed is None:
         draft.refuse(f"'{node.name}' waits neither for an operator nor for its delay: it is {step.status}")
         return
+    if desk is not None and desk.cause == "late_effect" and draft.state.status not in ("failed", "compensated"):
+        draft.refuse(f"the saga is {draft.state.status}: undo '{node.name}' by hand, then say so with `resolve`")
+        return
+    out = draft.state.wait_of(node.name, word.item, "step", "undo", "probe", "fallback")
+    if desk is not None and out is not None:
+        _judge_lost(draft, word, node, out)
+        return
     role = delayed.role if desk is None and delayed is not None else _role_of(node, step, desk)
     if role == "undo" and node.undo is None:
         draft.refuse(f"'{node.name}' has no undo: say what is true of it with `resolve`")
@@ -119,6 +134,19 @@ def _try_again(draft: Draft, word: TryAgain) -> None:
         owe(draft, node, word.item, role, "operator")
 
 
+def _judge_lost(draft: Draft, word: TryAgain, node: Node, out: Wait) -> None:
+    """A command that no repair could end: it may be running, and the next attempt takes its place (rule L5)."""
+    draft.emit(e.RetryRequested(step=node.name, item=word.item, reason=word.reason, role=out.role))
+    lost = Outcome(
+        saga_id=word.saga_id, opened_by=out.opened_by, attempt=out.attempt, step=node.name, item=word.item,
+        role=out.role, kind="unknown", cause="lost",
+    )  # fmt: skip
+    if out.role == "undo":
+        undo_not_done(draft, node, lost)
+    else:
+        step_unknown(draft, node, lost)
+
+
 def _role_of(node: Node, step: StepState, desk: Wait | None) -> Role:
     """Which function of the step an operator's wait is about."""
     cause = desk.cause if desk is not None else None
@@ -126,7 +154,7 @@ def _role_of(node: Node, step: StepState, desk: Wait | None) -> Role:
         return "undo"
     if cause == "pivot_unknown" and (node.probe is not None or node.transactional):
         return "probe"
-    return "fallback" if step.role == "fallback" else "step"
+    return "fallback" if step.tried == "fallback" else "step"
 
 
 def _correct(draft: Draft, word: Correct) -> None:
@@ -144,7 +172,8 @@ def _correct(draft: Draft, word: Correct) -> None:
     facts = facts_of(draft.manifest, word.step or "input", word.value)
     for node in draft.manifest.nodes:
         count = f"each:{node.each}"
-        begun = any(name == node.name and one.status != "pending" for (name, _), one in state.steps.items())
+        names = {node.name, *draft.manifest.descendants[node.name]}
+        begun = any(name in names and one.status != "pending" for (name, _), one in state.steps.items())
         if begun and count in facts and facts[count] != state.facts.get(count, 0):
             draft.refuse(f"'{node.name}' has begun with {state.facts.get(count, 0)} items: their number must stay")
             return
@@ -181,7 +210,9 @@ def _accept(draft: Draft, word: Resolve) -> None:
         draft.refuse("`accept` closes the saga: leave the step out")
     elif state.closed:
         draft.remark("the saga is closed already")
-    elif state.status != "failed" and not (state.terminal and state.waits):
+    elif state.held:
+        draft.refuse("the saga is held: release it first")
+    elif state.status != "failed" and not (state.status == "compensated" and state.waits):
         draft.refuse(f"the saga is {state.status}: only one that rests can be closed")
     else:
         draft.emit(e.StepResolved(outcome="accept", reason=word.reason))
@@ -214,12 +245,14 @@ def _did_not_happen(draft: Draft, word: Resolve, node: Node, step: StepState, de
         draft.refuse(f"an attempt of '{node.name}' may still run until {instant}")
         return
     if node.transactional and step.role != "probe":
-        draft.emit(e.RetryRequested(step=node.name, item=word.item, reason=word.reason, role="probe"))
+        draft.emit(
+            e.RetryRequested(step=node.name, item=word.item, reason=word.reason, role="probe", resolving=word.outcome)
+        )
         owe(draft, node, word.item, "probe", "operator")  # it closes the key, or finds what happened
         return
     draft.emit(e.StepResolved(step=node.name, item=word.item, outcome=word.outcome, reason=word.reason))
     if word.outcome == "did_not_happen":
-        after_failure(draft, node, word.item, "step")
+        after_failure(draft, node, word.item, step.tried)
 
 
 def _undone(draft: Draft, word: Resolve, node: Node, step: StepState, desk: Wait | None) -> None:

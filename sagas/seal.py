@@ -69,11 +69,11 @@ class Sealed:
         node = self.saga.graph.nodes.get(name)
         if node is None:
             known = ", ".join(self.saga.graph.nodes)
-            raise InputError(self.manifest.name, [("step", f"'{name}' is none of {known}")])
+            raise InputError(self.manifest.name, [("", f"'{name}' is none of {known}")], "step")
         try:
             return Values(node.gives).store(value)
         except UnfitError as unfit:
-            raise InputError(self.manifest.name, [(field or "value", what) for field, what in unfit.errors]) from None
+            raise InputError(self.manifest.name, unfit.errors, f"what '{name}' gives, in a saga") from None
 
     def load_result(self, value: Json) -> Any:
         """The saga's result as the type that it promises."""
@@ -336,3 +336,8 @@ def unsupported(manifest: Manifest) -> list[str]:
             if length is not None:
                 found.append(f"{what}_timeout={readable(length)} of step '{node.name}'")
     return found
+
+
+def unsupported_in(saga: "Saga[Any, Any]") -> list[str]:
+    """What of a sealed saga and its children this version cannot run yet."""
+    return [found for one in saga.family() for found in unsupported(one.seal().manifest)]

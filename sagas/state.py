@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import orjson
 
-from sagas.events import Failure, Json
+from sagas.events import Failure, Json, Resolution
 from sagas.manifest import Role
 
 SagaStatus = Literal["active", "compensating", "completed", "compensated", "failed"]
@@ -77,6 +77,7 @@ class StepState:
     what their budgets have used; `workers_lost` and `lost` count towards poison (rules L2, L5). `maybe` says that an
     attempt may have happened that nothing has answered (rule O2), `maybe_at` when the last attempt was left alone that
     may still run;
+    `tried` is the last role that was no probe; `resolving` what an operator said of a step whose key is being closed.
     `signals` counts what was sent to a wait: its result is the first. `child` is the saga that the node started.
     `evidence` is the sequence number of the last sign that there is something to undo (rule O4).
     """
@@ -84,6 +85,8 @@ class StepState:
     status: StepStatus = "pending"
     attempt: int = 0
     role: Role = "step"
+    tried: Role = "step"
+    resolving: Resolution | None = None
     retries: int = 0
     undo_tries: int = 0
     probes: int = 0

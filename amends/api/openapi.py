@@ -14,6 +14,7 @@ from amends.application import Route
 from amends.backend import Backend
 
 PARAMETER = re.compile(r"{(\w+)}")
+SAGA = "/api/sagas/{id}"
 CHANGING = frozenset({"POST", "PATCH", "PUT", "DELETE"})
 PROBLEMS = {
     400: "the request is malformed",
@@ -21,6 +22,7 @@ PROBLEMS = {
     403: "the role of the key is too low",
     404: "there is no such thing",
     409: "it contradicts how things stand",
+    412: "it has moved since it was at the version in `If-Match`",
     413: "the body is too large",
     415: "the body is of a type that is not taken here",
     422: "a field does not fit; `errors` names it",
@@ -51,6 +53,15 @@ IDEMPOTENCY_KEY: dict[str, Any] = {
     "required": False,
     "description": "the same key and body get the same answer for a day",
     "schema": {"type": "string", "pattern": "^[ -~]{1,255}$"},
+}
+
+
+IF_MATCH: dict[str, Any] = {
+    "name": "If-Match",
+    "in": "header",
+    "required": False,
+    "description": "the `ETag` that was seen: what has moved since is left alone",
+    "schema": TEXT,
 }
 
 
@@ -93,19 +104,23 @@ def summary_of(docstring: str | None) -> str:
 def _operation(route: Route, *, is_open: bool) -> dict[str, Any]:
     names = PARAMETER.findall(route.path)
     changing = route.method in CHANGING
+    guarded = route.path.startswith(f"{SAGA}/")  # what is asked of one saga may name the version that was seen
     told = {400, 503}
     told.update(() if is_open else (401, 403, 422), (404,) if names else (), (404, 409, 413, 415) if changing else ())
+    told.update((412,) if changing and guarded else ())
     parameters: list[Mapping[str, Any]] = [
         {"name": name, "in": "path", "required": True, "schema": TEXT} for name in names
     ]
     parameters += [
         {"name": name, "in": "query", "required": False, "schema": schema} for name, schema in route.query.items()
     ]
+    parameters += [IDEMPOTENCY_KEY] if changing else []
+    parameters += [IF_MATCH] if changing and guarded else []
     words = re.sub(r"\W+", "_", route.path).strip("_")
     operation: dict[str, Any] = {
         "operationId": f"{route.method.lower()}_{words}",
         "summary": summary_of(route.handler.__doc__),
-        "parameters": [*parameters, *([IDEMPOTENCY_KEY] if changing else [])],
+        "parameters": parameters,
         "security": [] if is_open else [{"key": []}],
         "responses": {
             **_successes(route),

@@ -7,13 +7,19 @@ from aiohttp import web
 from amends.api.bodies import read_json
 from amends.api.idempotency import RequestIds, answer_once
 from amends.api.sagas import saga_id_of, show, unknown
-from amends.backend import Backend
-from amends.problems import field_problem
+from amends.backend import Backend, UnknownSaga
+from amends.problems import Problem, field_problem
+from sagas.errors import InputError
 from sagas.events import Json, Resolution
 from sagas.inputs import Asked, Cancel, Correct, Hold, Release, Resolve, Send, TryAgain
 
 REASON_CHARACTERS_MAX = 1000
 ITEM_MAX = 10_000
+FIELDS: dict[type[Asked], tuple[str, ...]] = {
+    TryAgain: ("step", "item"),
+    Correct: ("step", "item", "value"),
+    Resolve: ("step", "item", "outcome", "result"),
+}
 Body = dict[str, Any]
 
 
@@ -41,6 +47,7 @@ async def retry(request: web.Request, backend: Backend) -> web.Response:
 async def correct(request: web.Request, backend: Backend) -> web.Response:
     """`POST /api/sagas/{id}/correct`: replace a step's result, or the input where no step is named; 200, 409, 422."""
     body = await read_json(request)
+    _check_known(body, "reason", *FIELDS[Correct])
     step = _step(body)
     if "value" not in body:
         raise field_problem(422, "Invalid input", "value", "is missing", "give the value that is right")
@@ -51,12 +58,13 @@ async def correct(request: web.Request, backend: Backend) -> web.Response:
 async def resolve(request: web.Request, backend: Backend) -> web.Response:
     """`POST /api/sagas/{id}/resolve`: say what is true of a step; 200, 409 when that is no question, 422."""
     body = await read_json(request)
+    _check_known(body, "reason", *FIELDS[Resolve])
     outcome = body.get("outcome")
     if outcome not in get_args(Resolution):
         known = ", ".join(get_args(Resolution))
         raise field_problem(422, "Invalid input", "outcome", f"is {outcome!r:.40}", f"say one of {known}")
     step = _step(body, needed=outcome != "accept")
-    value = await _fit(request, backend, step, body.get("result")) if outcome == "happened" else None
+    value = await _fit(request, backend, step, body.get("result"), "result") if outcome == "happened" else None
     return await _ask(request, backend, Resolve, body, outcome=outcome, step=step, item=_item(body), value=value)
 
 
@@ -64,18 +72,18 @@ async def send(request: web.Request, backend: Backend) -> web.Response:
     """`POST /api/sagas/{id}/signals/{name}`: send a signal; 200, 404 no such wait, 409 nobody waits any more, 422."""
     saga_id, name = saga_id_of(request), request.match_info["name"]
     body = await read_json(request)
-    view = await backend.view(saga_id)
-    if view is None:
+    _check_known(body, "value")
+    manifest = await backend.manifest_of(saga_id)
+    if manifest is None:
         raise unknown(request)
-    manifest = await backend.manifest(str(view["definition"]))
-    node = manifest.by_name.get(name) if manifest is not None else None
+    node = manifest.by_name.get(name)
     if node is None or node.kind != "signal":
-        waits = ", ".join(one.name for one in manifest.nodes if one.kind == "signal") if manifest is not None else ""
+        waits = ", ".join(one.name for one in manifest.nodes if one.kind == "signal")
         raise field_problem(404, "Not found", "name", f"{name[:100]!r} is no wait", f"name one of: {waits or 'none'}")
-    value = await _fit(request, backend, name, body.get("value"))
+    value, expected = await _fit(request, backend, name, body.get("value")), _expected(request)
 
     async def work(ids: RequestIds) -> web.Response:
-        word = Send(saga_id, name, value, f"signal/{ids.new('signal')}", actor=request["caller"])
+        word = Send(saga_id, name, value, f"signal/{ids.new('signal')}", actor=request["caller"], expected=expected)
         return await _told(request, backend, word)
 
     return await answer_once(request, backend, [body, name], work)
@@ -83,6 +91,7 @@ async def send(request: web.Request, backend: Backend) -> web.Response:
 
 async def _ask(request: web.Request, backend: Backend, kind: type[Asked], body: Body, **more: Json) -> web.Response:
     saga_id = saga_id_of(request)
+    _check_known(body, "reason", *FIELDS.get(kind, ()))
     reason, expected = _reason(body), _expected(request)
     verb = request.path.rsplit("/", 1)[-1]
 
@@ -108,13 +117,25 @@ async def _told(request: web.Request, backend: Backend, word: Asked | Send) -> w
     return await show(request, backend)
 
 
-async def _fit(request: web.Request, backend: Backend, name: str | None, value: Json) -> Json:
+async def _fit(request: web.Request, backend: Backend, name: str | None, value: Json, field: str = "value") -> Json:
     try:
         return await backend.fit(saga_id_of(request), name, value)
-    except LookupError as missing:
-        if missing.args and missing.args[0] == saga_id_of(request):
-            raise unknown(request) from None
-        raise
+    except UnknownSaga:
+        raise unknown(request) from None
+    except InputError as unfit:
+        errors = [
+            {"field": f"{field}.{inner}" if inner else field, "message": message, "remedy": "correct it"}
+            for inner, message in unfit.errors
+        ]
+        raise Problem(422, "Invalid input", str(unfit), errors=errors) from None
+
+
+def _check_known(body: Body, *known: str) -> None:
+    """A field that is misspelled would be left out in silence."""
+    for name in body:
+        if name not in known:
+            shown = name[:60].encode("utf-8", "replace").decode() or "body"
+            raise field_problem(422, "Invalid input", shown, "is no field here", f"use {', '.join(known)}")
 
 
 def _reason(body: Body) -> str:

@@ -90,15 +90,15 @@ def signal(
     saga_id: SagaId,
     name: Annotated[str, typer.Argument(help="the wait's name")],
     value: Annotated[str, typer.Argument(help="what is sent, as JSON")],
+    expect_version: Expected = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Send something that a saga waits for, or will."""
     from urllib.parse import quote
 
-    settings = settings_with(data_dir=data_dir)
-    path = f"/api/sagas/{saga_id}/signals/{quote(name, safe='')}"
-    _show(call(settings, "POST", path, {"value": _json(value, "value")}), as_json=as_json)
+    verb = f"signals/{quote(name, safe='')}"
+    _ask(saga_id, verb, {"value": _json(value, "value")}, expect_version, data_dir, as_json=as_json)
 
 
 def _ask(saga_id: str, verb: str, body: dict[str, Any], expected: int | None, data_dir: Any, *, as_json: bool) -> None:

@@ -178,7 +178,7 @@ class Client:
         await self._ask(id, "resolve", reason=reason, outcome=outcome, step=step, item=item, result=result)
 
     async def _ask(self, id: str, verb: str, **body: object) -> None:
-        told = {key: value for key, value in body.items() if value is not None}
+        told = {key: value for key, value in body.items() if value is not None or key in ("value", "result")}
         await self.call("POST", f"/api/sagas/{id}/{verb}", told)
 
     async def call(self, method: str, path: str, body: object = None) -> dict[str, Any]:

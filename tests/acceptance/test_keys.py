@@ -42,7 +42,11 @@ ROLES = [
     ("POST", UPLOAD, "producer", 415),
     ("PATCH", f"/api/marketplace/analysis/{NOBODY}", "producer", 400),
     ("POST", f"/api/marketplace/analysis/{NOBODY}", "producer", 400),
-    ("POST", f"/api/sagas/{NOBODY}/cancel", "operator", 400),
+    ("POST", f"/api/sagas/{NOBODY}/signals/x", "producer", 400),
+    *(
+        ("POST", f"/api/sagas/{NOBODY}/{verb}", "operator", 400)
+        for verb in ("cancel", "hold", "release", "retry", "correct", "resolve")
+    ),
 ]
 
 

@@ -1,6 +1,8 @@
 """The whole language on `amends up`, with a saga from a file outside this repository (def_R7, rules B5 to B7, O3)."""
 
+import importlib
 import json
+import sys
 from collections.abc import AsyncGenerator, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +11,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from amends import Client, ClientError
+from sagas.nodes import Signal
 from tests.acceptance.damage import folder_of
 from tests.acceptance.running import Running, until
 
@@ -203,7 +207,7 @@ async def test_what_is_sent_is_checked(stage: Stage) -> None:
     saga_id = await stage.start("bea")
     path = f"/api/sagas/{saga_id}/signals"
     status, problem = await stage.made.call("POST", f"{path}/agreed", json={"value": {"von": "Bo"}})
-    assert (status, problem["errors"][0]["field"]) == (422, "by")
+    assert (status, problem["errors"][0]["field"]) == (422, "value.by")
     assert (await stage.made.call("POST", f"{path}/load", json={"value": 1}))[0] == 404
     stage.saga("cancel", saga_id, "--reason", "no more")
     await stage.ended(saga_id)
@@ -287,3 +291,39 @@ async def test_a_result_is_corrected_before_it_is_used(stage: Stage) -> None:
     stage.saga("signal", saga_id, "agreed", '{"by": "Bo"}')
     assert (await stage.ended(saga_id))["status"] == "completed"
     assert stage.notes("joe")[-1] == "told 9"
+
+
+async def test_what_has_moved_since_it_was_seen_is_left_alone(stage: Stage) -> None:
+    saga_id = await stage.start("kim")
+    await stage.waiting(saga_id, "signal")
+    for verb, body in (("hold", {"reason": "x"}), ("signals/agreed", {"value": {"by": "Bo"}})):
+        options: dict[str, Any] = {"json": body, "headers": {"If-Match": '"1"'}}
+        status, problem = await stage.made.call("POST", f"/api/sagas/{saga_id}/{verb}", **options)
+        assert (status, problem["errors"][0]["field"]) == (412, "If-Match")
+    status, problem = await stage.made.call("POST", f"/api/sagas/{saga_id}/hold", json={"reason": "x", "stpe": "y"})
+    assert (status, problem["errors"][0]["field"]) == (422, "stpe")
+    stage.saga("cancel", saga_id, "--reason", "enough")
+    await stage.ended(saga_id)
+
+
+async def test_a_service_does_all_of_it_with_the_client(stage: Stage) -> None:
+    sys.path.insert(0, str(stage.folder))
+    agreed: Signal[Any] = importlib.import_module("moving").agreed
+    sys.path.remove(str(stage.folder))
+    async with Client(stage.made.runtime["url"], key=stage.made.runtime["api_key"]) as client:
+        with stage.wrong("no-telling"):
+            saga_id = await stage.start("lea")
+            await stage.waiting(saga_id, "signal")
+            await client.hold(saga_id, reason="look")
+            await client.correct(saga_id, {"name": "lea", "boxes": 5}, step="load", reason="typo")
+            await client.release(saga_id, reason="go")
+            await client.signal(saga_id, agreed, {"by": "Bo"})
+            await stage.waiting(saga_id, "operator")
+            with pytest.raises(ClientError, match="409"):
+                await client.resolve(saga_id, "undone", step="told", reason="no")
+            await client.retry(saga_id, "told", reason="perhaps")
+            await stage.waiting(saga_id, "operator")
+        await client.resolve(saga_id, "skip", step="told", reason="not needed")
+        assert (await stage.ended(saga_id))["status"] == "completed"
+        with pytest.raises(ClientError, match="422"):
+            await client.correct(saga_id, None, step="load", reason="no")

@@ -11,9 +11,9 @@ from eventstore.memory import MemoryStore
 from eventstore.postgres import PostgresStore
 from orchestrator.waits import move_of
 from sagas.decide import decide
-from sagas.inputs import Input, Outcome, Start
+from sagas.inputs import Hold, Input, Outcome, Release, Start
 from sagas.manifest import Handler, Manifest, Node, Role
-from sagas.ports import Move, SagaFilter, Store
+from sagas.ports import Move, SagaFilter, Store, WaitRow
 from sagas.state import State, Value
 
 LEASE = 4.0
@@ -268,3 +268,55 @@ async def test_manifests_are_kept_by_fingerprint(store: Store) -> None:
     await store.put_manifest(newer)
     assert await store.manifests([MANIFEST.fingerprint]) == {MANIFEST.fingerprint: MANIFEST}
     assert await store.manifests() == {newer.fingerprint: newer}
+
+
+def owing(number: int, *places: tuple[int, str | None]) -> Move:
+    """A start that owes messages: each by its place, to the child of a step, or to the parent."""
+    begun = started(number)
+    due = time.time() - 1
+    rows = [
+        WaitRow(saga_id(number), place, "notify", step, None, 1, None, None, due_at=due, since=due)
+        for place, step in places
+    ]
+    return replace(begun, waits_new=(*begun.waits_new, *rows))
+
+
+async def test_of_what_a_saga_owes_each_receiver_only_the_first_is_due_until_it_is_delivered(store: Store) -> None:
+    """rule_B5: in order, also when the first is put off."""
+    await store.start([owing(1, (5, "child"), (6, "child"), (7, None)), owing(2, (5, "child"))])
+
+    async def owed() -> list[tuple[str, int]]:
+        return sorted((row.saga_id, row.opened_by) for row in await store.due(10))
+
+    assert await owed() == [(saga_id(1), 5), (saga_id(1), 7), (saga_id(2), 5)]
+    assert (await store.next_due() or 0) < time.time()
+    await store.postpone([(saga_id(1), 5, 60.0)])
+    assert await owed() == [(saga_id(1), 7), (saga_id(2), 5)]
+    await store.postpone([(saga_id(1), 7, 30.0), (saga_id(2), 5, 40.0)])
+    assert (await store.next_due() or 0) > time.time() + 10, "what stands behind another is not due"
+    await store.postpone([(saga_id(1), 7, -1.0), (saga_id(2), 5, -1.0)])
+    await store.delivered([(saga_id(1), 5), (saga_id(1), 7), (saga_id(2), 2)])
+    assert await owed() == [(saga_id(1), 6), (saga_id(2), 5)]
+    assert len(await store.waits(saga_id(2))) == 2, "only messages are delivered"
+
+
+async def test_what_a_held_saga_waits_for_owes_and_was_not_sent_is_left_alone(store: Store) -> None:
+    """rule_B7."""
+    begun = owing(1, (5, None))
+    await store.start([begun])
+    (command, _) = await store.waits(saga_id(1))
+    await store.mark_unsent([(saga_id(1), command.opened_by)])
+    held = move(begun.state, Hold(saga_id(1), "look", "h"))
+    await store.append([held])
+    assert await store.due(10) == []
+    assert await store.next_due() is None
+    assert await store.take_unsent(10) == []
+    await store.append([move(held.state, Release(saga_id(1), "go", "r"))])
+    assert [row.opened_by for row in await store.due(10)] == [5]
+    assert len(await store.take_unsent(10)) == 1
+
+
+async def test_single_events_are_read_by_their_places(store: Store) -> None:
+    await store.start([started(1), started(2)])
+    found = await store.events_at([(saga_id(1), 2), (saga_id(2), 1)])
+    assert {place: entry.sequence for place, entry in found.items()} == {(saga_id(1), 2): 2, (saga_id(2), 1): 1}

@@ -17,7 +17,19 @@ SCALARS: list[Any] = [None, True, *NUMBERS, *WORDS, "\x00", ID, [], {}, [[]], {"
 TYPES = ("application/json", "application/json; charset=latin-1", "text/plain", "multipart/form-data", "x", "")
 NAMES = ("a.txt", "a.pdf", "a.xlsx", "a.csv", "a", "", ".", "../../a.txt", "a.exe", "é.txt", "a" * 300 + ".pdf")
 QUERIES = ("limit", "cursor", "definition", "status", "key", "waiting", "nonsense")
-FIELDS = ("definition", "input", "key", "action", "approvedBy", "reason", "plan_id", "approved_by", "channels")
+FIELDS = ("definition", "input", "key", "action", "approvedBy", "reason", "plan_id", "approved_by", "channels",
+          "step", "item", "value", "outcome", "result")  # fmt: skip
+
+
+ASKED: dict[str, dict[str, Any]] = {
+    "cancel": {"reason": "why"},
+    "hold": {"reason": "why"},
+    "release": {"reason": "why"},
+    "retry": {"reason": "why", "step": "tasks"},
+    "correct": {"reason": "why", "step": "plan", "value": {}},
+    "resolve": {"reason": "why", "step": "tasks", "outcome": "happened", "result": []},
+    "{name}": {"value": {"by": "Bo"}},
+}
 
 
 @dataclass(frozen=True)
@@ -42,6 +54,7 @@ def bad_requests(
 def _request(rng: random.Random, number: int, method: str, path: str, known_ids: Sequence[str]) -> BadRequest:
     wanted = rng.choice([ID, ID.upper(), *known_ids, quote(rng.choice(WORDS) or "x", safe="")])
     full = path.replace("{id}", wanted).replace("{jobId}", wanted)
+    full = full.replace("{name}", quote(rng.choice(("agreed", "load", *WORDS)) or "x", safe=""))
     if rng.random() < 0.5:
         full += "?" + "&".join(
             f"{rng.choice(QUERIES)}={quote(str(rng.choice(SCALARS)), safe='')}" for _ in range(rng.randint(1, 3))
@@ -57,7 +70,7 @@ def _request(rng: random.Random, number: int, method: str, path: str, known_ids:
 def _json(rng: random.Random, path: str) -> tuple[str, bytes]:
     asked: dict[str, Any] = {"definition": "approval", "input": {"plan_id": ID, "approved_by": "a"}}
     if "{id}" in path:
-        asked = {"reason": "why"} if path.endswith("cancel") else {"action": "approve"}
+        asked = dict(ASKED.get(path.rpartition("/")[2], {"action": "approve"}))
     for _ in range(rng.randint(1, 3)):
         asked[rng.choice(FIELDS)] = _value(rng, 3)
     body = json.dumps(_value(rng, 4) if rng.random() < 0.15 else asked).encode()

@@ -10,7 +10,9 @@ import pytest
 import pytest_asyncio
 from yarl import URL
 
-from tests.acceptance.running import Running, running, until
+from tests.acceptance.damage import folder_of
+from tests.acceptance.running import Running, until
+from tests.acceptance.test_language import MODULE
 from tests.survival.bad_requests import BadRequest, bad_requests
 
 SEED = 20260214
@@ -23,8 +25,10 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def made() -> AsyncGenerator[Running]:
-    async with running() as started:
-        yield started
+    with folder_of("amends-fuzz-") as folder:
+        (folder / "moving.py").write_text(MODULE)
+        async with Running(folder, sagas="marketplace,moving") as started:
+            yield started
 
 
 async def routes(made: Running) -> list[tuple[str, str]]:
@@ -55,8 +59,24 @@ async def wrong_with(made: Running, asked: BadRequest, statuses: Counter[int]) -
     return None
 
 
+async def waiting_move(made: Running) -> str:
+    """A saga that waits for a signal."""
+    body = {"definition": "move", "input": {"name": "fuzz"}}
+    _, begun = await made.call("POST", "/api/sagas", json=body)
+    return str(begun["sagaId"])
+
+
+async def let_go(made: Running) -> None:
+    """What the requests held goes on, and what waits for somebody turns back."""
+    for row in await made.database.fetch("SELECT saga_id::text, held FROM amends.sagas WHERE held"):
+        path = f"/api/sagas/{row['saga_id']}/release"
+        assert (await made.call("POST", path, json={"reason": "the end"}))[0] == 200
+    for row in await made.database.fetch("SELECT saga_id::text FROM amends.sagas WHERE definition = 'move'"):
+        await made.call("POST", f"/api/sagas/{row['saga_id']}/cancel", json={"reason": "the end"})
+
+
 async def test_a_thousand_bad_requests_break_nothing(made: Running) -> None:
-    known = [await made.pending_plan(), (await made.approve(await made.pending_plan()))]
+    known = [await made.pending_plan(), (await made.approve(await made.pending_plan())), await waiting_move(made)]
     gate, statuses = asyncio.Semaphore(AT_ONCE), Counter[int]()
 
     async def one(asked: BadRequest) -> str | None:
@@ -80,6 +100,8 @@ async def test_nothing_is_half_made(made: Running) -> None:
         "SELECT key FROM amends.request_keys WHERE answered_at IS NULL AND runs_until > '-infinity'",
     ):
         assert await made.database.fetch(half) == []
+
+    await let_go(made)
 
     async def all_ended() -> bool:
         return not await made.database.fetchval(

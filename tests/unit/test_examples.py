@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from amends import Permanent, Transaction, days, hours
+from amends import DidNotHappen, Permanent, Transaction, days, hours
 from amends.testing import Unknown, assert_undone_for_each_failure, run, send
 
 EXAMPLES = Path(__file__).parent.parent.parent / "docs" / "examples"
@@ -123,6 +123,18 @@ def test_an_order_waits_for_a_person_and_an_hour_then_takes_the_money(load: Load
     assert done.status == "completed"
     assert done.took >= timedelta(hours=4)
     assert done.ran == ["reservation", "approved", "charge", "labels", "gift_note"]
+
+
+def test_an_order_is_undone_whatever_step_fails(load: Load) -> None:
+    example = load("checkout")
+    yes = send(example.approval, example.Approval(yes=True, by="Bo"))
+    answers = {**ordered(example), "charge:probe": DidNotHappen()}
+    resources = {example.StockClient: example.StockClient()}
+    assert_undone_for_each_failure(
+        example.checkout, order(example, gift=True), answers, resources=resources, signals=[yes]
+    )
+    with pytest.raises(AssertionError, match="'approved' is never reached: give the signals that it waits for"):
+        assert_undone_for_each_failure(example.checkout, order(example), answers, resources=resources)
 
 
 def test_an_order_that_is_refused_or_never_answered_gives_the_stock_back(load: Load) -> None:

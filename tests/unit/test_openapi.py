@@ -39,7 +39,7 @@ def test_each_route_is_described_with_its_role_and_its_problems() -> None:
     assert cancel["security"] == [{"key": []}]
     assert "role operator" in cancel["description"]
     assert [(entry["name"], entry["in"]) for entry in cancel["parameters"]] == [
-        ("id", "path"), ("Idempotency-Key", "header")
+        ("id", "path"), ("Idempotency-Key", "header"), ("If-Match", "header")
     ]  # fmt: skip
     assert {"400", "401", "403", "404", "409", "422", "503"} <= cancel["responses"].keys()
     assert described["GET", "/livez"]["security"] == []

@@ -1,11 +1,12 @@
 """What operators ask of a saga that waits for them, and what they are refused (rules B4, O3)."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from eventstore.rows import frees_key
-from sagas.inputs import Answer, Correct, Resolve, TryAgain
+from sagas.inputs import Answer, Correct, Hold, Outcome, Repair, Resolve, TryAgain
 from sagas.manifest import Handler, Node
 from tests.unit.test_decisions import BOUND_SECONDS, FAILED, SAGA, Play, node
 from tests.unit.test_holding import ask
@@ -131,17 +132,6 @@ def test_a_pivot_is_said_not_to_have_happened_only_when_nothing_of_it_may_still_
     assert play.command("a").kind == "undo"
 
 
-def test_of_a_transaction_step_its_own_key_is_asked_first() -> None:
-    """rule_T2: as long as the key is open an attempt may commit."""
-    play = behind_the_pivot(transactional=True)
-    assert resolve(play, "skip", "r").code == "accepted"
-    assert play.command("r").kind == "probe"
-    play.tell("r", closed=True)
-    assert play.find("r", "operator") is not None
-    assert resolve(play, "skip", "r").code == "accepted"
-    assert play.state.status == "completed"
-
-
 def test_a_step_behind_the_pivot_may_be_skipped_but_none_before_it() -> None:
     play = behind_the_pivot()
     assert resolve(play, "skip", "r").code == "accepted"
@@ -204,3 +194,125 @@ def test_a_step_that_nobody_asks_about_is_not_resolved(outcome: str) -> None:
     play = Play(node("a"), node("b", after=("a",)))
     play.tell("a")
     assert resolve(play, outcome, "a").code == "refused"
+
+
+def left_out_and_late(*after: Node) -> Play:
+    """An item that was left out, and then had an effect all the same; the saga is where `after` lets it be."""
+    each = node("a", each="input.items", delays=(), item_failure="leave_out")
+    play = Play(each, *after, value={"items": [1]}, paths=(("input.items", "each"),))
+    wait = play.state.wait_of("a", 0, "step")
+    assert wait is not None
+    about = Outcome(SAGA, wait.opened_by, wait.attempt, "a", 0, "step", "failed", error=FAILED)
+    play.give(about)
+    play.give(replace(about, kind="succeeded", error=None, result=1, cause=None))
+    assert play.state.wait_of("a", 0, "operator") is not None
+    return play
+
+
+@pytest.mark.parametrize("after", [(), (node("b", after=("a",)),)], ids=["completed", "active"])
+def test_a_late_effect_of_what_was_left_out_is_undone_by_hand(after: tuple[Node, ...]) -> None:
+    """rule_O4: an undo of its own would turn back what goes on, or has completed."""
+    play = left_out_and_late(*after)
+    told = again(play, "a", item=0)
+    assert (told.code, "by hand" in (told.detail or "")) == ("refused", True)
+    assert resolve(play, "undone", "a", item=0).code == "accepted"
+    assert play.state.step("a", 0).status == "skipped"
+    if after:
+        play.tell("b")
+    assert play.state.status == "completed"
+    assert not play.state.waits
+
+
+def test_an_input_is_not_corrected_for_steps_that_others_have_left_behind() -> None:
+    paths = (("input.items", "each"),)
+    play = Play(
+        node("k"), node("a", each="input.items", after=("k",)), node("p", "pivot", after=("a",)),
+        node("c", "retriable", after=("p",)), value={"items": []}, paths=paths,
+    )  # fmt: skip
+    play.tell("k")
+    play.tell("p")
+    told = ask(play, Correct(SAGA, "one more", "k1", value={"items": [1]}))
+    assert told.detail == "'a' has begun with 0 items: their number must stay"
+
+
+def test_a_fallback_that_did_not_happen_is_not_tried_again() -> None:
+    """def_R18."""
+    play = Play(
+        node("p", "pivot"),
+        node("r", "retriable", after=("p",), delays=(), fallback=Handler("other"), probe=Handler("ask")),
+    )
+    play.tell("p")
+    play.tell("r", "failed", error=FAILED)
+    play.tell("r", "unknown", cause="timed_out")
+    play.pass_time(BOUND_SECONDS + 0.1)
+    play.tell("r", closed=True)
+    desk = play.find("r", "operator")
+    assert desk is not None
+    assert desk.cause == "step_failed"
+
+
+def test_a_deadline_that_has_passed_takes_no_retry_from_a_probed_step_behind_the_pivot() -> None:
+    """def_R11: there it only alarms."""
+    play = Play(node("p", "pivot"), node("r", "retriable", after=("p",), probe=Handler("ask")), deadline=5.0)
+    play.tell("p")
+    play.pass_time(6)
+    play.tell("r", "unknown", cause="timed_out")
+    play.pass_time(BOUND_SECONDS + 0.1)
+    play.tell("r", closed=True)
+    assert play.find("r", "retry") is not None
+    assert play.find("r", "operator") is None
+
+
+def test_a_transaction_step_behind_the_pivot_that_did_not_happen_is_skipped_when_its_key_is_closed() -> None:
+    """rule_O3, rule_T2: asked once; as long as the key is open an attempt may commit."""
+    for outcome in ("skip", "did_not_happen"):
+        play = behind_the_pivot(transactional=True)
+        assert resolve(play, outcome, "r").code == "accepted"
+        assert play.command("r").kind == "probe"
+        play.tell("r", closed=True)
+        assert play.state.step("r").status == "skipped"
+        assert play.state.status == "completed"
+
+
+def test_a_transaction_step_that_happened_after_all_is_not_skipped() -> None:
+    play = behind_the_pivot(transactional=True)
+    resolve(play, "skip", "r")
+    play.tell("r", happened=True, result=3)
+    assert play.state.step("r").status == "succeeded"
+
+
+def used_up(play: Play, step: str) -> None:
+    for _ in range(4):
+        play.now += 60
+        play.give(Repair(SAGA, play.command(step).opened_by, "wait overdue"))
+
+
+def test_what_no_repair_could_end_is_taken_for_lost_and_keeps_its_role() -> None:
+    play = Play(node("a"), node("b", after=("a",)))
+    play.tell("a")
+    play.tell("b", "failed", error=FAILED)
+    used_up(play, "a")
+    assert again(play, "a").code == "accepted"
+    assert play.command("a").kind == "undo"
+    forward = Play(node("x"))
+    used_up(forward, "x")
+    assert again(forward, "x").code == "accepted"
+    assert (forward.command("x").kind, forward.state.step("x").maybe) == ("step", True)
+
+
+def test_a_desk_about_a_wait_goes_with_the_wait() -> None:
+    play = Play(node("a"), deadline=5.0)
+    for _ in range(3):
+        play.now += 30
+        play.give(Repair(SAGA, play.command("a").opened_by, "wait overdue"))
+    (deadline,) = [wait for wait in play.state.waits.values() if wait.kind == "deadline"]
+    play.give(Repair(SAGA, deadline.opened_by, "wait overdue"))
+    assert [wait.kind for wait in play.state.waits.values() if wait.kind == "operator"] == ["operator"]
+    play.pass_time(1)
+    assert not [wait for wait in play.state.waits.values() if wait.kind == "operator"]
+
+
+def test_a_held_saga_is_not_closed() -> None:
+    play = at_rest()
+    ask(play, Hold(SAGA, "look", "h1"))
+    assert resolve(play, "accept").detail == "the saga is held: release it first"
