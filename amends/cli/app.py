@@ -2,7 +2,7 @@
 
 import typer
 
-from amends.cli import keys, operators, run, sagas, services
+from amends.cli import keys, operators, proving, run, sagas, services
 
 app = typer.Typer(
     name="amends",
@@ -17,6 +17,7 @@ app.command()(run.demo)
 app.command()(run.migrate)
 app.command()(run.doctor)
 app.command()(run.check)
+app.command()(proving.prove)
 app.command()(run.api)
 app.command()(run.orchestrator)
 app.command()(run.worker)
