@@ -11,7 +11,7 @@ from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
-from typing import Any
+from typing import Any, cast
 
 from sagas.decide import decide
 from sagas.events import Failure, Json
@@ -235,7 +235,7 @@ def _values(manifest: Manifest, source: str) -> Sequence[Json]:
 def _put(whole: Json, fields: Sequence[str], value: Json) -> Json:
     if not fields:
         return value
-    known: dict[str, Json] = whole if isinstance(whole, dict) else {}
+    known = cast("dict[str, Json]", whole) if isinstance(whole, dict) else {}
     return {**known, fields[0]: _put(known.get(fields[0], {}), fields[1:], value)}
 
 
