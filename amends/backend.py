@@ -149,10 +149,6 @@ class Backend:
         head = (await self.store.heads([saga_id])).get(saga_id)
         return None if head is None else (await self._engine.manifests([head]))[head.fingerprint]
 
-    async def manifest(self, name: str) -> Manifest | None:
-        """The newest manifest of a definition."""
-        return next((found for found in (await self.store.manifests()).values() if found.name == name), None)
-
     async def close(self) -> None:
         """Let what runs in the background end."""
         await self._background.finish()

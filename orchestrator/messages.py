@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.arguments import Plan, compose, plan_at, plan_of_result
-from orchestrator.commands import Values
+from orchestrator.engine import Engine
 from sagas import events as e
 from sagas.events import Event, Json, Recorded
 from sagas.inputs import Answer, ChildEnds, Input, ParentTurnsBack, Start
@@ -38,18 +38,18 @@ class _Letter:
 
 
 class Messages:
-    """Reads what is owed. `values` are those that the engine remembers."""
+    """Reads what is owed, with the manifests and values that the engine remembers."""
 
-    def __init__(self, store: Store, values: Values) -> None:
+    def __init__(self, store: Store, engine: Engine) -> None:
         self._store = store
-        self._values = values
+        self._engine = engine
 
     async def words(self, rows: Sequence[WaitRow]) -> list[tuple[WaitRow, Input]]:
         """Messages that are due, each with what its receiver is to be told."""
         if not rows:
             return []
         heads = await self._store.heads(sorted({row.saga_id for row in rows}))
-        manifests = await self._store.manifests(sorted({head.fingerprint for head in heads.values()}))
+        manifests = await self._engine.manifests(list(heads.values()))
         entries = await self._store.events_at([(row.saga_id, row.opened_by) for row in rows])
         children: dict[str, Manifest] = {}
         if any(isinstance(entry.event, e.ChildStarted) for entry in entries.values()):
@@ -72,7 +72,7 @@ class Messages:
             for value in letter.plan.values
             if value is not None and (value.event is not None or value.payload)
         ]
-        loaded = await self._values.load(self._store, wanted)
+        loaded = await self._engine.values.load(self._store, wanted)
         found: list[tuple[WaitRow, Input]] = []
         for letter in letters:
 
@@ -87,14 +87,10 @@ class Messages:
             await self._store.postpone([(row.saga_id, row.opened_by, UNKNOWN_SECONDS) for row in rows])
 
 
-def refusals(told: Sequence[tuple[WaitRow, Input]], answers: Mapping[int, Answer]) -> list[Input]:
-    """What parents are told of children that could not be started: without it they would wait for ever.
-
-    `answers` are by the identity of the input.
-    """
+def refusals(words: Sequence[Input], answers: Sequence[Answer]) -> list[Input]:
+    """What parents are told of children that could not be started: without it they would wait for ever."""
     found: list[Input] = []
-    for _, word in told:
-        answer = answers[id(word)]
+    for word, answer in zip(words, answers, strict=True):
         if isinstance(word, Start) and word.parent is not None and answer.code == "refused":
             log.error("the child %s of %s cannot be started: %s", word.saga_id, word.parent.saga_id, answer.detail)
             found.append(

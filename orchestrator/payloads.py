@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import orjson
 
 from sagas.events import Failure, Json
-from sagas.inputs import Correct, Input, Outcome, Resolve, Send, Start
+from sagas.inputs import ChildEnds, Correct, Input, Outcome, Resolve, Send, Start
 
 INLINE_BYTES_MAX = 8 * 1024
 LIMIT_BYTES = 1024 * 1024
@@ -35,7 +35,7 @@ def shelve(inputs: Sequence[Input], limits: Limits) -> tuple[list[Input], dict[s
         elif isinstance(word, Outcome) and len(document) > limits.limit_bytes:
             error = too_large(word, len(document), limits.limit_bytes)
             shelved.append(replace(word, kind="unknown", cause="error", result=None, error=error))
-        elif isinstance(word, Start | Outcome | Send | Correct | Resolve):
+        elif isinstance(word, Start | Outcome | ChildEnds | Send | Correct | Resolve):
             digest = hashlib.sha256(document).hexdigest()
             payloads[digest] = document
             shelved.append(replace(word, payload=digest))
@@ -53,7 +53,7 @@ def _value(word: Input) -> Json:
     match word:
         case Start():
             return word.input
-        case Outcome():
+        case Outcome() | ChildEnds():
             return word.result
         case Send() | Correct() | Resolve():
             return word.value

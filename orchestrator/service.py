@@ -52,7 +52,7 @@ class Orchestrator:
         self._publisher = publisher
         self._batch = batch
         self._timers = Timers(store, sender, clock, engine.numbers.lease_seconds, batch)
-        self._messages = Messages(store, engine.values)
+        self._messages = Messages(store, engine)
         self._look_at = 0.0
         self._taken: list[WaitRow] = []
         self._stopping = False
@@ -85,17 +85,17 @@ class Orchestrator:
             due = await self._timers.due(drained=arrivals.drained)
             told = await self._messages.words(due.messages)
             words += [*(word for _, word in told), *due.words]
-        answers = await self._apply(words) if words else {}
+        answers = await self._apply(words) if words else []
+        if refused := refusals(words, answers):
+            await self._apply(refused)
         if told:
-            if refused := refusals(told, answers):
-                await self._apply(refused)
             await self._store.delivered([(row.saga_id, row.opened_by) for row, _ in told])
         await self._acknowledge(deliveries)
         if look:
             await self._plan(busy=bool(words))
 
-    async def _apply(self, words: Sequence[Input]) -> dict[int, Answer]:
-        """Apply inputs, and send what they owe; the answers by the identity of the input."""
+    async def _apply(self, words: Sequence[Input]) -> list[Answer]:
+        """Apply inputs, and send what they owe; an answer for each."""
         try:
             applied = await self._engine.append(words)
         except StoreUnavailable:
@@ -109,7 +109,7 @@ class Orchestrator:
             if answer.code == "not_found" or (answer.detail or "").startswith("divergence"):
                 log.error("divergence: %s of saga %s: %s", type(word).__name__, word.saga_id, answer.detail)
         await self._look_sooner(applied)
-        return {id(word): answer for word, answer in told}
+        return applied.answers
 
     async def _move_on(self, early: Sequence[Due]) -> None:
         """Rows that are due though their wait is not: a hold moved it (rule B7), or the database's clock jumped."""

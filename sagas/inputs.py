@@ -185,8 +185,8 @@ class TryAgain(Request):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Correct(Request):
-    """A step's result was wrong, or the input where no step is named. `value` is normalised already."""
+class Valued(Request):
+    """A request that brings a value: of a step, or of the saga where none is named. It is normalised already."""
 
     step: str | None = None
     item: int | None = None
@@ -200,19 +200,15 @@ class Correct(Request):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Resolve(Request):
+class Correct(Valued):
+    """A step's result was wrong, or the input where no step is named."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolve(Valued):
     """Somebody knows what is true of a step when the saga does not. `accept`, without a step, closes the saga."""
 
     outcome: Resolution
-    step: str | None = None
-    item: int | None = None
-    value: Json = None
-    payload: str | None = None
-
-    @property
-    def kept(self) -> Json:
-        """The result as its event carries it: nothing, where it is kept as a payload."""
-        return None if self.payload is not None else self.value
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,11 @@
 from typing import Any
 
 from orchestrator.messages import refusals
+from orchestrator.payloads import Limits, shelve
 from orchestrator.waits import is_message
 from sagas import events as e
 from sagas.inputs import Answer, Cancel, ChildEnds, Hold, ParentTurnsBack, Release, Start, TryAgain
 from sagas.manifest import Manifest, Node
-from sagas.ports import WaitRow
 from sagas.state import Parent
 from tests.unit.test_decisions import FAILED, SAGA, Play, node
 from tests.unit.test_holding import ask
@@ -141,8 +141,16 @@ def test_a_child_that_was_cancelled_says_so() -> None:
 def test_a_child_that_cannot_be_started_is_a_failed_one_for_its_parent() -> None:
     manifest = Manifest(name="other", nodes=(node("a"),), input="x", input_schema={})
     start = Start("c1", manifest, None, request_id="m", parent=Parent(PARENT, "c", 1))
-    row = WaitRow(PARENT, 3, "notify", "c", None, 1, None, None, 0.0, 0.0)
-    (word,) = refusals([(row, start)], {id(start): Answer("refused", "c1", detail="a NUL")})
+    (word,) = refusals([start], [Answer("refused", "c1", detail="a NUL")])
     assert isinstance(word, ChildEnds)
     assert (word.saga_id, word.step, word.attempt, word.status) == (PARENT, "c", 1, "refused")
-    assert refusals([(row, start)], {id(start): Answer("known", "c1")}) == []
+    assert refusals([start], [Answer("known", "c1")]) == []
+
+
+def test_a_large_result_of_a_child_stands_beside_the_events_as_any_other() -> None:
+    large = {"text": "x" * 10_000}
+    (word,), payloads = shelve([ChildEnds(SAGA, "m", child_id="c1", step="c", attempt=1, status="completed",
+                                          result=large)], Limits())  # fmt: skip
+    assert isinstance(word, ChildEnds)
+    assert word.payload in payloads
+    assert word.kept is None
