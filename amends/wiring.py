@@ -34,6 +34,7 @@ from orchestrator.engine import Engine
 from orchestrator.publisher import Publisher, beside
 from orchestrator.service import Orchestrator
 from reconciler.cycle import Reconciler, Report
+from reconciler.evidence import PostgresEvidence
 from sagas.numbers import DEFAULT_NUMBERS
 from sagas.ports import StoreUnavailable
 from sagas.resources import factories
@@ -169,7 +170,9 @@ async def reconcile(settings: Settings, *, report_only: bool) -> Report:
 
 
 def _reconciler(made: Core) -> Reconciler:
-    return Reconciler(made.store, made.store.pool, made.engine, LoopClock(), made.streams.oldest_outcome)
+    return Reconciler(
+        made.store, PostgresEvidence(made.store.pool), made.engine, LoopClock(), made.streams.oldest_outcome
+    )
 
 
 async def run_notifier(settings: Settings) -> None:

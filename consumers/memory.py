@@ -5,11 +5,10 @@ remember less than it did. Either way the marker is written anew, and entries of
 Clients connect again without a word, so each new connection is a doubt, and a look asks for the run as well.
 """
 
+import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any
-from uuid import uuid4
 
 from consumers.wire import Wire
 from sagas.ports import TransportUnavailable
@@ -27,12 +26,16 @@ MemoryLost = Callable[[str], Awaitable[object]]
 
 
 class ServerMemory:
-    """What one process knows of the server's memory. `incarnation` is empty until it is met, and after a doubt."""
+    """What one process knows of the server's memory. `incarnation` is empty until it is met, and after a doubt.
 
-    def __init__(self, wire: Wire) -> None:
+    `name` gives a name that no memory had before.
+    """
+
+    def __init__(self, wire: Wire, name: Callable[[], str]) -> None:
         self.incarnation = ""
         self.on_lost: list[MemoryLost] = []
         self._wire = wire
+        self._name = name
         self._known = ""
         self._doubts = 0
         self._offset = 0.0
@@ -40,7 +43,7 @@ class ServerMemory:
 
     def now(self) -> float:
         """The server's clock, in seconds since 1970."""
-        return time.monotonic() + self._offset
+        return asyncio.get_running_loop().time() + self._offset
 
     def doubt(self) -> None:
         """The connection is lost, or new, or the marker is another: meet the server before the next command."""
@@ -78,11 +81,11 @@ class ServerMemory:
         """Which incarnation this is; a marker that another run wrote is replaced."""
         questions = [("GET", MARKER), ("INFO", "server"), ("INFO", "replication"), ("TIME",)]
         marker, server, replication, (seconds, micros) = await self._wire.many(questions)
-        self._offset = int(seconds) + int(micros) / 1e6 - time.monotonic()
+        self._offset = int(seconds) + int(micros) / 1e6 - asyncio.get_running_loop().time()
         run = f"{_field(server, 'run_id')}:{_field(replication, 'master_replid')}"
         found = marker.decode() if marker is not None else ""
         if found.partition(":")[2] != run:
-            (written,) = await self._wire.many([("EVAL", REPLACE, 1, MARKER, found, f"{uuid4().hex}:{run}")])
+            (written,) = await self._wire.many([("EVAL", REPLACE, 1, MARKER, found, f"{self._name()}:{run}")])
             found = written.decode()
         return str(found.partition(":")[0])
 

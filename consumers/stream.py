@@ -3,19 +3,18 @@
 Valkey and Redis from 6.2 on.
 """
 
+import asyncio
 import logging
 import sys
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from consumers.envelopes import Foreign, dump, load_command, load_word
-from consumers.leases import ThreadedKeeper
 from consumers.memory import MARKER, MemoryLost, ServerMemory
-from consumers.receiver import CommandDelivery
-from consumers.replies import Entry, by_key, entry_state, pair
-from consumers.wire import ThreadWire, Wire, refuses
+from consumers.receiver import CommandDelivery, LeaseKeeper
+from consumers.replies import Entry, entry_state, pair
+from consumers.wire import RedisServer, Server, Wire, refuses
 from sagas.inputs import Word
 from sagas.manifest import Priority
 from sagas.ports import (
@@ -55,6 +54,10 @@ def _length(answer: Any) -> int:
     return answer if isinstance(answer, int) else 0
 
 
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
 def _name(answer: Any) -> str | None:
     return answer.decode() if isinstance(answer, bytes) else None
 
@@ -62,12 +65,12 @@ def _name(answer: Any) -> str | None:
 class RedisStreams:
     """One consumer's connection: both sides of the transport. `lease_seconds`: when others' outcomes are taken over."""
 
-    def __init__(self, url: str, consumer: str, *, lease_seconds: float = 4.0) -> None:
-        self._url = url
+    def __init__(self, server: str | Server, consumer: str, *, lease_seconds: float = 4.0) -> None:
+        self._server = RedisServer(server) if isinstance(server, str) else server
         self._consumer = consumer
         self._lease_seconds = lease_seconds
-        self._wire = Wire(url, BLOCK_SECONDS_MAX, slow_seconds=lease_seconds / 3)
-        self._memory = ServerMemory(self._wire)
+        self._wire = Wire(self._server, BLOCK_SECONDS_MAX, slow_seconds=lease_seconds / 3)
+        self._memory = ServerMemory(self._wire, self._server.new_name)
         self._lengths: dict[str, int] = {}
         self._queues: tuple[str, ...] = ()
         self._turn = 0
@@ -96,7 +99,7 @@ class RedisStreams:
                 await memory.meet()
             except TransportRefused:
                 return [None for _ in commands]
-        if time.monotonic() > before:
+        if _now() > before:
             raise TransportUnavailable(f"{len(commands)} commands came too late to be sent")
         keys = [command_key(command.queue, command.priority) for command in commands]
         room = {key: self._lengths.get(key, 0) < HIGH_WATER for key in keys}
@@ -131,8 +134,8 @@ class RedisStreams:
             await self._make_group(OUTCOMES, ORCHESTRATORS)
             found = await self._read_group(ORCHESTRATORS, [OUTCOMES], count, start="0")
             self._pending_first = bool(found)
-        if not found and time.monotonic() >= self._claim_at:
-            self._claim_at = time.monotonic() + CLAIM_SECONDS
+        if not found and _now() >= self._claim_at:
+            self._claim_at = _now() + CLAIM_SECONDS
             found = await self._auto_claim(OUTCOMES, ORCHESTRATORS, int(self._lease_seconds * 1000), count)
         if not found:
             found = await self._read_group(ORCHESTRATORS, [OUTCOMES], count, block=block_seconds)
@@ -245,18 +248,11 @@ class RedisStreams:
             batch += [("XACK", key, WORKERS, name), ("XDEL", key, name)]
         return [bool(answer) for answer in (await self._wire.many(batch))[::2]]
 
-    def keeper(self, lost: Callable[[str], None]) -> ThreadedKeeper:
-        """Begin to keep leases in a thread with a connection of its own."""
-        wire = ThreadWire(self._url)
-
-        def renew(entries: Sequence[str]) -> list[str]:
-            kept: list[str] = []
-            for key, names in by_key(entries).items():
-                claim = ("XCLAIM", key, WORKERS, self._consumer, 0, *names, "JUSTID")
-                kept += [f"{key} {name.decode()}" for name in wire.ask(*claim, forgiven="NOGROUP")]
-            return kept
-
-        return ThreadedKeeper(renew, lost, wire.close)
+    def keeper(self, lost: Callable[[str], None]) -> LeaseKeeper:
+        """Begin to keep leases with a connection of its own."""
+        return self._server.keeper(
+            lambda key, names: ("XCLAIM", key, WORKERS, self._consumer, 0, *names, "JUSTID"), lost
+        )
 
     async def close(self) -> None:
         """Leave the groups, unless something is still held; end all connections."""

@@ -5,10 +5,10 @@ answer was late would happen twice. Answers come as they are, bytes and lists, i
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 from math import inf
-from typing import Any
+from typing import Any, Protocol
+from uuid import uuid4
 from weakref import WeakSet
 
 import redis
@@ -20,12 +20,36 @@ from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as TimedOut
 from redis.retry import Retry
 
+from consumers.leases import ThreadedKeeper
+from consumers.receiver import LeaseKeeper
+from consumers.replies import by_key
 from sagas.ports import TransportRefused, TransportUnavailable
 
 SOCKET_SECONDS = 5.0
 CONNECT_SECONDS = 2.0
 THREAD_SECONDS = 1.0
 Command = tuple[Any, ...]
+Connected = Callable[[bool], None]
+Claim = Callable[[str, Sequence[str]], Command]
+
+
+class Server(Protocol):
+    """Where connections lead: a server at an address, or one in memory."""
+
+    def client(self, socket_seconds: float, connected: Connected) -> Any:
+        """A client as redis-py has it, which never tries a command again by itself.
+
+        `connected` is called for each connection that is made, with whether the connection was one before.
+        """
+        ...
+
+    def keeper(self, claim: Claim, lost: Callable[[str], None]) -> LeaseKeeper:
+        """Keep leases by a connection of its own; `claim` says which command renews these entries of a stream."""
+        ...
+
+    def new_name(self) -> str:
+        """A name that was never given before."""
+        ...
 
 
 class Wire:
@@ -35,16 +59,16 @@ class Wire:
     (rule L4).
     """
 
-    def __init__(self, url: str, block_seconds_max: float, slow_seconds: float = SOCKET_SECONDS) -> None:
+    def __init__(self, server: Server, block_seconds_max: float, slow_seconds: float = SOCKET_SECONDS) -> None:
         self.on_connect: list[Callable[[], None]] = []
-        self._write = _client(url, SOCKET_SECONDS, self._connected)
-        self._read = _client(url, block_seconds_max + SOCKET_SECONDS, self._connected)
+        self._write = server.client(SOCKET_SECONDS, self._connected)
+        self._read = server.client(block_seconds_max + SOCKET_SECONDS, self._connected)
         self._slow_seconds = slow_seconds
         self._gap_at = -inf
 
     def seconds_since_gap(self) -> float:
         """Seconds since the last gap (rule L4)."""
-        return time.monotonic() - self._gap_at
+        return _now() - self._gap_at
 
     async def wait(self, *command: Any, block_seconds: float = 0.0) -> Any:
         """A command that may block for so long.
@@ -52,7 +76,7 @@ class Wire:
         Raises:
             TransportRefused: the server refuses it. TransportUnavailable: there is no answer.
         """
-        began = time.monotonic()
+        began = _now()
         try:
             return await self._read.execute_command(*command)
         except ResponseError as refused:
@@ -72,7 +96,7 @@ class Wire:
         pipeline = self._write.pipeline(transaction=False)
         for command in batch:
             pipeline.execute_command(*command)
-        began = time.monotonic()
+        began = _now()
         try:
             answers: list[Any] = await pipeline.execute(raise_on_error=False)
         except (Disconnected, TimedOut, OSError) as loss:
@@ -108,11 +132,43 @@ class Wire:
             call()
 
     def _measure(self, began: float, block_seconds: float = 0.0) -> None:
-        if time.monotonic() - began > block_seconds + self._slow_seconds:
+        if _now() - began > block_seconds + self._slow_seconds:
             self._gap()
 
     def _gap(self) -> None:
-        self._gap_at = time.monotonic()
+        self._gap_at = _now()
+
+
+class RedisServer:
+    """A server at an address."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def client(self, socket_seconds: float, connected: Connected) -> Any:
+        """A client of it."""
+        return _client(self._url, socket_seconds, connected)
+
+    def keeper(self, claim: Claim, lost: Callable[[str], None]) -> LeaseKeeper:
+        """Keep leases in a thread."""
+        wire = ThreadWire(self._url)
+        return ThreadedKeeper(lambda entries: renewed(wire.ask, claim, entries), lost, wire.close)
+
+    def new_name(self) -> str:
+        """A random name."""
+        return uuid4().hex
+
+
+def renewed(ask: Callable[[Command], list[Any]], claim: Claim, entries: Sequence[str]) -> list[str]:
+    """Those of these entries whose leases could be renewed.
+
+    Raises:
+        OSError: there is no answer.
+    """
+    kept: list[str] = []
+    for key, names in by_key(entries).items():
+        kept += [f"{key} {name.decode()}" for name in ask(claim(key, names))]
+    return kept
 
 
 class ThreadWire:
@@ -129,8 +185,8 @@ class ThreadWire:
         )
         self._client.response_callbacks.clear()
 
-    def ask(self, *command: Any, forgiven: str) -> list[Any]:
-        """The answer; an error that begins with `forgiven` is an empty one.
+    def ask(self, command: Command) -> list[Any]:
+        """The answer; where the group is gone an empty one.
 
         Raises:
             OSError: there is no answer, or another error.
@@ -138,7 +194,7 @@ class ThreadWire:
         try:
             answer: list[Any] = self._client.execute_command(*command)
         except ResponseError as refused:
-            if str(refused).startswith(forgiven):
+            if str(refused).startswith("NOGROUP"):
                 return []
             raise OSError(str(refused)) from refused
         except RedisError as loss:
@@ -161,18 +217,22 @@ async def ping(url: str) -> float:
     Raises:
         TransportUnavailable: it does not.
     """
-    client = _client(url, SOCKET_SECONDS)
-    began = time.monotonic()
+    client = _client(url, SOCKET_SECONDS, lambda again: None)
+    began = _now()
     try:
         await client.ping()
-        return time.monotonic() - began
+        return _now() - began
     except (RedisError, OSError) as loss:
         raise TransportUnavailable(str(loss)) from loss
     finally:
         await client.aclose()
 
 
-def _client(url: str, socket_seconds: float, connected: Callable[[bool], None] = lambda again: None) -> Any:
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _client(url: str, socket_seconds: float, connected: Connected) -> Any:
     """A client that never tries a command again by itself; `connected` is told whether a connection was one before."""
     before: WeakSet[Any] = WeakSet()
 

@@ -351,7 +351,8 @@ class Worker:
         loop = asyncio.get_running_loop()
         until = loop.time() + self._numbers.drain_seconds
         if tasks := list(self._running.values()):
-            _, slow = await asyncio.wait(tasks, timeout=self._numbers.drain_seconds)
+            await asyncio.wait(tasks, timeout=self._numbers.drain_seconds)
+            slow = [task for task in tasks if not task.done()]
             for task in slow:
                 task.cancel()
             if slow:  # who ignores even that loses its lease with this process
@@ -363,8 +364,7 @@ class Worker:
 
 async def _cancelled(*tasks: asyncio.Task[None]) -> None:
     """Cancel tasks until they have ended: a cancellation may be swallowed by a timeout that runs out with it."""
-    left = set(tasks)
-    while left:
+    while left := [task for task in tasks if not task.done()]:
         for task in left:
             task.cancel()
-        _, left = await asyncio.wait(left, timeout=1.0)
+        await asyncio.wait(left, timeout=1.0)

@@ -2,17 +2,13 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from eventstore.postgres import reachable
 from reconciler.checks import waits_overdue, waits_unpublished
+from reconciler.evidence import Evidence
 from reconciler.findings import Finding
 from sagas.ports import Applies, Clock, Store, StoreUnavailable, TransportRefused, TransportUnavailable
-
-if TYPE_CHECKING:
-    import asyncpg
 
 log = logging.getLogger("amends.reconciler")
 
@@ -20,7 +16,6 @@ CHECKS = (waits_overdue.find, waits_unpublished.find)
 BATCH = 500
 SLEEP_SECONDS_MAX = 15.0
 SLEEP_SECONDS_MIN = 0.5
-LOCK = 0x7265636F6E63696C  # "reconcil" in ASCII
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +36,13 @@ class Reconciler:
     def __init__(
         self,
         store: Store,
-        pool: "asyncpg.Pool[asyncpg.Record]",
+        evidence: Evidence,
         apply: Applies,
         clock: Clock,
         oldest_outcome: Callable[[], Awaitable[float | None]],
     ) -> None:
         self._store = store
-        self._pool = pool
+        self._evidence = evidence
         self._engine = apply
         self._clock = clock
         self._oldest_outcome = oldest_outcome
@@ -80,19 +75,15 @@ class Reconciler:
         Raises:
             StoreUnavailable: the database is away.
         """
-        async with reachable(), self._pool.acquire() as connection:
-            if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK):
+        async with self._evidence.look() as sight:
+            if sight is None:
                 return Report(busy=True)
-            try:
-                looked_at = self._clock.monotonic()
-                found = [finding for find in CHECKS for finding in await find(connection, BATCH)]
-                for finding in found:
-                    log.warning("%s: saga %s: %s", finding.check, finding.saga_id, finding.what)
-                repaired = 0 if report_only else await self._repair(found, looked_at)
-                return Report(tuple(found), repaired)
-            finally:
-                with suppress(OSError):
-                    await _unlock(connection)
+            looked_at = self._clock.monotonic()
+            found = [finding for find in CHECKS for finding in await find(sight, BATCH)]
+            for finding in found:
+                log.warning("%s: saga %s: %s", finding.check, finding.saga_id, finding.what)
+            repaired = 0 if report_only else await self._repair(found, looked_at)
+            return Report(tuple(found), repaired)
 
     async def _repair(self, found: Sequence[Finding], looked_at: float) -> int:
         ready = [finding for finding in found if finding.repair is not None]
@@ -119,9 +110,3 @@ class Reconciler:
             return SLEEP_SECONDS_MAX
         wait = due_at + waits_overdue.GRACE_SECONDS - await self._store.now()
         return min(max(wait, SLEEP_SECONDS_MIN), SLEEP_SECONDS_MAX)
-
-
-async def _unlock(connection: Any) -> None:
-    """Give the lock back; with a broken connection it is gone already."""
-    async with reachable():
-        await connection.fetchval("SELECT pg_advisory_unlock($1)", LOCK)

@@ -150,6 +150,10 @@ class FlushesAfterSettling(RedisStreams):
 
     flushed = False
 
+    def __init__(self, url: str, consumer: str) -> None:
+        super().__init__(url, consumer)
+        self._url = url
+
     async def settle(self, entries: Sequence[str]) -> list[bool]:
         """Settle, and let everything be forgotten."""
         answers = await super().settle(entries)

@@ -17,7 +17,7 @@ from eventstore.migrate import migrate
 from eventstore.postgres import PostgresStore
 from eventstore.workers import Registry, forget
 from marketplace.jobs import executions
-from reconciler.cycle import LOCK
+from reconciler.evidence import LOCK
 from tests.integration.test_job_executions import plan
 
 

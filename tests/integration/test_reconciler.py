@@ -10,6 +10,7 @@ from eventstore.invariants import check
 from eventstore.postgres import PostgresStore
 from orchestrator.engine import Engine
 from reconciler.cycle import Reconciler
+from reconciler.evidence import PostgresEvidence
 from sagas import events as e
 from sagas.inputs import Start
 from sagas.ports import Published, TransportUnavailable
@@ -22,7 +23,7 @@ ONE = saga_id(1)
 
 @pytest.fixture
 def reconciler(store: PostgresStore, engine: Engine) -> Reconciler:
-    return Reconciler(store, store.pool, engine, LoopClock(), no_outcome)
+    return Reconciler(store, PostgresEvidence(store.pool), engine, LoopClock(), no_outcome)
 
 
 async def no_outcome() -> float | None:
@@ -115,7 +116,7 @@ async def test_no_command_is_judged_while_an_outcome_lies_unread_or_redis_is_awa
             raise TransportUnavailable("away")
         return told[0]
 
-    reconciler = Reconciler(store, store.pool, engine, LoopClock(), oldest)
+    reconciler = Reconciler(store, PostgresEvidence(store.pool), engine, LoopClock(), oldest)
     assert (await reconciler.run_once()).repaired == 0
     told.clear()
     assert (await reconciler.run_once()).repaired == 0
@@ -143,7 +144,10 @@ async def test_after_three_repairs_of_a_kind_an_operator_is_asked(
 async def test_two_reconcilers_at_once_repair_once(store: PostgresStore, engine: Engine) -> None:
     await engine.apply([Start(ONE, MANIFEST, None)])
     await let_pass(store, 11)
-    several = [Reconciler(store, store.pool, Engine(store, LoopClock()), LoopClock(), no_outcome) for _ in range(3)]
+    several = [
+        Reconciler(store, PostgresEvidence(store.pool), Engine(store, LoopClock()), LoopClock(), no_outcome)
+        for _ in range(3)
+    ]
     await asyncio.gather(*(one.run_once() for one in several))
     repairs = [entry for entry in await store.history(ONE) if isinstance(entry.event, e.RepairApplied)]
     assert len(repairs) == 1

@@ -1,0 +1,110 @@
+"""What the reconciler looks at: waits that should be over, as PostgreSQL has them (rule K2)."""
+
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from eventstore.postgres import reachable
+from sagas.state import WaitKind
+
+if TYPE_CHECKING:
+    import asyncpg
+
+LOCK = 0x7265636F6E63696C  # "reconcil" in ASCII
+OVERDUE = """
+SELECT saga_id::text, definition, opened_by, kind, step, item, attempt, extract(epoch FROM due_at)::float8 AS since,
+    extract(epoch FROM clock_timestamp() - due_at)::float8 AS age
+FROM amends.waits JOIN amends.sagas USING (saga_id)
+WHERE due_at < clock_timestamp() - make_interval(secs => $1) AND NOT unsent AND NOT held
+    AND kind NOT IN ('notify', 'operator') AND (entry_id IS NOT NULL OR queue IS NULL)
+ORDER BY due_at LIMIT $2
+"""
+NEVER_PUBLISHED = """
+SELECT saga_id::text, definition, opened_by, kind, step, item, attempt, extract(epoch FROM since)::float8 AS since,
+    extract(epoch FROM clock_timestamp() - since)::float8 AS age
+FROM amends.waits JOIN amends.sagas USING (saga_id)
+WHERE published_at IS NULL AND NOT unsent AND NOT held AND queue IS NOT NULL AND claimed_by IS NULL
+    AND since < clock_timestamp() - make_interval(secs => $1)
+ORDER BY since LIMIT $2
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class StaleWait:
+    """A wait that should be over. `since` is an instant, `age` seconds: since it was due, or since it was opened."""
+
+    saga_id: str
+    definition: str
+    opened_by: int
+    kind: WaitKind
+    step: str | None
+    item: int | None
+    attempt: int
+    since: float
+    age: float
+
+    @property
+    def where(self) -> str:
+        """The step, with its item."""
+        return (self.step or "") if self.item is None else f"{self.step}[{self.item}]"
+
+
+class Sight(Protocol):
+    """One look. Each question is one query, answered oldest first."""
+
+    async def overdue(self, seconds: float, limit: int) -> list[StaleWait]:
+        """Waits whose time passed so long ago; of commands only those that were confirmed as sent."""
+        ...
+
+    async def never_published(self, seconds: float, limit: int) -> list[StaleWait]:
+        """Commands that are so old and were never confirmed as sent."""
+        ...
+
+
+class Evidence(Protocol):
+    """Where a reconciler looks."""
+
+    def look(self) -> AbstractAsyncContextManager[Sight | None]:
+        """A look that no other reconciler has at the same time; None where one is at work."""
+        ...
+
+
+class PostgresEvidence:
+    """The tables `waits` and `sagas`. An advisory lock keeps others out."""
+
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+        self._pool = pool
+
+    @asynccontextmanager
+    async def look(self) -> AsyncGenerator[Sight | None]:
+        """One look, on one connection."""
+        async with reachable(), self._pool.acquire() as connection:
+            if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK):
+                yield None
+                return
+            try:
+                yield _Sight(connection)
+            finally:
+                with suppress(OSError):
+                    await _unlock(connection)
+
+
+class _Sight:
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    async def overdue(self, seconds: float, limit: int) -> list[StaleWait]:
+        return await self._find(OVERDUE, seconds, limit)
+
+    async def never_published(self, seconds: float, limit: int) -> list[StaleWait]:
+        return await self._find(NEVER_PUBLISHED, seconds, limit)
+
+    async def _find(self, query: str, seconds: float, limit: int) -> list[StaleWait]:
+        return [StaleWait(**dict(row.items())) for row in await self._connection.fetch(query, seconds, limit)]
+
+
+async def _unlock(connection: Any) -> None:
+    """Give the lock back; with a broken connection it is gone already."""
+    async with reachable():
+        await connection.fetchval("SELECT pg_advisory_unlock($1)", LOCK)
