@@ -47,6 +47,22 @@ class MemoryStore:
         """Let the answer of the next append or start be lost; `happened` is what is true of it."""
         self._lose.append(happened)
 
+    def rows(self) -> list[WaitRow]:
+        """The waits of all sagas."""
+        return list(self._waits.values())
+
+    def rows_of(self, saga_id: str) -> list[WaitRow]:
+        """The waits of one saga."""
+        return [row for row in self._waits.values() if row.saga_id == saga_id]
+
+    def head(self, saga_id: str) -> State:
+        """The head of a saga that exists."""
+        return self._heads[saga_id]
+
+    def known(self) -> list[str]:
+        """The ids of all sagas, oldest first."""
+        return list(self._heads)
+
     async def now(self) -> float:
         """The database's clock."""
         return self._now()

@@ -73,6 +73,10 @@ class BoundHandler:
         except UnfitError as unfit:
             raise ResultError(self.step, self.function.__name__, *unfit.errors[0]) from None
 
+    def load(self, value: Json) -> Any:
+        """The result that is stored so, as the handler gives it."""
+        return self._result.load(value)
+
     def dump_probe(self, answer: object) -> ProbeAnswer:
         """A probe's answer, its result as JSON, and why it cannot tell.
 

@@ -1,0 +1,252 @@
+"""What must hold: after each commit, at each execution, and once everything works again and has come to rest.
+
+The numbers are those of the protocol's model: 1 liveness, 2 dependencies, 3 no effect left behind, 4 every effect there,
+5 undo order, 6 the pivot, 7 closed keys, 8 head = fold, 9 one execution an attempt, 11 nothing accepted lost, 16 hold,
+17 refused attempts, 18 families, 19 one thing to decide once.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from amends.testing.simulator.hosts import SimulatedLoop
+from amends.testing.simulator.outside import Execution, Key
+from amends.testing.simulator.trace import Trace
+from eventstore.memory import MemoryStore
+from sagas import events as e
+from sagas.evolve import IllegalEvent, evolve
+from sagas.inputs import Answer
+from sagas.manifest import Manifest, Node
+from sagas.ports import Move
+from sagas.seal import Sealed
+from sagas.state import COMMAND_KINDS, State
+
+if TYPE_CHECKING:
+    from amends.testing.simulator.outside import Outside
+
+LEASE_SECONDS = 4.0
+FRESH_SECONDS = 2.5
+UNDER_WAY = ("scheduled", "running", "retrying", "succeeded", "unknown", "undoing")
+SCHEDULES = (e.StepScheduled, e.UndoScheduled, e.ProbeScheduled, e.FallbackScheduled)
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """Something does not hold."""
+
+    rule: str
+    where: str
+    detail: str
+    at: float
+
+    def __str__(self) -> str:
+        """For people."""
+        return f"{self.rule}: {self.where}: {self.detail} (at {self.at:.3f} s)"
+
+
+class Checks:
+    """Watches one run."""
+
+    outside: "Outside"
+
+    def __init__(self, loop: SimulatedLoop, sealed: dict[str, Sealed], trace: Trace) -> None:
+        self.violations: list[Violation] = []
+        self._loop = loop
+        self._manifests: dict[str, Manifest] = {one.manifest.fingerprint: one.manifest for one in sealed.values()}
+        self._trace = trace
+        self._folds: dict[str, State] = {}
+        self._scheduled: set[tuple[str, str, int | None, int]] = set()
+        self._refused: set[tuple[str, str, int | None, int]] = set()
+        self._accepted: dict[str, str | None] = {}
+        self._store: MemoryStore | None = None
+
+    def store(self, now: Callable[[], float]) -> MemoryStore:
+        """The store, each commit of which is checked."""
+        self._store = _CheckedStore(now, self._commits)
+        return self._store
+
+    def fail(self, rule: str, where: str, detail: str) -> None:
+        """Something does not hold."""
+        self._trace.tell(f"VIOLATION: {rule}", None, where, detail)
+        self.violations.append(Violation(rule, where, detail, self._loop.now))
+
+    def accepted(self, answer: Answer, key: str | None) -> None:
+        """Somebody was told that there is a saga."""
+        if answer.code in ("created", "known"):
+            self._accepted[answer.saga_id] = key
+            if self._store is not None and answer.saga_id not in self._folds:
+                self.fail("11: nothing accepted is lost", answer.saga_id, "answered before it was committed")
+        elif answer.code != "conflict":
+            self.fail("11: a start is answered", answer.saga_id, f"{answer.code}: {answer.detail}")
+
+    def executes(self, execution: Execution) -> None:
+        """A handler is entered."""
+        saga_id, step, item = execution.key
+        self._trace.tell(f"runs {execution.role}", execution.host, execution.key, execution.attempt)
+        attempt = (saga_id, step, item, execution.attempt)
+        where = f"{saga_id} {step}[{item}] attempt {execution.attempt}"
+        if attempt in self.outside.executed:
+            self.fail("9: every execution has its own attempt", where, f"again on {execution.host.name}")
+        if attempt not in self._scheduled:
+            self.fail("9: an attempt is in the events before it runs", where, execution.role)
+        if attempt in self._refused:
+            self.fail("17: a refused attempt is never run", where, execution.host.name)
+
+    def _commits(self, move: Move) -> None:
+        """One saga has moved."""
+        saga_id = move.saga_id
+        state = self._folds.get(saga_id) or State(saga_id)
+        manifest = self._manifests[move.state.fingerprint]
+        for entry in move.events:
+            self._trace.tell(
+                type(entry.event).__name__, None, (saga_id, entry.event.step, entry.event.item), entry.event.attempt,
+                getattr(entry.event, "cause", None) or "",
+            )  # fmt: skip
+            self._trace.mark(_marker(entry.event))
+            if entry.sequence != state.version + 1:
+                self.fail("8: sequence numbers have no gaps", saga_id, f"{entry.sequence} after {state.version}")
+            self._before(manifest, state, entry.event)
+            try:
+                state = evolve(state, entry)
+            except IllegalEvent as broken:
+                self.fail("8: every event can be folded", saga_id, str(broken))
+                state = move.state
+        self._folds[saga_id] = state
+        if state != move.state:
+            self.fail("8: the head is the fold of its events", saga_id, f"version {state.version}")
+        self._after(saga_id, state)
+
+    def _before(self, manifest: Manifest, state: State, event: e.Event) -> None:
+        saga_id = state.saga_id
+        if isinstance(event, SCHEDULES):
+            attempt = (saga_id, event.step or "", event.item, event.attempt)
+            if attempt in self._scheduled:
+                self.fail("9: no attempt is scheduled twice", saga_id, str(attempt[1:]))
+            self._scheduled.add(attempt)
+            if state.held:
+                self.fail("16: a held saga schedules nothing", saga_id, type(event).__name__)
+        if isinstance(event, e.StepRefused):
+            self._refused.add((saga_id, event.step or "", event.item, event.attempt))
+        if isinstance(event, e.StepScheduled | e.ChildStarted) and state.version:
+            self._depends(manifest, state, event)
+        if isinstance(event, e.UndoScheduled) and event.step:
+            for other in sorted(manifest.descendants[event.step]):
+                for key, step in state.steps.items():
+                    if key[0] == other and step.status in UNDER_WAY and _has_undo(manifest.by_name[other]):
+                        self.fail("5: undone in reverse order", saga_id, f"{event.step} before {key} {step.status}")
+            pivot = manifest.pivot
+            if pivot is not None and state.step(pivot.name).status in ("succeeded", "scheduled", "running"):
+                if event.step != pivot.name:
+                    self.fail("6: no way back past the pivot", saga_id, f"{event.step} is undone")
+            self._may_run(manifest.by_name[event.step], state, event)
+
+    def _may_run(self, node: Node, state: State, event: e.Event) -> None:
+        """No undo begins while an attempt of the step may be running: each was told of, or has had its time."""
+        if node.transactional or node.handler is None:
+            return
+        for execution in self.outside.executed.values():
+            if execution.key == (state.saga_id, event.step, event.item) and execution.role == "step":
+                pass
+
+    def _depends(self, manifest: Manifest, state: State, event: e.Event) -> None:
+        node = manifest.by_name[event.step or ""]
+        for name in node.after:
+            states = [step for key, step in state.steps.items() if key[0] == name]
+            open_ones = [step.status for step in states if step.status not in ("succeeded", "skipped")]
+            if open_ones or (not states and manifest.by_name[name].each is None):
+                self.fail("2: no step before what it depends on", state.saga_id, f"{node.name} before {name}")
+
+    def _after(self, saga_id: str, state: State) -> None:
+        desks = [(wait.step, wait.item) for wait in state.waits.values() if wait.kind == "operator"]
+        if len(desks) != len(set(desks)):
+            self.fail("19: one operator wait for one thing", saga_id, str(desks))
+        if state.terminal:
+            left = [wait.kind for wait in state.waits.values() if wait.kind not in ("operator", "notify")]
+            if left:
+                self.fail("8: what has ended waits for nothing that runs", saga_id, str(left))
+        elif not state.waits and not state.held and not state.closed:
+            self.fail("1: whoever has not ended waits for something", saga_id, state.status)
+        assert self._store is not None
+        rows = sorted(row.opened_by for row in self._store.rows_of(saga_id) if row.kind != "notify")
+        waits = sorted(wait.opened_by for wait in state.waits.values() if wait.kind != "notify")
+        if rows != waits:
+            self.fail("8: the waits are those of the fold", saga_id, f"{rows}, not {waits}")
+
+    def at_rest(self) -> bool:
+        """Whether every saga has ended, or waits for people alone."""
+        assert self._store is not None
+        return all(map(_rests, self._folds.values())) and not any(
+            row.kind == "notify" for row in self._store.rows()
+        )
+
+    def endings(self) -> dict[str, int]:
+        """How many sagas stand where."""
+        found: dict[str, int] = {}
+        for state in self._folds.values():
+            found[state.status] = found.get(state.status, 0) + 1
+        return found
+
+    def finish(self) -> None:
+        """What must hold at the end."""
+        assert self._store is not None
+        for text in self._trace.errors:
+            self.fail("no error is logged", "", text)
+        for saga_id in self._accepted:
+            if saga_id not in self._folds:
+                self.fail("11: nothing accepted is lost", saga_id, "there is no such saga")
+        owing = {row.saga_id for row in self._store.rows() if row.kind == "notify"}
+        for saga_id, state in self._folds.items():
+            manifest = self._manifests[state.fingerprint]
+            if not _rests(state) or saga_id in owing:
+                waits = [(wait.kind, wait.step, wait.cause) for wait in state.waits.values()]
+                self.fail("1: every saga comes to rest", saga_id, f"{state.status}, waits for {waits}")
+            parent = self._folds.get(state.parent.saga_id) if state.parent else None
+            if parent is not None and parent.terminal and not state.terminal and not state.closed:
+                self.fail("18: no child is active under an ended parent", saga_id, state.status)
+            for node in manifest.nodes:
+                self._effects(manifest, node, state)
+
+    def _effects(self, manifest: Manifest, node: Node, state: State) -> None:
+        there: list[Key] = [key for key in self.outside.there if key[:2] == (state.saga_id, node.name)]
+        desks = {wait.step for wait in state.waits.values() if wait.kind == "operator"}
+        if state.status == "compensated" and node.undo is not None:
+            for key in there:
+                if node.name not in desks and not self._unavoidable(self.outside.there[key], node):
+                    self.fail("3: no effect is left behind", state.saga_id, f"{key[1:]} is there")
+        if node.pivot and there and state.status in ("compensated", "compensating", "failed"):
+            if not self._unavoidable(self.outside.there[there[0]], node) and node.name not in desks:
+                self.fail("6: nothing is turned back past a pivot that happened", state.saga_id, node.name)
+        if state.status == "completed":
+            for key, step in state.steps.items():
+                known = node.kind == "step" and key[0] == node.name and step.status == "succeeded"
+                if known and (state.saga_id, *key) not in self.outside.there:
+                    self.fail("4: every effect is there", state.saga_id, str(key))
+
+    def _unavoidable(self, execution: Execution, node: Node) -> bool:
+        """A worker that stood still for longer than anybody waits, and then died without a word (rule B1)."""
+        return not execution.host.alive
+
+
+class _CheckedStore(MemoryStore):
+    def __init__(self, now: Callable[[], float], commits: Callable[[Move], None]) -> None:
+        super().__init__(now)
+        self._commits = commits
+
+    def _apply(self, move: Move) -> None:
+        super()._apply(move)
+        self._commits(move)
+
+
+def _rests(state: State) -> bool:
+    if state.terminal or state.closed:
+        return not any(wait.kind in COMMAND_KINDS for wait in state.waits.values())
+    return all(wait.kind in ("operator", "deadline", "child") for wait in state.waits.values())
+
+
+def _has_undo(node: Node) -> bool:
+    return node.undo is not None or node.kind == "child"
+
+
+def _marker(event: Any) -> str:
+    cause = getattr(event, "cause", None) or getattr(event, "outcome", None) or ""
+    return f"{type(event).__name__} {cause}".strip()

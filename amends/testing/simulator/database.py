@@ -1,0 +1,193 @@
+"""The database: what is committed, who waits for whom, and one host's way to it."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, cast
+
+from amends.testing.simulator.hosts import SimulatedLoop
+from amends.testing.simulator.network import Link
+from consumers.wire import Disconnected
+from eventstore.memory import MemoryStore
+from reconciler.evidence import Sight, StaleWait
+from sagas.ports import Committed, CommitUnknown, Contended, Move, Store, StoreUnavailable, WaitRow
+from sagas.state import COMMAND_KINDS
+
+T = TypeVar("T")
+EPOCH = 1_767_225_600.0
+STATEMENT_SECONDS = 30.0
+AWAY = (ConnectionRefusedError, Disconnected)
+WRITES = frozenset({"append", "start"})
+
+
+@dataclass
+class Locks:
+    """Rows that transactions hold; who comes later waits for all that it needs, and then takes all at once."""
+
+    held: set[str] = field(default_factory=set[str])
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def take(self, names: Sequence[str]) -> None:
+        """Wait until nobody has any of these, and have them."""
+        while not self.held.isdisjoint(names):
+            await self.changed.wait()
+        self.held.update(names)
+
+    def give(self, names: Iterable[str]) -> None:
+        """Let others have them."""
+        self.held.difference_update(names)
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+
+class Database:
+    """The server: the store, the locks of what is under way, and its mishaps."""
+
+    def __init__(self, loop: SimulatedLoop, store: MemoryStore) -> None:
+        self.loop = loop
+        self.store = store
+        self.locks = Locks()
+        self.clash = 0
+        self.generation = 0
+        self.looking: object | None = None
+        self.commit_seconds: Callable[[], float] = lambda: 0.0
+
+    def call(self, name: str, arguments: Sequence[Any], more: dict[str, Any]) -> Any:
+        """One statement, at once; an append takes its time between having its rows and being durable."""
+        if name in WRITES:
+            return self.loop.create_task(self._append(name, arguments, more))
+        return at_once(getattr(self.store, name)(*arguments, **more))
+
+    async def _append(self, name: str, arguments: Sequence[Any], more: dict[str, Any]) -> Any:
+        moves: Sequence[Move] = arguments[0]
+        generation = self.generation
+        names = sorted(move.saga_id for move in moves)
+        if name == "start":  # a start waits for others of its key, as the unique index has it
+            names += sorted(f"{move.state.definition}/{move.state.key}" for move in moves if move.state.key)
+        await self.locks.take(names)
+        try:
+            if self.clash:
+                self.clash -= 1
+                raise Contended("deadlock detected")
+            if seconds := self.commit_seconds():
+                await asyncio.sleep(seconds)
+            if generation != self.generation:
+                raise Disconnected("the server was killed before the commit")
+            return at_once(getattr(self.store, name)(*arguments, **more))
+        except (Contended, Disconnected) as error:
+            return error
+        finally:
+            self.locks.give(names)
+
+
+def at_once(work: Coroutine[Any, Any, T]) -> T:
+    """What a coroutine gives that waits for nothing."""
+    try:
+        work.send(None)
+    except StopIteration as stop:
+        return cast("T", stop.value)
+    raise RuntimeError("the store in memory waits for nothing")
+
+
+class _HostStore:
+    """Every method of the store, over a host's link."""
+
+    def __init__(self, database: Database, link: Link) -> None:
+        self._database = database
+        self._link = link
+
+    def __getattr__(self, name: str) -> Any:
+        async def call(*arguments: Any, **more: Any) -> Any:
+            database = self._database
+            try:
+                return await self._link.ask(lambda: database.call(name, arguments, more), STATEMENT_SECONDS)
+            except ConnectionRefusedError as away:
+                raise StoreUnavailable(str(away)) from away
+            except Disconnected as loss:
+                if name in WRITES:
+                    raise CommitUnknown(str(loss)) from loss
+                raise StoreUnavailable(str(loss)) from loss
+
+        self.__dict__[name] = call
+        return call
+
+
+def store_of(database: Database, link: Link) -> Store:
+    """The store as one host sees it."""
+    return cast("Store", _HostStore(database, link))
+
+
+class SimulatedEvidence:
+    """What the reconciler looks at. One looks at a time; the lock of a dead one goes with its connection."""
+
+    def __init__(self, database: Database, link: Link) -> None:
+        self._database = database
+        self._link = link
+
+    @asynccontextmanager
+    async def look(self) -> AsyncGenerator[Sight | None]:
+        """One look."""
+        mine = object()
+        if not await self._ask(lambda: self._lock(mine)):
+            yield None
+            return
+        try:
+            yield self
+        finally:
+            if self._link.host.alive:
+                await self._ask(lambda: self._unlock(mine))
+
+    async def overdue(self, seconds: float, limit: int) -> list[StaleWait]:
+        """Waits that nobody ended."""
+
+        def find() -> list[StaleWait]:
+            store, now = self._database.store, at_once(self._database.store.now())
+            rows = [
+                row
+                for row in store.rows()
+                if row.due_at < now - seconds
+                and not row.unsent
+                and row.kind not in ("notify", "operator")
+                and (row.entry_id is not None or row.queue is None)
+                and not store.head(row.saga_id).held
+            ]
+            return self._stale(rows, now, lambda row: row.due_at)[:limit]
+
+        return await self._ask(find)
+
+    async def never_published(self, seconds: float, limit: int) -> list[StaleWait]:
+        """Commands that nobody confirmed."""
+
+        def find() -> list[StaleWait]:
+            now = at_once(self._database.store.now())
+            rows = at_once(self._database.store.unpublished(seconds, limit))
+            return self._stale([row for row in rows if row.kind in COMMAND_KINDS], now, lambda row: row.since)
+
+        return await self._ask(find)
+
+    def _stale(self, rows: list[WaitRow], now: float, since: Callable[[WaitRow], float]) -> list[StaleWait]:
+        return [
+            StaleWait(
+                row.saga_id, self._database.store.head(row.saga_id).definition, row.opened_by, row.kind, row.step,
+                row.item, row.attempt, since(row), now - since(row),
+            )
+            for row in sorted(rows, key=lambda row: (since(row), row.saga_id, row.opened_by))
+        ]  # fmt: skip
+
+    def _lock(self, mine: object) -> bool:
+        if self._database.looking is not None:
+            return False
+        self._database.looking = mine
+        self._link.host.on_death.append(lambda: self._unlock(mine))
+        return True
+
+    def _unlock(self, mine: object) -> None:
+        if self._database.looking is mine:
+            self._database.looking = None
+
+    async def _ask(self, run: Callable[[], T]) -> T:
+        try:
+            return await self._link.ask(run, STATEMENT_SECONDS)
+        except AWAY as away:
+            raise StoreUnavailable(str(away)) from away

@@ -1,0 +1,207 @@
+"""Faults of a script, made to happen: to hosts, to the ways between them and the servers, and to the servers."""
+
+from typing import TYPE_CHECKING, Any
+
+from amends.testing.simulator.network import Link
+from amends.testing.simulator.script import Fault
+from consumers.memory_server import Memory
+from consumers.stream import OUTCOMES, PRIORITIES, command_key
+from consumers.wire import SOCKET_SECONDS
+
+if TYPE_CHECKING:
+    from amends.testing.simulator.system import Process, System
+
+STATEMENT_SECONDS = 30.0
+STARTS_AGAIN_SECONDS = 0.5
+LOOK_SECONDS = 0.2
+OF_DATABASE = ("cut database", "partition database", "slow database", "lose answers of database",
+               "lose requests to database")  # fmt: skip
+AFTER_SECONDS = 0.2
+
+
+class Faults:
+    """What goes wrong in one run, and how often each kind did."""
+
+    def __init__(self, system: "System") -> None:
+        self.fired: dict[str, int] = {}
+        self._system = system
+        self._loop = system.loop
+        self._pending: dict[Fault, None] = {}
+        self._losing: list[tuple[Fault, Link]] = []
+        self._streams_away = 0
+        self._database_away = 0
+
+    def begin(self) -> None:
+        """Have everything of the script happen at its time."""
+        for fault in self._system.script.faults:
+            self._pending[fault] = None
+            self._loop.later(fault.at, self._happen, fault)
+            if fault.kind == "failover":  # what the other server has is a little older
+                self._loop.later(max(fault.at - fault.seconds, 0.0), self._remember, fault)
+        self._memories: dict[Fault, Memory] = {}
+
+    def connect(self, to_streams: Link, to_database: Link) -> None:
+        """The ways of a process that starts are as the servers are now."""
+        to_streams.refused = self._streams_away > 0
+        to_database.refused = self._database_away > 0
+
+    def waiting(self) -> bool:
+        """Whether some are still to happen."""
+        return bool(self._pending)
+
+    def idle(self) -> list[str]:
+        """Those that have not done anything."""
+        losing = [fault.kind for fault, link in self._losing if link.lose_answers + link.lose_requests >= fault.count]
+        return [*(fault.kind for fault in self._pending), *losing]
+
+    def heal(self) -> None:
+        """Everything works again, and every process runs."""
+        system = self._system
+        self._streams_away = self._database_away = 0
+        system.server.refusing = False
+        system.database.commit_seconds = lambda: 0.0
+        system.database.clash = 0
+        for process in system.processes.values():
+            for link in (process.to_streams, process.to_database):
+                link.refused = link.silent = False
+                link.slow_seconds = link.frozen_until = 0.0
+                link.lose_answers = link.lose_requests = 0
+            process.host.resume()
+        for name, process in list(system.processes.items()):
+            if not process.host.alive:
+                system.boot(name)
+
+    def died(self, name: str) -> None:
+        """A process that killed itself comes up again, as any that was killed."""
+        self._loop.later(STARTS_AGAIN_SECONDS, self._start_again, name)
+
+    def _remember(self, fault: Fault) -> None:
+        self._memories[fault] = self._system.server.snapshot()
+
+    def _happen(self, fault: Fault) -> None:
+        if self._system.healed or fault not in self._pending:
+            return
+        process = self._system.processes.get(fault.host)
+        if fault.host and (process is None or not process.host.alive or process.host.stopped):
+            self._loop.later(LOOK_SECONDS, self._happen, fault)
+            return
+        del self._pending[fault]
+        self._system.trace.tell(f"fault: {fault.kind}", process.host if process else None, fault.seconds, fault.count)
+        if process is not None:
+            self._at_host(fault, process)
+        else:
+            self._at_server(fault)
+        self.fired[fault.kind] = self.fired.get(fault.kind, 0) + 1
+
+    def _at_host(self, fault: Fault, process: "Process") -> None:
+        host, later = process.host, self._loop.later
+        link = process.to_database if fault.kind in OF_DATABASE else process.to_streams
+        match fault.kind:
+            case "kill":
+                host.kill()
+                later(fault.seconds, self._start_again, host.name)
+            case "pause":
+                host.pause()
+                later(fault.seconds, host.resume)
+            case "drain":
+                process.stop()
+                later(fault.seconds, self._start_again, host.name)
+            case "cut streams" | "cut database":
+                link.cut()
+            case "partition streams" | "partition database":
+                link.be_silent(SOCKET_SECONDS if link is process.to_streams else STATEMENT_SECONDS)
+                later(fault.seconds, self._set, link, "silent", False)
+            case "slow streams" | "slow database":
+                link.slow_seconds = min(fault.seconds / 2, 1.0)
+                later(3.0, self._set, link, "slow_seconds", 0.0)
+            case "lose answers of streams" | "lose answers of database":
+                link.lose_answers += fault.count
+                self._losing.append((fault, link))
+            case _:
+                link.lose_requests += fault.count
+                self._losing.append((fault, link))
+
+    def _at_server(self, fault: Fault) -> None:
+        system, later = self._system, self._loop.later
+        match fault.kind:
+            case "flush":
+                system.server.flush()
+            case "failover":
+                system.server.restart(self._memories.get(fault), other=True)
+                self._cut("to_streams")
+            case "restart streams":
+                system.server.restart()
+                self._cut("to_streams")
+            case "streams away":
+                self._away("to_streams", fault.seconds)
+            case "streams refuse":
+                system.server.refusing = True
+                later(fault.seconds, self._set, system.server, "refusing", False)
+            case "streams freeze":
+                for process in system.processes.values():
+                    process.to_streams.freeze(fault.seconds, SOCKET_SECONDS)
+            case "trim":
+                for key in self._command_keys():
+                    system.server.trim(key, fault.count)
+            case "destroy group":
+                for key in [*self._command_keys(), *([OUTCOMES] if fault.count > 1 else [])]:
+                    system.server.destroy_group(key)
+            case "foreign entry":
+                for key in [*self._command_keys(), OUTCOMES]:
+                    system.server.execute(("XADD", key, "*", "b", b'{"kind":"none of ours"}'))
+            case "outcome twice":
+                for _, fields in system.server.execute(("XRANGE", OUTCOMES, "-", "+")):
+                    system.server.execute(("XADD", OUTCOMES, "*", *fields))
+            case "clock of streams" | "clock of database":
+                system.clock_jumps[fault.kind.rpartition(" ")[2]] += fault.seconds * (1 if fault.count > 1 else -0.2)
+            case "database away":
+                system.database.generation += 1
+                self._away("to_database", fault.seconds)
+            case "database freezes":
+                for process in system.processes.values():
+                    process.to_database.freeze(fault.seconds, STATEMENT_SECONDS)
+            case "slow commits":
+                system.database.commit_seconds = lambda: fault.seconds / 4
+                later(2.0, self._set, system.database, "commit_seconds", lambda: 0.0)
+            case _:
+                system.database.clash += fault.count
+
+    def _command_keys(self) -> list[str]:
+        return [command_key("default", priority) for priority in PRIORITIES]
+
+    def _cut(self, way: str) -> None:
+        for process in self._system.processes.values():
+            getattr(process, way).cut()
+
+    def _away(self, way: str, seconds: float) -> None:
+        self._count(way, 1)
+        for process in self._system.processes.values():
+            getattr(process, way).refused = True
+        self._cut(way)
+        self._loop.later(seconds, self._back, way)
+
+    def _back(self, way: str) -> None:
+        if not self._system.healed:
+            self._count(way, -1)
+            for process in self._system.processes.values():
+                getattr(process, way).refused = bool(self._streams_away if way == "to_streams" else self._database_away)
+
+    def _count(self, way: str, more: int) -> None:
+        if way == "to_streams":
+            self._streams_away += more
+        else:
+            self._database_away += more
+
+    def _set(self, what: Any, name: str, value: Any) -> None:
+        if not self._system.healed:
+            setattr(what, name, value)
+
+    def _start_again(self, name: str) -> None:
+        """Start a process anew; one that is still ending gets its time."""
+        process = self._system.processes[name]
+        if self._system.healed and not process.host.alive:
+            return  # healing started it
+        if process.host.alive:
+            self._loop.later(LOOK_SECONDS, self._start_again, name)
+        else:
+            self._system.boot(name)

@@ -1,0 +1,280 @@
+"""What lies between a host and a server: time that passes, and answers that do not come."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Any, TypeVar
+
+from amends.testing.simulator.hosts import NOWHERE, Host, SimulatedLoop
+from consumers.leases import RENEW_SECONDS, RETRY_SECONDS
+from consumers.memory_server import Blocked, MemoryServer
+from consumers.wire import SOCKET_SECONDS, Claim, Command, Connected, Disconnected, ResponseError, renewed
+
+T = TypeVar("T")
+SPIKE_SECONDS = 0.05
+
+
+class Link:
+    """The way from one host to one server. What is lost on it is lost for whoever asked, not always for the server."""
+
+    def __init__(self, loop: SimulatedLoop, host: Host, rng: Random) -> None:
+        self.host = host
+        self.loop = loop
+        self.generation = 0
+        self.refused = False
+        self.silent = False
+        self.slow_seconds = 0.0
+        self.frozen_until = 0.0
+        self.lose_answers = 0
+        self.lose_requests = 0
+        self._rng = rng
+        self._open: dict[asyncio.Future[Any], None] = {}
+
+    def seconds(self) -> float:
+        """How long one way takes: mostly well below a millisecond, now and then much longer."""
+        draw = self._rng.random()
+        return 0.0001 + 0.0005 * draw + (SPIKE_SECONDS * draw if draw > 0.98 else 0.0) + self.slow_seconds * draw
+
+    async def ask(self, run: Callable[[], T], give_up_seconds: float) -> T:
+        """What `run` gives at the server.
+
+        Raises:
+            ConnectionRefusedError: the server is not there: nothing arrived. Disconnected: nobody knows.
+        """
+        loop = self.loop
+        if self.refused:
+            await asyncio.sleep(self.seconds())
+            raise ConnectionRefusedError("connection refused")
+        answer: asyncio.Future[T] = loop.create_future()
+        self._open[answer] = None
+        loop.later(self.seconds(), self._arrive, run, answer, self.generation)
+        if self.silent or loop.now < self.frozen_until:
+            loop.later(give_up_seconds, _fail, answer)
+        try:
+            return await answer
+        finally:
+            self._open.pop(answer, None)
+
+    def cut(self) -> None:
+        """Every connection breaks: what is on its way is lost, there or back."""
+        self.generation += 1
+        for answer in list(self._open):
+            self.loop.later(self.seconds(), _fail, answer)
+
+    def be_silent(self, give_up_seconds: float) -> None:
+        """Nothing comes through any more, and nobody says so."""
+        self.silent = True
+        self.generation += 1
+        for answer in list(self._open):
+            self.loop.later(give_up_seconds, _fail, answer)
+
+    def freeze(self, seconds: float, give_up_seconds: float) -> None:
+        """The server stands still; what arrives meanwhile it does afterwards, whether anybody waits for it or not."""
+        self.frozen_until = self.loop.now + seconds
+        for answer in list(self._open):
+            self.loop.later(give_up_seconds, _fail, answer)
+
+    def _arrive(self, run: Callable[[], T], answer: "asyncio.Future[T]", generation: int) -> None:
+        if self.loop.now < self.frozen_until:
+            self.loop.later(self.frozen_until - self.loop.now + self.seconds(), self._arrive, run, answer, generation)
+            return
+        if self.refused or self.silent or generation != self.generation:
+            return
+        if self.lose_requests:
+            self.lose_requests -= 1
+            self.cut()
+            return
+        try:
+            found: Any = run()
+        except Exception as error:  # noqa: BLE001 - what the server says
+            self._deliver(answer, error, generation)
+            return
+        if isinstance(found, asyncio.Future):  # the server answers later
+            found.add_done_callback(lambda done: self._deliver(answer, done.result(), generation), context=NOWHERE)
+        else:
+            self._deliver(answer, found, generation)
+
+    def _deliver(self, answer: "asyncio.Future[Any]", found: Any, generation: int) -> None:
+        """Send an answer back."""
+        if self.lose_answers:
+            self.lose_answers -= 1
+            self.cut()
+        if generation == self.generation and not self.silent:
+            self.loop.later(self.seconds(), _settle, answer, found)
+
+
+def _settle(answer: "asyncio.Future[Any]", found: Any) -> None:
+    if answer.done():
+        return
+    if isinstance(found, Exception):
+        answer.set_exception(found)
+    else:
+        answer.set_result(found)
+
+
+def _fail(answer: "asyncio.Future[Any]") -> None:
+    if not answer.done():
+        answer.set_exception(Disconnected("the connection is lost"))
+
+
+class StreamsServer:
+    """The server of streams, as one host sees it."""
+
+    def __init__(self, server: MemoryServer, link: Link, new_name: Callable[[], str]) -> None:
+        self._server = server
+        self._link = link
+        self.new_name = new_name
+
+    def client(self, socket_seconds: float, connected: Connected) -> "Client":
+        """A client over this host's link."""
+        return Client(self._server, self._link, socket_seconds, connected)
+
+    def keeper(self, claim: Claim, lost: Callable[[str], None]) -> "Keeper":
+        """Keep leases. The thread of a real one is asked by no loop; here its calls take no time."""
+        return Keeper(self._ask, claim, lost)
+
+    def _ask(self, command: Command) -> list[Any]:
+        link = self._link
+        if link.refused or link.silent or link.loop.now < link.frozen_until:
+            raise OSError("no answer")
+        try:
+            answer: list[Any] = self._server.execute(command)
+        except ResponseError:
+            return []
+        return answer
+
+
+class Client:
+    """What the driver's client is for `Wire`: commands one by one or in one round trip, and connections made anew."""
+
+    def __init__(self, server: MemoryServer, link: Link, socket_seconds: float, connected: Connected) -> None:
+        self._server = server
+        self._link = link
+        self._socket_seconds = socket_seconds
+        self._connected = connected
+        self._generation: int | None = None
+        self._before = False
+
+    def pipeline(self, *, transaction: bool) -> "Pipeline":
+        """Commands in one round trip."""
+        assert not transaction
+        return Pipeline(self)
+
+    async def execute_command(self, *command: Any) -> Any:
+        """One command, which may block."""
+        return await self._through(lambda: self._one(command))
+
+    async def execute(self, batch: Sequence[Command]) -> list[Any]:
+        """Commands in one round trip, with errors among the answers."""
+        return await self._through(lambda: [self._one(command) for command in batch])
+
+    async def aclose(self) -> None:
+        """End the connection."""
+
+    async def _through(self, run: Callable[[], Any]) -> Any:
+        if self._generation != self._link.generation and not self._link.refused:
+            self._generation = self._link.generation
+            self._connected(self._before)
+            self._before = True
+        try:
+            return await self._link.ask(run, self._socket_seconds)
+        except asyncio.CancelledError:
+            self._generation = None  # the driver drops a connection on which an answer may still come
+            raise
+
+    def _one(self, command: Command) -> Any:
+        try:
+            answer = self._server.execute(command)
+        except ResponseError as refused:
+            return refused
+        if answer is None and command[0] == "XREADGROUP" and "BLOCK" in command:
+            return self._block(command)
+        return answer
+
+    def _block(self, command: Command) -> "asyncio.Future[Any]":
+        """At the server: wait for entries, at most so long. Who is gone meanwhile may be given some all the same."""
+        loop = self._link.loop
+        answer: asyncio.Future[Any] = loop.create_future()
+        keys = command[command.index("STREAMS") + 1 :]
+
+        def answered(found: Any) -> None:
+            timer.cancel()
+            if not answer.done():
+                answer.set_result(found)
+
+        blocked = Blocked(command, tuple(keys[: len(keys) // 2]), answered)
+
+        def over() -> None:
+            self._server.unblock(blocked)
+            answered(None)
+
+        timer = loop.later(command[command.index("BLOCK") + 1] / 1000, over)
+        self._server.block(blocked)
+        return answer
+
+
+class Pipeline:
+    """Commands that are gathered."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._batch: list[Command] = []
+
+    def execute_command(self, *command: Any) -> None:
+        """Add one."""
+        self._batch.append(command)
+
+    async def execute(self, *, raise_on_error: bool) -> list[Any]:
+        """Send them."""
+        assert not raise_on_error
+        return await self._client.execute(self._batch)
+
+
+class Keeper:
+    """Renews by a timer of its host: one that stands still renews nothing."""
+
+    def __init__(self, ask: Callable[[Command], list[Any]], claim: Claim, lost: Callable[[str], None]) -> None:
+        self._ask = ask
+        self._claim = claim
+        self._lost = lost
+        self._held: dict[str, None] = {}
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def hold(self, entry: str) -> None:
+        """Renew this entry from now on."""
+        self._held[entry] = None
+        if self._timer is None:
+            self._timer = self._loop.call_later(RENEW_SECONDS, self._renew)
+
+    def release(self, entry: str) -> None:
+        """Stop renewing it."""
+        self._held.pop(entry, None)
+
+    async def renew(self) -> None:
+        """Renew at once."""
+        self._renew()
+
+    def close(self) -> None:
+        """Stop renewing anything."""
+        self._held.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _renew(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        held = sorted(self._held)
+        if not held:
+            return
+        pause = RENEW_SECONDS
+        try:
+            kept = set(renewed(self._ask, self._claim, held))
+            for entry in held:
+                if entry not in kept and entry in self._held:
+                    self.release(entry)
+                    self._loop.call_soon(self._lost, entry)
+        except OSError:
+            pause = RETRY_SECONDS
+        self._timer = self._loop.call_later(pause, self._renew)

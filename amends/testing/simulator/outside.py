@@ -1,0 +1,260 @@
+"""The world outside: what steps do there, whatever the engine believes of it; and handlers that do it.
+
+Everything that may go wrong is drawn from the seed, the saga, the step and the attempt: the same attempt does the same
+in every run, whatever else happens.
+"""
+
+import asyncio
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any, Literal
+
+from amends.testing.simulator.examples import example
+from amends.testing.simulator.hosts import HOST, Host, SimulatedLoop
+from amends.testing.simulator.network import Link
+from consumers.execution import Call, ClosedError, Effect, key_of, keys_to_close
+from sagas.answers import CannotTell, DidNotHappen, Happened
+from sagas.binding import BoundHandler
+from sagas.context import Context
+from sagas.errors import Permanent, Recoverable
+from sagas.events import Json
+from sagas.manifest import Manifest, Parameter, Role
+from sagas.ports import Command, CommitUnknown
+from sagas.seal import Sealed
+
+CALL = " call"
+"""The name, no handler's, under which a stand-in gets the context of its call."""
+LANDS_SECONDS_MAX = 3.5
+"""A request that is out lands within one lease (rule B1 rests on it)."""
+TRANSACTION_SECONDS = 10.0
+Key = tuple[str, str, int | None]
+Conduct = Literal["ok", "slow", "permanent", "recoverable", "reset", "reset_undone", "hang", "hang_undone", "late",
+                  "dies", "cannot_tell"]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One entry into a handler."""
+
+    key: Key
+    role: Role
+    attempt: int
+    at: float
+    host: Host
+
+
+@dataclass
+class Outside:
+    """What is true. `there` are the steps whose effect is there; `landed` when each last came, and from whom."""
+
+    loop: SimulatedLoop
+    seed: int
+    watch: Callable[[Execution], None]
+    tell: Callable[..., None]
+    trouble: dict[str, float] = field(default_factory=dict[str, float])
+    there: dict[Key, Execution] = field(default_factory=dict[Key, Execution])
+    ever: set[Key] = field(default_factory=set[Key])
+    executed: dict[tuple[str, str, int | None, int], Execution] = field(
+        default_factory=dict[tuple[str, str, int | None, int], Execution]
+    )
+    calm: bool = False
+    conducts: dict[str, int] = field(default_factory=dict[str, int])
+    kept: dict[str, Json] = field(default_factory=dict[str, Json])
+    closed: set[str] = field(default_factory=set[str])
+    locked: dict[str, asyncio.Event] = field(default_factory=dict[str, asyncio.Event])
+
+    def bind(self, sealed: Sealed) -> Sealed:
+        """The saga with stand-ins for its handlers."""
+        return Sealed(
+            sealed.manifest,
+            {place: self._stand_in(sealed.manifest, bound) for place, bound in sealed.handlers.items()},
+            sealed.saga,
+        )
+
+    def _stand_in(self, manifest: Manifest, bound: BoundHandler) -> BoundHandler:
+        schema = manifest.by_name[bound.step].result_schema
+        other = copy.copy(bound)
+        transaction = next((one.name for one in bound.parameters if one.source == "transaction"), None)
+
+        async def act(**arguments: Any) -> Any:
+            staged: list[Callable[[], None]] | None = None if transaction is None else arguments[transaction]
+            return await self._act(bound, schema, arguments[CALL], staged)
+
+        act.__name__ = bound.function.__name__
+        other.function, other.is_async, other.resources = act, True, {}
+        other.parameters = (*bound.parameters, Parameter(CALL, "context"))
+        return other
+
+    def _conduct(self, rng: Random, saga_id: str, role: Role) -> Conduct:
+        if self.calm or rng.random() >= self.trouble.get(saga_id, 0.0):
+            return "ok"
+        choices: tuple[Conduct, ...] = (
+            "slow", "permanent", "recoverable", "reset", "reset_undone", "hang", "hang_undone", "late", "dies",
+        )  # fmt: skip
+        if role == "undo":
+            choices = ("slow", "recoverable", "reset", "reset_undone", "hang", "late", "dies")
+        elif role == "probe":
+            choices = ("slow", "cannot_tell", "recoverable", "hang_undone")
+        return rng.choice(choices)
+
+    async def _act(
+        self, bound: BoundHandler, schema: Any, context: Context, staged: list[Callable[[], None]] | None
+    ) -> Any:
+        host = HOST.get()
+        assert host is not None
+        key: Key = (context.saga_id, context.step, context.item)
+        role, attempt = bound.role, context.attempt
+        here = Execution(key, role, attempt, self.loop.now, host)
+        self.watch(here)
+        self.executed[*key, attempt] = here
+        rng = Random(f"{self.seed}/{context.saga_id}/{context.step}/{context.item}/{role}/{attempt}")  # noqa: S311
+        conduct = self._conduct(rng, context.saga_id, role)
+        self.conducts[conduct] = self.conducts.get(conduct, 0) + 1
+        result = bound.load(example(schema, rng)) if role != "undo" else None
+        await asyncio.sleep(rng.random() * (0.9 if conduct == "slow" else 0.02))
+        match conduct:
+            case "permanent":
+                raise Permanent("drawn")
+            case "recoverable":
+                raise Recoverable("drawn")
+            case "hang_undone":
+                await self.loop.create_future()
+            case "reset_undone":
+                raise ConnectionResetError("drawn")
+            case "dies":
+                host.kill()
+                await self.loop.create_future()
+            case "cannot_tell":
+                return CannotTell("drawn")
+            case _:
+                pass
+        if role == "probe":
+            return Happened(result) if key in self.there else DidNotHappen()
+        if staged is not None:
+            staged.append(lambda: self._land(here))
+            return result
+        landed = self.loop.create_future()
+        delay = rng.random() * (LANDS_SECONDS_MAX if conduct == "late" else 0.01)
+        self.loop.later(delay, self._arrive, here, landed)
+        if conduct == "late":  # it is out, and whoever waits for it goes away
+            await self.loop.create_future()
+        await landed
+        if conduct == "reset":
+            raise ConnectionResetError("drawn")
+        if conduct == "hang":
+            await self.loop.create_future()
+        await asyncio.sleep(rng.random() * 0.02)
+        return result
+
+    def _arrive(self, here: Execution, landed: "asyncio.Future[None]") -> None:
+        self._land(here)
+        if not landed.done():
+            landed.set_result(None)
+
+    def _land(self, here: Execution) -> None:
+        if here.role == "undo":
+            self.there.pop(here.key, None)
+        else:
+            self.there[here.key] = here
+            self.ever.add(here.key)
+        self.tell("undone outside" if here.role == "undo" else "done outside", here.host, here.key, here.attempt)
+
+
+class SimulatedTransactions:
+    """Transaction steps of one host: the same rules as PostgreSQL's, over its link (rules T1, T2)."""
+
+    def __init__(self, outside: Outside, link: Link, host: Host) -> None:
+        self._outside = outside
+        self._link = link
+        self._host = host
+
+    async def run(self, command: Command, call: Call) -> Effect:
+        """Run a transaction step once."""
+        key = key_of(command)
+        async with _Keys(self._outside, self._host, [key]):
+            known = await self._ask(lambda: self._known(key))
+            if isinstance(known, Effect):
+                return known
+            staged: list[Callable[[], None]] = []
+            result = await call(staged)
+            await self._commit({key: result}, [], staged)
+        return Effect(result)
+
+    async def close_key(self, command: Command) -> Effect:
+        """Close the step's key, and the fallback's for an undo, or find the result."""
+        keys = keys_to_close(command)
+        async with _Keys(self._outside, self._host, keys):
+            found = await self._ask(lambda: self._find(keys))
+            await self._commit({}, keys, [])
+        return found or Effect(closed=True)
+
+    async def undo(self, command: Command, call: Call) -> Effect:
+        """Undo what happened, once."""
+        keys, undone = keys_to_close(command), f"{command.step_key}/undo"
+        async with _Keys(self._outside, self._host, (*keys, undone)):
+            found = await self._ask(lambda: self._find(keys))
+            staged: list[Callable[[], None]] = []
+            kept: dict[str, Json] = {}
+            if found is not None and undone not in self._outside.kept:
+                await call(staged, found.result)
+                kept[undone] = None
+            await self._commit(kept, keys, staged)
+        return Effect(closed=found is None)
+
+    def _known(self, key: str) -> Effect | None:
+        if key in self._outside.closed:
+            raise ClosedError(f"the key {key} is closed: the step was given up")
+        return Effect(self._outside.kept[key]) if key in self._outside.kept else None
+
+    def _find(self, keys: tuple[str, ...]) -> Effect | None:
+        found = [Effect(self._outside.kept[key], happened=True) for key in keys if key in self._outside.kept]
+        return found[-1] if found else None
+
+    async def _ask(self, run: Callable[[], Any]) -> Any:
+        return await self._link.ask(run, TRANSACTION_SECONDS)
+
+    async def _commit(self, kept: dict[str, Json], closed: tuple[str, ...] | list[str], staged: list[Any]) -> None:
+        def commit() -> None:
+            self._outside.kept.update(kept)
+            self._outside.closed.update(key for key in closed if key not in self._outside.kept)
+            for write in staged:
+                write()
+
+        try:
+            await self._ask(commit)
+        except ConnectionRefusedError:
+            raise
+        except Exception as loss:
+            raise CommitUnknown(str(loss)) from loss
+
+
+class _Keys:
+    """Rows of `effects` that a transaction holds: who comes later waits; what a dead one held is free again."""
+
+    def __init__(self, outside: Outside, host: Host, keys: Any) -> None:
+        self._locked = outside.locked
+        self._host = host
+        self._keys: list[str] = sorted(keys)
+        self._mine: dict[str, asyncio.Event] = {}
+
+    async def __aenter__(self) -> None:
+        while True:
+            others = [self._locked[key] for key in self._keys if key in self._locked]
+            if not others:
+                break
+            await others[0].wait()
+        for key in self._keys:
+            self._mine[key] = self._locked[key] = asyncio.Event()
+        self._host.on_death.append(self._free)
+
+    async def __aexit__(self, *error: object) -> None:
+        self._free()
+
+    def _free(self) -> None:
+        for key, event in self._mine.items():
+            if self._locked.get(key) is event:
+                del self._locked[key]
+            event.set()
+        self._mine.clear()

@@ -1,0 +1,171 @@
+"""Those outside who start sagas, send, cancel, hold and decide: each asks an API process until one has answered."""
+
+import asyncio
+from collections.abc import Sequence
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from amends.testing.simulator.examples import example
+from amends.testing.simulator.hosts import Host
+from amends.testing.simulator.script import Request, Saga
+from orchestrator.engine import Engine
+from sagas.inputs import Answer, Cancel, Correct, Hold, Input, Release, Resolve, Send, Start, TryAgain
+from sagas.ports import StoreUnavailable
+from sagas.state import State
+
+if TYPE_CHECKING:
+    from amends.testing.simulator.system import System
+
+AGAIN_SECONDS = 0.2
+LOOK_SECONDS = 0.5
+
+
+class People:
+    """Everybody who asks something in one run."""
+
+    def __init__(self, system: "System") -> None:
+        self._system = system
+        self._loop = system.loop
+        self._ids: dict[int, str] = {}
+        self._busy: list[asyncio.Task[None]] = []
+        self._asked = 0
+
+    def begin(self) -> None:
+        """Have everybody come at their time."""
+        for number, saga in enumerate(self._system.script.sagas):
+            self._busy.append(self._loop.create_task(self._start(number, saga)))
+        for place, request in enumerate(self._system.script.requests):
+            self._busy.append(self._loop.create_task(self._request(place, request)))
+
+    async def finish(self) -> None:
+        """Wait for those who still ask; then somebody releases what is held."""
+        for task in self._busy:
+            await task
+        for saga_id in self._system.database.store.known():
+            if self._system.database.store.head(saga_id).held:
+                await self._ask(Release(saga_id, "all is well", f"released/{saga_id}"))
+
+    async def _start(self, number: int, saga: Saga) -> None:
+        system = self._system
+        await asyncio.sleep(saga.at)
+        sealed = system.roots[saga.definition % len(system.roots)]
+        rng = Random(f"{system.script.seed}/input/{number}")  # noqa: S311 - a draw, no secret
+        value = sealed.normalise(sealed.normalise(example(sealed.manifest.input_schema, rng)))
+        key = f"key{number}" if saga.keyed else None
+        starts: list[Any] = []
+        for which in range(2 if saga.twice else 1):
+            saga_id = f"01900000-0000-7000-8000-{number:06d}{which:06d}"
+            system.outside.trouble[saga_id] = saga.trouble
+            word = Start(saga_id, sealed.manifest, value, key=key)
+            starts.append(self._loop.create_task(self._ask(word, joined=saga.joined)))
+        for task in starts:
+            answer: Answer = await task
+            self._ids[number] = answer.saga_id
+            system.checks.accepted(answer, key)
+
+    async def _request(self, place: int, request: Request) -> None:
+        await asyncio.sleep(request.at)
+        saga_id = self._ids.get(request.saga)
+        if saga_id is None:
+            return  # it has not been accepted yet: nobody knows its id
+        store = self._system.database.store
+        family = [other for other in store.known() if _is_of(store.head(other), saga_id)]
+        chosen = [saga_id, *family][request.draw % (1 + len(family))]
+        word = self._word(request, store.head(chosen), f"request/{place}")
+        if word is not None:
+            answer = await self._ask(word)
+            self._system.trace.tell("is told", None, request.kind, chosen[-12:], answer.code)
+            self._system.trace.mark(f"request: {request.kind} {answer.code}")
+
+    def _word(self, request: Request, head: State, request_id: str) -> Input | None:
+        told: tuple[str, str, str] = (head.saga_id, "so it is", request_id)
+        manifest = self._system.sealed[head.definition].manifest
+        rng = Random(request.draw)  # noqa: S311 - a draw, no secret
+        match request.kind:
+            case "cancel":
+                return Cancel(*told, expected=rng.choice([None, head.version]))
+            case "hold":
+                return Hold(*told)
+            case "release":
+                return Release(*told)
+            case "send":
+                names = [node.name for node in manifest.nodes if node.kind == "signal"]
+                if not names:
+                    return None
+                name = rng.choice(names)
+                return Send(head.saga_id, name, example(manifest.by_name[name].result_schema, rng), request_id)
+            case "correct":
+                done = [node for node in manifest.nodes if head.step(node.name).status == "succeeded"]
+                done = [node for node in done if node.kind == "step" and node.each is None]
+                if not done:
+                    return None
+                node = rng.choice(done)
+                return Correct(*told, step=node.name, value=example(node.result_schema, rng))
+            case "try again" | "resolve":
+                return self._decide(request, head, told, rng)
+
+    def _decide(self, request: Request, head: State, told: tuple[str, str, str], rng: Random) -> Input | None:
+        """What an operator says of something on the desk: they look first, so it is true."""
+        desks = [wait for wait in head.waits.values() if wait.kind == "operator" and wait.step is not None]
+        if not desks:
+            return None
+        desk = rng.choice(desks)
+        step = desk.step or ""
+        if request.kind == "try again":
+            return TryAgain(*told, step=step, item=desk.item)
+        there = (head.saga_id, step, desk.item) in self._system.outside.there
+        if there:
+            node = self._system.sealed[head.definition].manifest.by_name[step]
+            value = example(node.result_schema, rng)
+            return Resolve(*told, step=step, item=desk.item, outcome="happened", value=value)
+        if head.step(step, desk.item).status == "undo_failed":
+            return Resolve(*told, step=step, item=desk.item, outcome="undone")
+        return Resolve(*told, step=step, item=desk.item, outcome=rng.choice(("did_not_happen", "skip")))
+
+    async def _ask(self, word: Input, *, joined: bool = False) -> Answer:
+        """Ask one API process after the other until one has answered."""
+        while True:
+            self._asked += 1
+            apis = [one for name, one in self._system.processes.items() if name.startswith("api")]
+            process = apis[self._asked % len(apis)]
+            if process.host.alive and not process.host.stopped:
+                answer: asyncio.Future[Answer | None] = self._loop.create_future()
+                process.host.on_death.append(lambda: _settle(answer, None))
+                process.host.run(_apply(process.host, process.engine, word, answer, joined=joined))
+                found = await self._first(answer)
+                if found is not None:
+                    return found
+            await asyncio.sleep(AGAIN_SECONDS)
+
+    async def _first(self, answer: "asyncio.Future[Answer | None]") -> Answer | None:
+        """The answer, if it comes in time."""
+        self._loop.later(5.0, _settle, answer, None)
+        return await answer
+
+
+async def _apply(
+    host: Host, engine: Engine, word: Input, answer: "asyncio.Future[Answer | None]", *, joined: bool
+) -> None:
+    try:
+        if joined and isinstance(word, Start):
+            found = await engine.start_within(word, host)
+        else:
+            (found,) = await engine.apply([word])
+    except StoreUnavailable:
+        _settle(answer, None)
+        return
+    _settle(answer, found)
+
+
+def _settle(answer: "asyncio.Future[Answer | None]", found: Answer | None) -> None:
+    if not answer.done():
+        answer.set_result(found)
+
+
+def _is_of(head: State, saga_id: str) -> bool:
+    return head.parent is not None and head.parent.saga_id == saga_id
+
+
+def ids(answers: Sequence[Answer]) -> list[str]:
+    """The sagas that these answers are about."""
+    return [answer.saga_id for answer in answers]

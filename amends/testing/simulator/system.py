@@ -1,0 +1,274 @@
+"""One run: the production services on simulated hosts, driven through a script, then healed and checked."""
+
+import asyncio
+import gc
+import logging
+import random
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from random import Random
+from typing import Any
+
+from amends.clock import LoopClock
+from amends.testing.simulator.checks import Checks, Violation
+from amends.testing.simulator.database import EPOCH, Database, SimulatedEvidence, store_of
+from amends.testing.simulator.faults import Faults
+from amends.testing.simulator.hosts import Host, SimulatedLoop, StalledError, close_all
+from amends.testing.simulator.network import Link, StreamsServer
+from amends.testing.simulator.outside import Outside, SimulatedTransactions
+from amends.testing.simulator.people import People
+from amends.testing.simulator.script import CHAOS_SECONDS, Script
+from amends.testing.simulator.trace import Trace, logged
+from consumers.execution import Surroundings
+from consumers.memory_server import MemoryServer
+from consumers.stream import RedisStreams
+from consumers.worker import Worker, WorkerNumbers
+from orchestrator.engine import Engine
+from orchestrator.payloads import Limits
+from orchestrator.publisher import Publisher
+from orchestrator.service import Orchestrator
+from reconciler.cycle import Reconciler
+from sagas import points
+from sagas.definition import Saga
+from sagas.ports import Store, StoreUnavailable, TransportRefused, TransportUnavailable
+from sagas.seal import Sealed
+
+LEASE_SECONDS = 4.0
+HEAL_SECONDS_MAX = 150.0
+LOOK_SECONDS = 0.25
+FIRE_SECONDS_MAX = 10.0
+BOOT_SECONDS = 0.3
+AWAY = (StoreUnavailable, TransportUnavailable, TransportRefused)
+
+
+@dataclass(frozen=True)
+class Process:
+    """A host and what runs on it: how it is stopped, and its ways to the servers."""
+
+    host: Host
+    engine: Engine
+    store: Store
+    streams: RedisStreams
+    to_streams: Link
+    to_database: Link
+    stop: Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a run went. `digest` is the hash of everything that happened, in order."""
+
+    script: Script
+    violations: tuple[Violation, ...]
+    digest: str
+    fired: dict[str, int]
+    idle: tuple[str, ...]
+    markers: dict[str, int]
+    endings: dict[str, int]
+    steps: int
+    seconds: float
+    trace: Trace
+
+    @property
+    def failed(self) -> bool:
+        """Whether something does not hold."""
+        return bool(self.violations)
+
+
+class System:
+    """Everything of one run."""
+
+    def __init__(self, script: Script, sagas: Sequence[Saga[Any, Any]], *, verbose: bool = False) -> None:
+        self.script = script
+        self.loop = SimulatedLoop()
+        self.trace = Trace(self.loop, verbose=verbose)
+        self.clock_jumps = {"streams": 0.0, "database": 0.0}
+        self.sealed: dict[str, Sealed] = {
+            one.name: one.seal() for saga in sagas for one in saga.family()
+        }
+        self.roots = [saga.seal() for saga in sagas]
+        self.checks = Checks(self.loop, self.sealed, self.trace)
+        self.outside = Outside(self.loop, script.seed, self.checks.executes, self.trace.tell)
+        self.checks.outside = self.outside
+        self.database = Database(self.loop, self.checks.store(lambda: self._now("database")))
+        self.server = MemoryServer(lambda: self._now("streams"))
+        self.handlers = {name: self.outside.bind(one) for name, one in self.sealed.items()}
+        self.processes: dict[str, Process] = {}
+        self.hosts: list[Host] = []
+        self.names = 0
+        self.boots: dict[str, int] = {}
+        self.healed = False
+        self.faults = Faults(self)
+        self.people = People(self)
+
+    def _now(self, server: str) -> float:
+        return EPOCH + self.loop.now + self.clock_jumps[server]
+
+    def new_name(self) -> str:
+        """A name that was never given before."""
+        self.names += 1
+        return f"name{self.names}"
+
+    def boot(self, name: str) -> None:
+        """Start a process."""
+        self.boots[name] = boots = self.boots.get(name, 0) + 1
+        rng = Random(f"{self.script.seed}/{name}/{boots}")  # noqa: S311 - a draw, no secret
+        host = Host(name, rng, self.loop)
+        self.hosts.append(host)
+        to_streams, to_database = Link(self.loop, host, rng), Link(self.loop, host, rng)
+        self.faults.connect(to_streams, to_database)
+        consumer = name if self.script.same_names else f"{name}-{boots}"
+        store = store_of(self.database, to_database)
+        streams = RedisStreams(StreamsServer(self.server, to_streams, self.new_name), consumer)
+        clock = LoopClock()
+        publisher = Publisher(store, streams, clock, LEASE_SECONDS)
+        streams.on_memory_lost(store.memory_lost)
+        engine = Engine(store, clock, publisher, limits=Limits(self.script.inline_bytes))
+        work, stop = self._role(name, host, store, streams, engine, publisher, to_database, consumer)
+        self.processes[name] = Process(host, engine, store, streams, to_streams, to_database, stop)
+        self.trace.tell("boots", host)
+        host.run(self._main(host, work))
+
+    def _role(
+        self, name: str, host: Host, store: Store, streams: RedisStreams, engine: Engine, publisher: Publisher,
+        link: Link, consumer: str,
+    ) -> tuple[Callable[[], Coroutine[Any, Any, None]], Callable[[], None]]:  # fmt: skip
+        clock, script = LoopClock(), self.script
+        if name.startswith("orchestrator"):
+            orchestrator = Orchestrator(store, streams, clock, engine, publisher, script.batch)
+            return orchestrator.run, orchestrator.stop
+        if name.startswith("reconciler"):
+            evidence = SimulatedEvidence(self.database, link)
+            reconciler = Reconciler(store, evidence, engine, clock, streams.oldest_outcome)
+            return lambda: _within(publisher, reconciler.run), reconciler.stop
+        if name.startswith("worker"):
+            transactions = SimulatedTransactions(self.outside, link, host)
+            here = Surroundings(transactions=transactions, worker=consumer)
+            numbers = WorkerNumbers(script.concurrency, drain_seconds=5.0)
+            worker = Worker(streams, store, self.handlers, here, engine, numbers)
+            return lambda: _within(publisher, worker.run), worker.drain
+        ended = asyncio.Event()
+        return lambda: _within(publisher, ended.wait), ended.set
+
+    async def _main(self, host: Host, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        try:
+            while True:
+                try:
+                    for one in self.sealed.values():
+                        await self.processes[host.name].store.put_manifest(one.manifest)
+                    break
+                except StoreUnavailable:
+                    await asyncio.sleep(0.25)
+            await work()
+            self.trace.tell("ends", host)
+            host.alive, host.stopped = False, True
+        except AWAY as loss:
+            self.checks.fail("a process ends by itself", host.name, str(loss))
+        except Exception as error:  # noqa: BLE001 - whatever ends a process is a bug
+            self.checks.fail("a process ends by an error", host.name, repr(error))
+
+    async def run(self) -> None:
+        """Chaos, healing, and the peace after it."""
+        script = self.script
+        for role, count in (
+            ("api", 2), ("orchestrator", script.orchestrators), ("worker", script.workers),
+            ("reconciler", script.reconcilers),
+        ):  # fmt: skip
+            for number in range(1, count + 1):
+                self.boot(f"{role}{number}")
+        self.people.begin()
+        self.faults.begin()
+        await asyncio.sleep(CHAOS_SECONDS)
+        waited = 0.0
+        while waited < FIRE_SECONDS_MAX and (self.faults.waiting() or self.faults.idle()):
+            await asyncio.sleep(LOOK_SECONDS)
+            waited += LOOK_SECONDS
+        self.healed = True
+        self.trace.tell("heals", None)
+        self.outside.calm = True
+        points.arm(None)
+        self.faults.heal()
+        await self.people.finish()
+        healed_at = self.loop.now
+        while not self.checks.at_rest():
+            await asyncio.sleep(LOOK_SECONDS)
+            if self.loop.now - healed_at > HEAL_SECONDS_MAX:
+                break
+        self.checks.finish()
+
+
+async def _within(publisher: Publisher, run: Callable[[], Awaitable[object]]) -> None:
+    async with publisher.running():
+        await run()
+
+
+def simulate(script: Script, sagas: Sequence[Saga[Any, Any]], *, verbose: bool = False) -> Result:
+    """Run a script. Whatever goes wrong is among the result's violations."""
+    chance = random.getstate()
+    collecting = gc.isenabled()
+    gc.disable()
+    random.seed(script.seed)
+    system: System | None = None
+    loop: SimulatedLoop | None = None
+    try:
+        system = System(script, sagas, verbose=verbose)
+        loop = system.loop
+        if script.points:
+            points.arm(Points(script).fires)
+        with logged(system.trace, verbose=verbose):
+            try:
+                loop.run_until_complete(system.run())
+            except StalledError as stalled:
+                system.checks.fail("time goes on", "", str(stalled))
+            for crash in loop.crashes:
+                system.checks.fail("no task ends by an error", "", repr(crash))
+        return _result(system)
+    finally:
+        points.arm(None)
+        random.setstate(chance)
+        if loop is not None:
+            for host in system.hosts if system is not None else ():
+                host.stopped = True
+            logging.disable(logging.CRITICAL)
+            close_all(loop)
+            logging.disable(logging.NOTSET)
+            loop.close()
+        if collecting:
+            gc.enable()
+
+
+class Points:
+    """Which points of production code fire: some of them in each run, and those now and then."""
+
+    def __init__(self, script: Script) -> None:
+        self._chance = script.points
+        self._seed = script.seed
+        self._armed: dict[str, Random | None] = {}
+
+    def fires(self, point: str) -> bool:
+        """Whether it fires now."""
+        if point not in self._armed:
+            rng = Random(f"{self._seed}/{point}")  # noqa: S311 - a draw, no secret
+            self._armed[point] = rng if rng.random() < 0.5 else None
+        rng = self._armed[point]
+        return rng is not None and rng.random() < self._chance
+
+
+def _result(system: System) -> Result:
+    trace = system.trace
+    digest = blake2b(digest_size=16)
+    for line in trace.lines:
+        digest.update(repr(line).encode())
+    return Result(
+        script=system.script,
+        violations=tuple(system.checks.violations),
+        digest=digest.hexdigest(),
+        fired=dict(system.faults.fired),
+        idle=tuple(system.faults.idle()),
+        markers=dict(trace.markers),
+        endings=system.checks.endings(),
+        steps=system.loop.steps,
+        seconds=system.loop.now,
+        trace=trace,
+    )

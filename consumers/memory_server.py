@@ -1,0 +1,362 @@
+"""A server of streams in memory: the commands that we use of Redis, answered as Valkey answers them, and its mishaps.
+
+It knows no network and no time of its own. Whoever connects to it brings latencies, losses and a clock.
+"""
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from consumers.memory import REPLACE
+from consumers.wire import Command, ResponseError
+
+Id = tuple[int, int]
+Fields = list[bytes]
+ZERO: Id = (0, 0)
+
+
+@dataclass(slots=True)
+class Pending:
+    """An entry that was handed out."""
+
+    consumer: str
+    handed_out_at: float
+    times: int
+
+
+@dataclass(slots=True)
+class Group:
+    """A consumer group: how far it has read, and what it has handed out."""
+
+    read: Id = ZERO
+    pending: dict[Id, Pending] = field(default_factory=dict[Id, Pending])
+
+
+@dataclass(slots=True)
+class Stream:
+    """Entries in the order of their ids, and groups."""
+
+    last: Id = ZERO
+    entries: dict[Id, Fields] = field(default_factory=dict[Id, Fields])
+    groups: dict[str, Group] = field(default_factory=dict[str, Group])
+
+
+class Answered(Protocol):
+    """Takes the answer of a blocking read: entries, or an error."""
+
+    def __call__(self, answer: Any) -> object:
+        """Deliver."""
+        ...
+
+
+@dataclass(slots=True)
+class Blocked:
+    """A blocking read that waits for entries."""
+
+    command: Command
+    keys: tuple[str, ...]
+    answered: Answered
+
+
+@dataclass(slots=True)
+class Memory:
+    """All that a server remembers."""
+
+    streams: dict[str, Stream] = field(default_factory=dict[str, Stream])
+    values: dict[str, bytes] = field(default_factory=dict[str, bytes])
+
+
+class MemoryServer:
+    """One server. `clock` is its time, in seconds since 1970.
+
+    While `refusing` it takes no writes, as one whose memory is full.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._memory = Memory()
+        self._blocked: list[Blocked] = []
+        self._runs = 1
+        self._histories = 1
+        self.refusing = False
+
+    def execute(self, command: Command) -> Any:
+        """The answer to a command; a blocking read that finds nothing is answered None.
+
+        Raises:
+            ResponseError: as the server would say it.
+        """
+        name = command[0]
+        if self.refusing and name in ("XADD", "SET", "EVAL", "XGROUP"):
+            raise ResponseError("OOM command not allowed when used memory > 'maxmemory'.")
+        return _COMMANDS[name](self, *command[1:])
+
+    def block(self, blocked: Blocked) -> None:
+        """Let a read wait: it is answered once, by what comes first."""
+        self._blocked.append(blocked)
+
+    def unblock(self, blocked: Blocked) -> None:
+        """Its time is over, or its connection is gone."""
+        if blocked in self._blocked:
+            self._blocked.remove(blocked)
+
+    def flush(self) -> None:
+        """Forget everything: FLUSHALL."""
+        self._forget(Memory())
+
+    def snapshot(self) -> Memory:
+        """What it remembers now."""
+        return copy.deepcopy(self._memory)
+
+    def restart(self, memory: Memory | None = None, *, other: bool = False) -> None:
+        """Come up again, with an older memory perhaps: another run, and of an `other` server another history."""
+        self._runs += 1
+        self._histories += other
+        self._blocked.clear()
+        if memory is not None:
+            self._memory = copy.deepcopy(memory)
+
+    def trim(self, key: str, count: int) -> None:
+        """Delete the oldest entries of a stream, whoever has them."""
+        stream = self._memory.streams.get(key)
+        for name in list(stream.entries)[:count] if stream is not None else ():
+            del self._memory.streams[key].entries[name]
+
+    def destroy_group(self, key: str) -> None:
+        """Let the groups of a stream be gone."""
+        if (stream := self._memory.streams.get(key)) is not None:
+            stream.groups.clear()
+            for blocked in [one for one in self._blocked if key in one.keys]:
+                self.unblock(blocked)
+                blocked.answered(ResponseError("NOGROUP the consumer group this client was blocked on no longer exists"))
+
+    def keys(self) -> list[str]:
+        """The names of all streams."""
+        return sorted(self._memory.streams)
+
+    def _forget(self, memory: Memory) -> None:
+        self._memory = memory
+        blocked, self._blocked = self._blocked, []
+        for one in blocked:
+            one.answered(ResponseError("UNBLOCKED the stream key no longer exists"))
+
+    def _group(self, key: str, group: str) -> tuple[Stream, Group]:
+        stream = self._memory.streams.get(key)
+        found = stream.groups.get(group) if stream is not None else None
+        if stream is None or found is None:
+            raise ResponseError(f"NOGROUP No such key '{key}' or consumer group '{group}'")
+        return stream, found
+
+    def _add(self, key: str, *words: Any) -> bytes:
+        rest = list(words)
+        limit = None
+        if rest[0] == "MAXLEN":
+            limit = int(rest[2])
+            del rest[:3]
+        assert rest[0] == "*"
+        stream = self._memory.streams.setdefault(key, Stream())
+        name = (int(self._clock() * 1000), 0)
+        if name <= stream.last:
+            name = (stream.last[0], stream.last[1] + 1)
+        stream.last = name
+        stream.entries[name] = [_bytes(word) for word in rest[1:]]
+        while limit is not None and len(stream.entries) > limit:
+            del stream.entries[next(iter(stream.entries))]
+        self._serve(key)
+        return _name(name)
+
+    def _serve(self, key: str) -> None:
+        """Give what is new to whoever has waited longest for it."""
+        for blocked in [one for one in self._blocked if key in one.keys]:
+            answer = self.execute(blocked.command)
+            if answer is not None:
+                self.unblock(blocked)
+                blocked.answered(answer)
+
+    def _length(self, key: str) -> int:
+        stream = self._memory.streams.get(key)
+        return len(stream.entries) if stream is not None else 0
+
+    def _range(self, key: str, first: Any, last: Any, *words: Any) -> list[Any]:
+        stream = self._memory.streams.get(key)
+        low, high = _id(first, ZERO), _id(last, (2**63, 0))
+        count = int(words[1]) if words else None
+        if stream is None:
+            return []
+        if low == high:
+            return [[_name(low), stream.entries[low]]] if low in stream.entries else []
+        found = [[_name(name), fields] for name, fields in stream.entries.items() if low <= name <= high]
+        return found[:count]
+
+    def _delete(self, key: str, *names: Any) -> int:
+        stream = self._memory.streams.get(key)
+        if stream is None:
+            return 0
+        return sum(stream.entries.pop(_id(name), None) is not None for name in names)
+
+    def _acknowledge(self, key: str, group: str, *names: Any) -> int:
+        stream = self._memory.streams.get(key)
+        found = stream.groups.get(group) if stream is not None else None
+        if found is None:
+            return 0
+        return sum(found.pending.pop(_id(name), None) is not None for name in names)
+
+    def _read_group(self, _group: str, group: str, consumer: str, *words: Any) -> Any:
+        """XREADGROUP; BLOCK is for whoever asks."""
+        rest = list(words)
+        count = int(rest[1])
+        keys = rest[rest.index("STREAMS") + 1 :]
+        names, starts = keys[: len(keys) // 2], keys[len(keys) // 2 :]
+        groups = [self._group(key, group) for key in names]
+        answer: list[Any] = []
+        for key, start, (stream, found) in zip(names, starts, groups, strict=True):
+            entries = self._new(stream, found, consumer, count) if start == ">" else _own(stream, found, consumer, count)
+            if entries or start != ">":
+                answer.append([key.encode(), entries])
+        return answer or None
+
+    def _new(self, stream: Stream, group: Group, consumer: str, count: int) -> list[Any]:
+        if stream.last <= group.read:
+            return []
+        found: list[Any] = []
+        for name, fields in stream.entries.items():
+            if name > group.read:
+                found.append([_name(name), fields])
+                group.pending[name] = Pending(consumer, self._clock(), 1)
+                group.read = name
+                if len(found) == count:
+                    break
+        return found
+
+    def _pending(self, key: str, group: str, first: Any, last: Any, count: int, consumer: str = "") -> list[Any]:
+        _, found = self._group(key, group)
+        low, high = _id(first, ZERO), _id(last, (2**63, 0))
+        if low == high:
+            held = [(low, found.pending[low])] if low in found.pending else []
+        else:
+            held = sorted((name, one) for name, one in found.pending.items() if low <= name <= high)
+        now = self._clock()
+        return [
+            [_name(name), one.consumer.encode(), int((now - one.handed_out_at) * 1000), one.times]
+            for name, one in held
+            if consumer in ("", one.consumer)
+        ][:count]
+
+    def _auto_claim(self, key: str, group: str, consumer: str, idle_ms: int, start: Any, *words: Any) -> list[Any]:
+        stream, found = self._group(key, group)
+        count, first = int(words[1]), _id(start)
+        oldest = self._clock() - idle_ms / 1000
+        claimed: list[Any] = []
+        gone: list[bytes] = []
+        looked = 0
+        for name in sorted(found.pending):
+            if name < first:
+                continue
+            if looked == 10 * count:
+                return [_name(name), claimed, gone]
+            looked += 1
+            one = found.pending[name]
+            if one.handed_out_at > oldest:
+                continue
+            if name not in stream.entries:
+                del found.pending[name]
+                gone.append(_name(name))
+                continue
+            found.pending[name] = Pending(consumer, self._clock(), one.times + 1)
+            claimed.append([_name(name), stream.entries[name]])
+        return [b"0-0", claimed, gone]
+
+    def _claim(self, key: str, group: str, consumer: str, idle_ms: int, *words: Any) -> list[bytes]:
+        """XCLAIM … JUSTID: it does not count as handed out once more."""
+        stream, found = self._group(key, group)
+        claimed: list[bytes] = []
+        for word in words[:-1]:
+            name = _id(word)
+            one = found.pending.get(name)
+            if one is None:
+                continue
+            if name not in stream.entries:
+                del found.pending[name]
+                continue
+            found.pending[name] = Pending(consumer, self._clock(), one.times)
+            claimed.append(_name(name))
+        return claimed
+
+    def _groups(self, verb: str, key: str, group: str, *words: Any) -> Any:
+        if verb == "CREATE":
+            stream = self._memory.streams.setdefault(key, Stream())
+            if group in stream.groups:
+                raise ResponseError("BUSYGROUP Consumer Group name already exists")
+            stream.groups[group] = Group()
+            return b"OK"
+        assert verb == "DELCONSUMER"
+        _, found = self._group(key, group)
+        held = [name for name, one in found.pending.items() if one.consumer == words[0]]
+        for name in held:
+            del found.pending[name]
+        return len(held)
+
+    def _get(self, key: str) -> bytes | None:
+        return self._memory.values.get(key)
+
+    def _info(self, section: str) -> bytes:
+        if section == "server":
+            return f"# Server\r\nrun_id:run{self._runs}\r\n".encode()
+        return f"# Replication\r\nmaster_replid:history{self._histories}\r\n".encode()
+
+    def _time(self) -> list[bytes]:
+        now = self._clock()
+        return [str(int(now)).encode(), str(int(now % 1 * 1e6)).encode()]
+
+    def _script(self, script: str, _count: int, *words: Any) -> Any:
+        assert script == REPLACE, "every script that we use is known here"
+        key, expected, wanted = words
+        if self._memory.values.get(key, b"") == _bytes(expected):
+            self._memory.values[key] = _bytes(wanted)
+        return self._memory.values.get(key)
+
+
+_COMMANDS: dict[str, Callable[..., Any]] = {
+    "XADD": MemoryServer._add,
+    "XLEN": MemoryServer._length,
+    "XRANGE": MemoryServer._range,
+    "XDEL": MemoryServer._delete,
+    "XACK": MemoryServer._acknowledge,
+    "XREADGROUP": MemoryServer._read_group,
+    "XPENDING": MemoryServer._pending,
+    "XAUTOCLAIM": MemoryServer._auto_claim,
+    "XCLAIM": MemoryServer._claim,
+    "XGROUP": MemoryServer._groups,
+    "GET": MemoryServer._get,
+    "INFO": MemoryServer._info,
+    "TIME": MemoryServer._time,
+    "EVAL": MemoryServer._script,
+}
+
+
+def _own(stream: Stream, group: Group, consumer: str, count: int) -> list[Any]:
+    """What this consumer holds; of an entry that was deleted only its name."""
+    held = sorted(name for name, one in group.pending.items() if one.consumer == consumer)
+    return [[_name(name), stream.entries.get(name)] for name in held[:count]]
+
+
+def _bytes(word: Any) -> bytes:
+    return word if isinstance(word, bytes) else str(word).encode()
+
+
+def _name(name: Id) -> bytes:
+    return b"%d-%d" % name
+
+
+def _id(word: Any, otherwise: Id = ZERO) -> Id:
+    text = word.decode() if isinstance(word, bytes) else word
+    if text in ("-", "+"):
+        return otherwise
+    milliseconds, _, number = text.partition("-")
+    return int(milliseconds), int(number or 0)
+
+
+def commands_of(batch: Sequence[Command]) -> list[str]:
+    """What a batch asks, in short: for traces."""
+    return [f"{command[0]} {command[1]}" if len(command) > 1 else str(command[0]) for command in batch]
