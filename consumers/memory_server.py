@@ -4,11 +4,12 @@ It knows no network and no time of its own. Whoever connects to it brings latenc
 """
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from consumers.memory import REPLACE
+from consumers.stream import MAKE_GROUP
 from consumers.wire import Command, ResponseError
 
 Id = tuple[int, int]
@@ -42,21 +43,13 @@ class Stream:
     groups: dict[str, Group] = field(default_factory=dict[str, Group])
 
 
-class Answered(Protocol):
-    """Takes the answer of a blocking read: entries, or an error."""
-
-    def __call__(self, answer: Any) -> object:
-        """Deliver."""
-        ...
-
-
 @dataclass(slots=True)
 class Blocked:
-    """A blocking read that waits for entries."""
+    """A blocking read that waits for entries; `answered` takes them, or an error."""
 
     command: Command
     keys: tuple[str, ...]
-    answered: Answered
+    answered: Callable[[Any], object]
 
 
 @dataclass(slots=True)
@@ -116,20 +109,6 @@ class MemoryServer:
         self._blocked.clear()
         if memory is not None:
             self._memory = copy.deepcopy(memory)
-
-    def trim(self, key: str, count: int) -> None:
-        """Delete the oldest entries of a stream, whoever has them."""
-        stream = self._memory.streams.get(key)
-        for name in list(stream.entries)[:count] if stream is not None else ():
-            del self._memory.streams[key].entries[name]
-
-    def destroy_group(self, key: str) -> None:
-        """Let the groups of a stream be gone."""
-        if (stream := self._memory.streams.get(key)) is not None:
-            stream.groups.clear()
-            for blocked in [one for one in self._blocked if key in one.keys]:
-                self.unblock(blocked)
-                blocked.answered(ResponseError("NOGROUP the consumer group this client was blocked on no longer exists"))
 
     def keys(self) -> list[str]:
         """The names of all streams."""
@@ -211,7 +190,9 @@ class MemoryServer:
         groups = [self._group(key, group) for key in names]
         answer: list[Any] = []
         for key, start, (stream, found) in zip(names, starts, groups, strict=True):
-            entries = self._new(stream, found, consumer, count) if start == ">" else _own(stream, found, consumer, count)
+            entries = (
+                self._new(stream, found, consumer, count) if start == ">" else _own(stream, found, consumer, count)
+            )
             if entries or start != ">":
                 answer.append([key.encode(), entries])
         return answer or None
@@ -290,8 +271,14 @@ class MemoryServer:
                 raise ResponseError("BUSYGROUP Consumer Group name already exists")
             stream.groups[group] = Group()
             return b"OK"
+        stream, found = self._group(key, group)
+        if verb == "DESTROY":
+            del stream.groups[group]
+            for blocked in [one for one in self._blocked if key in one.keys]:
+                self.unblock(blocked)
+                blocked.answered(ResponseError("NOGROUP the consumer group this client was blocked on is gone"))
+            return 1
         assert verb == "DELCONSUMER"
-        _, found = self._group(key, group)
         held = [name for name, one in found.pending.items() if one.consumer == words[0]]
         for name in held:
             del found.pending[name]
@@ -310,11 +297,31 @@ class MemoryServer:
         return [str(int(now)).encode(), str(int(now % 1 * 1e6)).encode()]
 
     def _script(self, script: str, _count: int, *words: Any) -> Any:
-        assert script == REPLACE, "every script that we use is known here"
-        key, expected, wanted = words
+        return _SCRIPTS[script](self, *words)
+
+    def _replace(self, key: str, expected: str, wanted: str) -> bytes | None:
         if self._memory.values.get(key, b"") == _bytes(expected):
             self._memory.values[key] = _bytes(wanted)
         return self._memory.values.get(key)
+
+    def _make_group(self, key: str, grouped: str, group: str) -> int:
+        before = grouped in self._memory.values
+        self._memory.values[grouped] = b"1"
+        stream = self._memory.streams.setdefault(key, Stream())
+        if group in stream.groups:
+            return 0
+        stream.groups[group] = Group(stream.last if before else ZERO)
+        if before:
+            stream.entries.clear()
+        return 1 + before
+
+    def _about(self, _groups: str, key: str) -> list[Any]:
+        stream = self._memory.streams.get(key)
+        if stream is None:
+            raise ResponseError("no such key")
+        return [
+            [b"name", name.encode(), b"last-delivered-id", _name(group.read)] for name, group in stream.groups.items()
+        ]
 
 
 _COMMANDS: dict[str, Callable[..., Any]] = {
@@ -332,7 +339,9 @@ _COMMANDS: dict[str, Callable[..., Any]] = {
     "INFO": MemoryServer._info,
     "TIME": MemoryServer._time,
     "EVAL": MemoryServer._script,
+    "XINFO": MemoryServer._about,
 }
+_SCRIPTS: dict[str, Callable[..., Any]] = {REPLACE: MemoryServer._replace, MAKE_GROUP: MemoryServer._make_group}
 
 
 def _own(stream: Stream, group: Group, consumer: str, count: int) -> list[Any]:
@@ -355,8 +364,3 @@ def _id(word: Any, otherwise: Id = ZERO) -> Id:
         return otherwise
     milliseconds, _, number = text.partition("-")
     return int(milliseconds), int(number or 0)
-
-
-def commands_of(batch: Sequence[Command]) -> list[str]:
-    """What a batch asks, in short: for traces."""
-    return [f"{command[0]} {command[1]}" if len(command) > 1 else str(command[0]) for command in batch]

@@ -13,7 +13,7 @@ from typing import Any
 from consumers.envelopes import Foreign, dump, load_command, load_word
 from consumers.memory import MARKER, MemoryLost, ServerMemory
 from consumers.receiver import CommandDelivery, LeaseKeeper
-from consumers.replies import Entry, entry_state, pair
+from consumers.replies import Entry, entry_state, pair, read_up_to
 from consumers.wire import RedisServer, Server, Wire, refuses
 from sagas.inputs import Word
 from sagas.manifest import Priority
@@ -37,6 +37,17 @@ BLOCK_SECONDS_MAX = 5.0
 CLAIM_SECONDS = 1.0
 PENDING_MAX = 10_000
 HIGH_WATER = 10_000
+MAKE_GROUP = """
+-- KEYS[1]: a stream of commands, KEYS[2]: says that it had its group. ARGV[1]: the group.
+local before = redis.call('EXISTS', KEYS[2])
+redis.call('SET', KEYS[2], '1')
+local made = redis.pcall('XGROUP', 'CREATE', KEYS[1], ARGV[1], before == 1 and '$' or '0', 'MKSTREAM')
+if type(made) == 'table' and made.err then return 0 end
+if before == 1 then redis.call('XTRIM', KEYS[1], 'MAXLEN', 0) end
+return 1 + before
+"""
+"""Whose group is gone may have handed out any entry: handed out again it would run twice. So they all go with it, and
+the check finds them lost. In a new memory nothing was handed out yet."""
 
 
 def command_key(queue: str, priority: Priority) -> str:
@@ -173,13 +184,20 @@ class RedisStreams:
 
     async def inspect(self, waits: Sequence[WaitRow]) -> list[EntryState]:
         """Where the entries of commands are."""
+        places = [(command_key(row.queue or "", row.priority or "normal"), row.entry_id or "0-0") for row in waits]
+        keys = list(dict.fromkeys(key for key, _ in places))
         batch: list[tuple[Any, ...]] = []
-        for row in waits:
-            key, entry = command_key(row.queue or "", row.priority or "normal"), row.entry_id or "0-0"
+        for key, entry in places:
             batch += [("XRANGE", key, entry, entry), ("XPENDING", key, WORKERS, entry, entry, 1)]
-        answers = await self._wire.many(batch, forgiven="NOGROUP")
+        answers = await self._wire.many(
+            [*batch, *(("XINFO", "GROUPS", key) for key in keys)], forgiven=("NOGROUP", "no such key")
+        )
+        read = {key: read_up_to(answer, WORKERS) for key, answer in zip(keys, answers[len(batch) :], strict=True)}
         idle_ms = int(2000 * self._lease_seconds)
-        return [entry_state(answers[place], answers[place + 1], idle_ms) for place in range(0, len(answers), 2)]
+        return [
+            entry_state(answers[2 * place], answers[2 * place + 1], idle_ms, read[key])
+            for place, (key, _) in enumerate(places)
+        ]
 
     async def wake(self) -> None:
         """Let a blocking read of outcomes return."""
@@ -189,8 +207,7 @@ class RedisStreams:
         """Take part in these queues' groups."""
         self._queues = tuple(queues)
         await self._memory.meet()
-        for key in self._keys(PRIORITIES):
-            await self._make_group(key, WORKERS)
+        await self._make_command_groups()
 
     async def read(self, count: int, block_seconds: float) -> list[CommandDelivery]:
         """Up to `count` new commands: a read for each priority, and a blocking one over all when there are none."""
@@ -310,11 +327,14 @@ class RedisStreams:
             if "BUSYGROUP" not in str(refused):
                 raise
 
+    async def _make_command_groups(self) -> None:
+        keys = self._keys(PRIORITIES)
+        await self._wire.many([("EVAL", MAKE_GROUP, 2, key, f"{key}:grouped", WORKERS) for key in keys])
+
     async def _forgotten(self) -> None:
         """The groups are gone: make them anew, and have every sent command looked for (rule L7)."""
         log.warning("the server has lost its memory: groups are made anew")
-        for key in self._keys(PRIORITIES):
-            await self._make_group(key, WORKERS)
+        await self._make_command_groups()
         await self._make_group(OUTCOMES, ORCHESTRATORS)
         before = self._memory.incarnation
         await self._memory.meet()

@@ -25,6 +25,10 @@ from consumers.receiver import LeaseKeeper
 from consumers.replies import by_key
 from sagas.ports import TransportRefused, TransportUnavailable
 
+__all__ = [
+    "Claim", "Command", "Connected", "Disconnected", "RedisServer", "ResponseError", "Server", "Wire", "ping", "refuses",
+    "renewed",
+]  # fmt: skip
 SOCKET_SECONDS = 5.0
 CONNECT_SECONDS = 2.0
 THREAD_SECONDS = 1.0
@@ -105,15 +109,15 @@ class Wire:
         self._measure(began)
         return answers
 
-    async def many(self, batch: Sequence[Command], forgiven: str | None = None) -> list[Any]:
-        """Commands in one round trip. An error that begins with `forgiven` counts as an empty answer.
+    async def many(self, batch: Sequence[Command], forgiven: str | tuple[str, ...] = ()) -> list[Any]:
+        """Commands in one round trip. An error that begins with one of `forgiven` counts as an empty answer.
 
         Raises:
             TransportRefused: all were refused. TransportUnavailable: there is no answer, or some were refused.
         """
         answers = await self.ask(batch)
         errors = [answer for answer in answers if isinstance(answer, Exception)]
-        hard = [error for error in errors if forgiven is None or not str(error).startswith(forgiven)]
+        hard = [error for error in errors if not str(error).startswith(forgiven)]
         if hard and len(errors) == len(answers) and isinstance(hard[0], ResponseError):
             raise TransportRefused(str(hard[0])) from hard[0]
         if hard:

@@ -245,7 +245,7 @@ class MemoryStore:
 
     def _apply(self, move: Move) -> None:
         now = self._now()
-        state = State.from_json(move.state.to_json())
+        state = move.state
         self._heads[move.saga_id] = state
         self._events.setdefault(move.saga_id, []).extend(move.events)
         for opened_by in move.waits_gone:

@@ -1,15 +1,20 @@
-"""One contract, three transports: in memory, Valkey, and Redis 6.2."""
+"""One contract, four transports: in this process, over a server in memory, Valkey, and Redis 6.2."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import replace
+from itertools import count
 from math import inf
-from typing import Protocol
+from random import Random
+from typing import Any, Protocol
 
 import pytest
 
+from amends.testing.simulator.network import Link, RunningLoop, StreamsServer
 from consumers.envelopes import dump
 from consumers.inprocess import Broker, InProcessTransport
+from consumers.memory_server import MemoryServer
 from consumers.receiver import CommandReceiver
 from consumers.stream import RedisStreams
 from sagas.inputs import Outcome, Progressed, Started
@@ -45,12 +50,31 @@ def as_sent(command: Command) -> Command:
 
 
 Connect = Callable[[str], Transport]
+Raw = Callable[..., Awaitable[Any]]
 
 
 @pytest.fixture
 async def in_process() -> Connect:
     broker = Broker()
     return lambda consumer: InProcessTransport(broker, consumer)
+
+
+@pytest.fixture
+def server() -> MemoryServer:
+    return MemoryServer(time.time)
+
+
+@pytest.fixture
+async def in_memory(server: MemoryServer) -> Connect:
+    """The production adapter over the server in memory: what the simulator runs."""
+    names = count(1)
+
+    def connect(consumer: str) -> Transport:
+        return RedisStreams(
+            StreamsServer(server, Link(RunningLoop(), None, Random(1)), lambda: str(next(names))), consumer
+        )
+
+    return connect
 
 
 async def connections(url: str) -> AsyncGenerator[Connect]:
@@ -77,7 +101,25 @@ async def oldest(oldest_redis_url: str) -> AsyncGenerator[Connect]:
         yield connect
 
 
-@pytest.fixture(params=["in_process", "valkey", "oldest"])
+@pytest.fixture(params=["in_memory", "valkey", "oldest"])
+def remote(request: pytest.FixtureRequest) -> tuple[Connect, Raw]:
+    """A transport, and commands by hand at its server."""
+    url = {"valkey": "redis_url", "oldest": "oldest_redis_url"}.get(request.param)
+
+    async def raw(*command: Any) -> Any:
+        if url is None:
+            server: MemoryServer = request.getfixturevalue("server")
+            return server.execute(command)
+        client = raw_redis(request.getfixturevalue(url))
+        try:
+            return await client.execute_command(*command)
+        finally:
+            await client.aclose()
+
+    return request.getfixturevalue(request.param), raw
+
+
+@pytest.fixture(params=["in_process", "in_memory", "valkey", "oldest"])
 def connect(request: pytest.FixtureRequest) -> Connect:
     found: Connect = request.getfixturevalue(request.param)
     return found
@@ -155,6 +197,34 @@ async def test_what_nobody_renews_is_taken_over_once(connect: Connect) -> None:
     assert not taken.first_sent
     assert await other.settle([taken.entry]) == [True]
     assert await dead.settle([held.entry]) == [False]
+
+
+async def test_a_group_that_is_gone_hands_nothing_out_again(remote: tuple[Connect, Raw]) -> None:
+    """rule_L7: its entries were young and of the same memory, and ran twice under one attempt."""
+    connect, raw = remote
+    sender, first, second = connect("o"), connect("w1"), connect("w2")
+    for worker in (first, second):
+        await worker.open(["default"])
+    (entry,) = await sender.publish([COMMAND], inf)
+    await first.read(9, 1.0)
+    await raw("XGROUP", "DESTROY", "amends:{q-default}:commands:normal", "workers")
+    assert await second.read(9, 0.05) == []
+    row = WaitRow(COMMAND.saga_id, 2, "step", "hotel", None, 1, "default", "normal", 0.0, 0.0, 0.0, entry)
+    assert (await second.read(9, 0.05), await sender.inspect([row])) == ([], [GONE])
+    await sender.publish([COMMAND], inf)
+    assert len(await second.read(9, 1.0)) == 1
+
+
+async def test_what_was_handed_out_and_nobody_holds_is_gone(remote: tuple[Connect, Raw]) -> None:
+    """rule_L5: somebody deleted its consumer; it looked queued, and was waited for for ever."""
+    connect, raw = remote
+    sender, worker = connect("o"), connect("w1")
+    await worker.open(["default"])
+    (entry,) = await sender.publish([COMMAND], inf)
+    await worker.read(9, 1.0)
+    await raw("XGROUP", "DELCONSUMER", "amends:{q-default}:commands:normal", "workers", "w1")
+    row = WaitRow(COMMAND.saga_id, 2, "step", "hotel", None, 1, "default", "normal", 0.0, 0.0, 0.0, entry)
+    assert await sender.inspect([row]) == [GONE]
 
 
 async def test_own_pending_commands_and_outcomes_come_again_after_a_restart(connect: Connect) -> None:

@@ -245,7 +245,7 @@ class SettlesMeanwhile(RedisStreams):
         """What it holds, asked slowly."""
         many = self._wire.many
 
-        async def slow(batch: Sequence[Any], forgiven: str | None = None) -> list[Any]:
+        async def slow(batch: Sequence[Any], forgiven: str | tuple[str, ...] = ()) -> list[Any]:
             answers = await many(batch, forgiven)
             if batch[0][0] == "XPENDING":
                 self._wire.many = many  # type: ignore[method-assign]

@@ -6,12 +6,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
-from amends.testing.simulator.hosts import SimulatedLoop
+from amends.testing.simulator.hosts import Host, SimulatedLoop
 from amends.testing.simulator.network import Link
 from consumers.wire import Disconnected
 from eventstore.memory import MemoryStore
 from reconciler.evidence import Sight, StaleWait
-from sagas.ports import Committed, CommitUnknown, Contended, Move, Store, StoreUnavailable, WaitRow
+from sagas.ports import CommitUnknown, Contended, Move, Store, StoreUnavailable, WaitRow
 from sagas.state import COMMAND_KINDS
 
 T = TypeVar("T")
@@ -121,9 +121,10 @@ def store_of(database: Database, link: Link) -> Store:
 class SimulatedEvidence:
     """What the reconciler looks at. One looks at a time; the lock of a dead one goes with its connection."""
 
-    def __init__(self, database: Database, link: Link) -> None:
+    def __init__(self, database: Database, link: Link, host: Host) -> None:
         self._database = database
         self._link = link
+        self._host = host
 
     @asynccontextmanager
     async def look(self) -> AsyncGenerator[Sight | None]:
@@ -135,7 +136,7 @@ class SimulatedEvidence:
         try:
             yield self
         finally:
-            if self._link.host.alive:
+            if self._host.alive:
                 await self._ask(lambda: self._unlock(mine))
 
     async def overdue(self, seconds: float, limit: int) -> list[StaleWait]:
@@ -176,10 +177,11 @@ class SimulatedEvidence:
         ]  # fmt: skip
 
     def _lock(self, mine: object) -> bool:
+        """An advisory lock, which goes with the connection that has it."""
         if self._database.looking is not None:
             return False
         self._database.looking = mine
-        self._link.host.on_death.append(lambda: self._unlock(mine))
+        self._link.on_cut.append(lambda: self._unlock(mine))
         return True
 
     def _unlock(self, mine: object) -> None:

@@ -2,11 +2,12 @@
 
 from typing import TYPE_CHECKING, Any
 
+from amends.testing.simulator.hosts import Host
 from amends.testing.simulator.network import Link
 from amends.testing.simulator.script import Fault
 from consumers.memory_server import Memory
-from consumers.stream import OUTCOMES, PRIORITIES, command_key
-from consumers.wire import SOCKET_SECONDS
+from consumers.stream import ORCHESTRATORS, OUTCOMES, PRIORITIES, WORKERS, command_key
+from consumers.wire import SOCKET_SECONDS, Command, ResponseError
 
 if TYPE_CHECKING:
     from amends.testing.simulator.system import Process, System
@@ -28,6 +29,8 @@ class Faults:
         self._loop = system.loop
         self._pending: dict[Fault, None] = {}
         self._losing: list[tuple[Fault, Link]] = []
+        self._down: dict[str, float] = {}
+        self._memories: dict[Fault, Memory] = {}
         self._streams_away = 0
         self._database_away = 0
 
@@ -38,7 +41,6 @@ class Faults:
             self._loop.later(fault.at, self._happen, fault)
             if fault.kind == "failover":  # what the other server has is a little older
                 self._loop.later(max(fault.at - fault.seconds, 0.0), self._remember, fault)
-        self._memories: dict[Fault, Memory] = {}
 
     def connect(self, to_streams: Link, to_database: Link) -> None:
         """The ways of a process that starts are as the servers are now."""
@@ -71,9 +73,11 @@ class Faults:
             if not process.host.alive:
                 system.boot(name)
 
-    def died(self, name: str) -> None:
-        """A process that killed itself comes up again, as any that was killed."""
-        self._loop.later(STARTS_AGAIN_SECONDS, self._start_again, name)
+    def connect_host(self, host: Host) -> None:
+        """Whatever ends this process, it is started again."""
+        host.on_death.append(
+            lambda: self._loop.later(self._down.pop(host.name, STARTS_AGAIN_SECONDS), self._start_again, host)
+        )
 
     def _remember(self, fault: Fault) -> None:
         self._memories[fault] = self._system.server.snapshot()
@@ -91,21 +95,21 @@ class Faults:
             self._at_host(fault, process)
         else:
             self._at_server(fault)
-        self.fired[fault.kind] = self.fired.get(fault.kind, 0) + 1
+        if fault not in self._pending:
+            self.fired[fault.kind] = self.fired.get(fault.kind, 0) + 1
 
     def _at_host(self, fault: Fault, process: "Process") -> None:
         host, later = process.host, self._loop.later
         link = process.to_database if fault.kind in OF_DATABASE else process.to_streams
         match fault.kind:
             case "kill":
+                self._down[host.name] = fault.seconds
                 host.kill()
-                later(fault.seconds, self._start_again, host.name)
             case "pause":
                 host.pause()
                 later(fault.seconds, host.resume)
             case "drain":
                 process.stop()
-                later(fault.seconds, self._start_again, host.name)
             case "cut streams" | "cut database":
                 link.cut()
             case "partition streams" | "partition database":
@@ -122,36 +126,48 @@ class Faults:
                 self._losing.append((fault, link))
 
     def _at_server(self, fault: Fault) -> None:
-        system, later = self._system, self._loop.later
+        system, server, later = self._system, self._system.server, self._loop.later
         match fault.kind:
             case "flush":
-                system.server.flush()
+                server.flush()
             case "failover":
-                system.server.restart(self._memories.get(fault), other=True)
+                server.restart(self._memories.get(fault), other=True)
                 self._cut("to_streams")
             case "restart streams":
-                system.server.restart()
+                server.restart()
                 self._cut("to_streams")
             case "streams away":
                 self._away("to_streams", fault.seconds)
             case "streams refuse":
-                system.server.refusing = True
+                server.refusing = True
                 later(fault.seconds, self._set, system.server, "refusing", False)
             case "streams freeze":
                 for process in system.processes.values():
                     process.to_streams.freeze(fault.seconds, SOCKET_SECONDS)
             case "trim":
                 for key in self._command_keys():
-                    system.server.trim(key, fault.count)
+                    oldest = [name for name, _ in server.execute(("XRANGE", key, "-", "+", "COUNT", fault.count))]
+                    if oldest:
+                        server.execute(("XDEL", key, *oldest))
             case "destroy group":
-                for key in [*self._command_keys(), *([OUTCOMES] if fault.count > 1 else [])]:
-                    system.server.destroy_group(key)
+                for key in self._command_keys():
+                    self._by_hand(("XGROUP", "DESTROY", key, WORKERS))
+                if fault.count > 1:
+                    self._by_hand(("XGROUP", "DESTROY", OUTCOMES, ORCHESTRATORS))
+            case "delete consumers":
+                for key in self._command_keys():
+                    for _, consumer, *_ in self._by_hand(("XPENDING", key, WORKERS, "-", "+", 1000)):
+                        self._by_hand(("XGROUP", "DELCONSUMER", key, WORKERS, consumer.decode()))
+            case "foreign entry" | "outcome twice" if server.refusing:
+                self._pending[fault] = None
+                later(LOOK_SECONDS, self._happen, fault)
+                return
             case "foreign entry":
                 for key in [*self._command_keys(), OUTCOMES]:
-                    system.server.execute(("XADD", key, "*", "b", b'{"kind":"none of ours"}'))
+                    server.execute(("XADD", key, "*", "b", b'{"kind":"none of ours"}'))
             case "outcome twice":
-                for _, fields in system.server.execute(("XRANGE", OUTCOMES, "-", "+")):
-                    system.server.execute(("XADD", OUTCOMES, "*", *fields))
+                for _, fields in server.execute(("XRANGE", OUTCOMES, "-", "+")):
+                    server.execute(("XADD", OUTCOMES, "*", *fields))
             case "clock of streams" | "clock of database":
                 system.clock_jumps[fault.kind.rpartition(" ")[2]] += fault.seconds * (1 if fault.count > 1 else -0.2)
             case "database away":
@@ -165,6 +181,13 @@ class Faults:
                 later(2.0, self._set, system.database, "commit_seconds", lambda: 0.0)
             case _:
                 system.database.clash += fault.count
+
+    def _by_hand(self, command: Command) -> Any:
+        """What somebody types at the server; it may be that there is no such thing."""
+        try:
+            return self._system.server.execute(command)
+        except ResponseError:
+            return []
 
     def _command_keys(self) -> list[str]:
         return [command_key("default", priority) for priority in PRIORITIES]
@@ -196,12 +219,7 @@ class Faults:
         if not self._system.healed:
             setattr(what, name, value)
 
-    def _start_again(self, name: str) -> None:
-        """Start a process anew; one that is still ending gets its time."""
-        process = self._system.processes[name]
-        if self._system.healed and not process.host.alive:
-            return  # healing started it
-        if process.host.alive:
-            self._loop.later(LOOK_SECONDS, self._start_again, name)
-        else:
-            self._system.boot(name)
+    def _start_again(self, host: Host) -> None:
+        """Start a process anew, unless healing has done so."""
+        if self._system.processes[host.name].host is host:
+            self._system.boot(host.name)

@@ -1,17 +1,21 @@
 """Hosts: processes on one virtual clock, each of which may stand still, or be gone between two instructions.
 
-A host that is killed is never stepped again: no `finally` runs in it, as after SIGKILL. One that is paused goes on later
-where it stood. Whatever the seed, the same seed gives the same order: what is ready runs first come, first served, and
-time passes only when nothing is ready.
+A host that is killed is never stepped again: no `finally` runs in it, as after SIGKILL. One that is paused goes on
+later where it stood. The same seed gives the same order: what is ready runs first come, first served, and time passes
+only when nothing is ready.
 """
 
 import asyncio
 import heapq
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor
+from contextlib import suppress
 from contextvars import Context, ContextVar, copy_context
 from random import Random
-from typing import Any
+from typing import Any, TypeVar, TypeVarTuple, Unpack
 
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 STEPS_MAX = 3_000_000
 CLOSINGS_MAX = 20
 
@@ -69,6 +73,21 @@ NOWHERE = Context()
 """Where the network and the servers run: in no host."""
 
 
+class Timer:
+    """Something that happens in no host, unless it is cancelled."""
+
+    __slots__ = ("arguments", "call", "cancelled")
+
+    def __init__(self, call: Callable[..., object], arguments: tuple[Any, ...]) -> None:
+        self.call = call
+        self.arguments = arguments
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        """It does not happen."""
+        self.cancelled = True
+
+
 class SimulatedLoop(asyncio.BaseEventLoop):
     """A loop on virtual time for all hosts. It has no sockets, no threads and no files."""
 
@@ -78,6 +97,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self.steps = 0
         self.set_exception_handler(self._crashed)
         self.crashes: list[BaseException | str] = []
+        self._timers: list[tuple[float, int, asyncio.TimerHandle | Timer]] = []
+        self._number = 0
 
     def time(self) -> float:
         """Seconds of virtual time."""
@@ -87,26 +108,43 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         """Run these after what is ready."""
         self._ready.extend(handles)  # type: ignore[attr-defined]
 
-    def later(self, seconds: float, call: Callable[..., object], *arguments: Any) -> asyncio.TimerHandle:
+    def later(self, seconds: float, call: Callable[..., object], *arguments: Any) -> Timer:
         """Call something that happens in no host."""
-        return self.call_at(self.now + seconds, call, *arguments, context=NOWHERE)
+        timer = Timer(call, arguments)
+        self._number += 1
+        heapq.heappush(self._timers, (self.now + seconds, self._number, timer))
+        return timer
 
-    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
+    def call_at(
+        self, when: float, callback: Callable[[Unpack[Ts]], object], *args: Unpack[Ts], context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """Call at an instant of virtual time."""
+        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        self._number += 1
+        heapq.heappush(self._timers, (when, self._number, handle))
+        return handle
+
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[Unpack[Ts]], T], *args: Unpack[Ts]
+    ) -> asyncio.Future[T]:
         """There are no threads here."""
         raise NotImplementedError("a simulated host has no threads")
 
     def _run_once(self) -> None:
-        ready, scheduled = self._ready, self._scheduled  # type: ignore[attr-defined]
+        ready, timers = self._ready, self._timers  # type: ignore[attr-defined]
         if not ready:
-            while scheduled and scheduled[0]._cancelled:
-                heapq.heappop(scheduled)._scheduled = False
-            if not scheduled:
+            if not timers:
                 raise StalledError("everything waits for something that nobody will do")
-            self.now = max(self.now, scheduled[0]._when)
-            while scheduled and scheduled[0]._when <= self.now:
-                handle = heapq.heappop(scheduled)
-                handle._scheduled = False
-                ready.append(handle)
+            when, _, timer = heapq.heappop(timers)
+            if timer.cancelled if isinstance(timer, Timer) else timer._cancelled:
+                return
+            if when > self.now:
+                self.now = when
+            self.steps += 1
+            if isinstance(timer, Timer):
+                timer.call(*timer.arguments)
+                return
+            ready.append(timer)
         self.steps += len(ready)
         if self.steps > STEPS_MAX:
             raise StalledError(f"{STEPS_MAX:,} steps, and no end")
@@ -137,8 +175,6 @@ def close_all(loop: SimulatedLoop) -> None:
         task._log_destroy_pending = False  # type: ignore[attr-defined]
         work = task.get_coro()
         for _ in range(CLOSINGS_MAX):
-            try:
-                work.close()  # type: ignore[union-attr]
+            with suppress(BaseException):  # whatever a dead process would have said, nobody hears it
+                work.close()
                 break
-            except BaseException:  # noqa: BLE001 - whatever a dead process would have said, nobody hears it
-                continue

@@ -3,21 +3,65 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from random import Random
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from amends.testing.simulator.hosts import NOWHERE, Host, SimulatedLoop
+from amends.testing.simulator.hosts import NOWHERE, Host
 from consumers.leases import RENEW_SECONDS, RETRY_SECONDS
 from consumers.memory_server import Blocked, MemoryServer
-from consumers.wire import SOCKET_SECONDS, Claim, Command, Connected, Disconnected, ResponseError, renewed
+from consumers.wire import Claim, Command, Connected, Disconnected, ResponseError, renewed
 
 T = TypeVar("T")
 SPIKE_SECONDS = 0.05
+AT_ONCE = 0.7
+"""How many answers take no time of their own: the way there has taken it."""
+
+
+class Cancelled(Protocol):
+    """Something that may be called off."""
+
+    def cancel(self) -> object:
+        """Call it off."""
+        ...
+
+
+class Times(Protocol):
+    """A loop, simulated or not."""
+
+    @property
+    def now(self) -> float:
+        """Its time, in seconds."""
+        ...
+
+    def later(self, seconds: float, call: Callable[..., object], *arguments: Any) -> Cancelled:
+        """Call something after so many seconds, in no host."""
+        ...
+
+    def create_future(self) -> "asyncio.Future[Any]":
+        """An answer to come."""
+        ...
+
+
+class RunningLoop:
+    """The loop that runs, in real time: for tests that compare the server in memory with real ones."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.create_future = self._loop.create_future
+
+    @property
+    def now(self) -> float:
+        """Its time."""
+        return self._loop.time()
+
+    def later(self, seconds: float, call: Callable[..., object], *arguments: Any) -> asyncio.TimerHandle:
+        """Call something later."""
+        return self._loop.call_later(seconds, call, *arguments)
 
 
 class Link:
     """The way from one host to one server. What is lost on it is lost for whoever asked, not always for the server."""
 
-    def __init__(self, loop: SimulatedLoop, host: Host, rng: Random) -> None:
+    def __init__(self, loop: Times, host: Host | None, rng: Random) -> None:
         self.host = host
         self.loop = loop
         self.generation = 0
@@ -29,6 +73,9 @@ class Link:
         self.lose_requests = 0
         self._rng = rng
         self._open: dict[asyncio.Future[Any], None] = {}
+        self.on_cut: list[Callable[[], object]] = []
+        if host is not None:
+            host.on_death.append(self.cut)
 
     def seconds(self) -> float:
         """How long one way takes: mostly well below a millisecond, now and then much longer."""
@@ -58,6 +105,8 @@ class Link:
     def cut(self) -> None:
         """Every connection breaks: what is on its way is lost, there or back."""
         self.generation += 1
+        for call in self.on_cut:
+            self.loop.later(self.seconds(), call)
         for answer in list(self._open):
             self.loop.later(self.seconds(), _fail, answer)
 
@@ -99,7 +148,11 @@ class Link:
         if self.lose_answers:
             self.lose_answers -= 1
             self.cut()
-        if generation == self.generation and not self.silent:
+        if generation != self.generation or self.silent:
+            return
+        if self._rng.random() < AT_ONCE:
+            _settle(answer, found)
+        else:
             self.loop.later(self.seconds(), _settle, answer, found)
 
 
@@ -140,7 +193,7 @@ class StreamsServer:
         try:
             answer: list[Any] = self._server.execute(command)
         except ResponseError:
-            return []
+            answer = []
         return answer
 
 
@@ -154,6 +207,8 @@ class Client:
         self._connected = connected
         self._generation: int | None = None
         self._before = False
+        self._waits: Blocked | None = None
+        link.on_cut.append(self._let_go)
 
     def pipeline(self, *, transaction: bool) -> "Pipeline":
         """Commands in one round trip."""
@@ -180,6 +235,7 @@ class Client:
             return await self._link.ask(run, self._socket_seconds)
         except asyncio.CancelledError:
             self._generation = None  # the driver drops a connection on which an answer may still come
+            self._link.loop.later(self._link.seconds(), self._let_go)
             raise
 
     def _one(self, command: Command) -> Any:
@@ -210,7 +266,14 @@ class Client:
 
         timer = loop.later(command[command.index("BLOCK") + 1] / 1000, over)
         self._server.block(blocked)
+        self._waits = blocked
         return answer
+
+    def _let_go(self) -> None:
+        """The server has seen that the connection is gone; until then it may have handed something out."""
+        if self._waits is not None:
+            self._server.unblock(self._waits)
+            self._waits = None
 
 
 class Pipeline:

@@ -1,7 +1,7 @@
 """Those outside who start sagas, send, cancel, hold and decide: each asks an API process until one has answered."""
 
 import asyncio
-from collections.abc import Sequence
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +48,7 @@ class People:
     async def _start(self, number: int, saga: Saga) -> None:
         system = self._system
         await asyncio.sleep(saga.at)
-        sealed = system.roots[saga.definition % len(system.roots)]
+        sealed = system.roots[saga.definition]
         rng = Random(f"{system.script.seed}/input/{number}")  # noqa: S311 - a draw, no secret
         value = sealed.normalise(sealed.normalise(example(sealed.manifest.input_schema, rng)))
         key = f"key{number}" if saga.keyed else None
@@ -130,7 +130,7 @@ class People:
             process = apis[self._asked % len(apis)]
             if process.host.alive and not process.host.stopped:
                 answer: asyncio.Future[Answer | None] = self._loop.create_future()
-                process.host.on_death.append(lambda: _settle(answer, None))
+                process.host.on_death.append(partial(_settle, answer, None))
                 process.host.run(_apply(process.host, process.engine, word, answer, joined=joined))
                 found = await self._first(answer)
                 if found is not None:
@@ -164,8 +164,3 @@ def _settle(answer: "asyncio.Future[Answer | None]", found: Answer | None) -> No
 
 def _is_of(head: State, saga_id: str) -> bool:
     return head.parent is not None and head.parent.saga_id == saga_id
-
-
-def ids(answers: Sequence[Answer]) -> list[str]:
-    """The sagas that these answers are about."""
-    return [answer.saga_id for answer in answers]

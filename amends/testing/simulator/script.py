@@ -1,4 +1,4 @@
-"""What happens in one run, as data drawn from its seed: sagas, requests and faults. A failure shrinks by leaving out."""
+"""What happens in one run, as data drawn from its seed: sagas, requests and faults. A failure shrinks."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ FaultKind = Literal[
     "cut streams", "cut database", "partition streams", "partition database", "slow streams", "slow database",
     "lose answers of streams", "lose answers of database", "lose requests to streams", "lose requests to database",
     "flush", "failover", "restart streams", "streams away", "streams refuse", "streams freeze", "trim", "destroy group",
-    "foreign entry", "outcome twice", "clock of streams",
+    "delete consumers", "foreign entry", "outcome twice", "clock of streams",
     "database away", "database freezes", "slow commits", "clash", "clock of database",
 ]  # fmt: skip
 RequestKind = Literal["cancel", "hold", "release", "send", "try again", "resolve", "correct"]
@@ -26,10 +26,20 @@ AT_HOSTS: tuple[FaultKind, ...] = (
 )  # fmt: skip
 AT_SERVERS: tuple[FaultKind, ...] = (
     "flush", "failover", "restart streams", "streams away", "streams refuse", "streams freeze", "trim",
-    "destroy group", "foreign entry", "outcome twice", "clock of streams", "database away", "database freezes",
-    "slow commits", "clash", "clock of database",
+    "destroy group", "delete consumers", "foreign entry", "outcome twice", "clock of streams", "database away",
+    "database freezes", "slow commits", "clash", "clock of database",
 )  # fmt: skip
-REQUESTS: tuple[RequestKind, ...] = ("cancel", "hold", "release", "send", "send", "send", "try again", "resolve", "correct")
+REQUESTS: tuple[RequestKind, ...] = (
+    "cancel",
+    "hold",
+    "release",
+    "send",
+    "send",
+    "send",
+    "try again",
+    "resolve",
+    "correct",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +55,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Saga:
-    """A saga that somebody starts; `twice` means that two people do so with the same key. `joined`: in a transaction."""
+    """A saga that somebody starts; `twice`: two people do so with the same key. `joined`: in a transaction."""
 
     at: float
     definition: int

@@ -12,7 +12,7 @@ from typing import Any
 
 from amends.clock import LoopClock
 from amends.testing.simulator.checks import Checks, Violation
-from amends.testing.simulator.database import EPOCH, Database, SimulatedEvidence, store_of
+from amends.testing.simulator.database import EPOCH, Database, SimulatedEvidence, at_once, store_of
 from amends.testing.simulator.faults import Faults
 from amends.testing.simulator.hosts import Host, SimulatedLoop, StalledError, close_all
 from amends.testing.simulator.network import Link, StreamsServer
@@ -84,14 +84,16 @@ class System:
         self.loop = SimulatedLoop()
         self.trace = Trace(self.loop, verbose=verbose)
         self.clock_jumps = {"streams": 0.0, "database": 0.0}
+        self.roots = {saga.definition: sagas[saga.definition % len(sagas)].seal() for saga in script.sagas}
         self.sealed: dict[str, Sealed] = {
-            one.name: one.seal() for saga in sagas for one in saga.family()
+            one.name: one.seal() for sealed in self.roots.values() for one in sealed.saga.family()
         }
-        self.roots = [saga.seal() for saga in sagas]
         self.checks = Checks(self.loop, self.sealed, self.trace)
         self.outside = Outside(self.loop, script.seed, self.checks.executes, self.trace.tell)
         self.checks.outside = self.outside
         self.database = Database(self.loop, self.checks.store(lambda: self._now("database")))
+        for sealed in self.sealed.values():
+            at_once(self.database.store.put_manifest(sealed.manifest))
         self.server = MemoryServer(lambda: self._now("streams"))
         self.handlers = {name: self.outside.bind(one) for name, one in self.sealed.items()}
         self.processes: dict[str, Process] = {}
@@ -118,6 +120,7 @@ class System:
         self.hosts.append(host)
         to_streams, to_database = Link(self.loop, host, rng), Link(self.loop, host, rng)
         self.faults.connect(to_streams, to_database)
+        self.faults.connect_host(host)
         consumer = name if self.script.same_names else f"{name}-{boots}"
         store = store_of(self.database, to_database)
         streams = RedisStreams(StreamsServer(self.server, to_streams, self.new_name), consumer)
@@ -139,7 +142,7 @@ class System:
             orchestrator = Orchestrator(store, streams, clock, engine, publisher, script.batch)
             return orchestrator.run, orchestrator.stop
         if name.startswith("reconciler"):
-            evidence = SimulatedEvidence(self.database, link)
+            evidence = SimulatedEvidence(self.database, link, host)
             reconciler = Reconciler(store, evidence, engine, clock, streams.oldest_outcome)
             return lambda: _within(publisher, reconciler.run), reconciler.stop
         if name.startswith("worker"):
@@ -153,19 +156,14 @@ class System:
 
     async def _main(self, host: Host, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         try:
-            while True:
-                try:
-                    for one in self.sealed.values():
-                        await self.processes[host.name].store.put_manifest(one.manifest)
-                    break
-                except StoreUnavailable:
-                    await asyncio.sleep(0.25)
             await work()
             self.trace.tell("ends", host)
-            host.alive, host.stopped = False, True
+            host.kill()
         except AWAY as loss:
             self.checks.fail("a process ends by itself", host.name, str(loss))
         except Exception as error:  # noqa: BLE001 - whatever ends a process is a bug
+            if host.stopped:
+                return  # it is closed after the run
             self.checks.fail("a process ends by an error", host.name, repr(error))
 
     async def run(self) -> None:
@@ -251,8 +249,8 @@ class Points:
         if point not in self._armed:
             rng = Random(f"{self._seed}/{point}")  # noqa: S311 - a draw, no secret
             self._armed[point] = rng if rng.random() < 0.5 else None
-        rng = self._armed[point]
-        return rng is not None and rng.random() < self._chance
+        armed = self._armed[point]
+        return armed is not None and armed.random() < self._chance
 
 
 def _result(system: System) -> Result:

@@ -1,4 +1,4 @@
-"""What happened in a run, in order: for its hash, for the timeline of a failure, and for the markers that it reached."""
+"""What happened in a run, in order: for its hash, for the timeline of a failure, and for its markers."""
 
 import logging
 from collections.abc import Generator
@@ -38,7 +38,11 @@ class Trace:
 
 def _word(detail: Any) -> str:
     if isinstance(detail, tuple):
-        return "/".join(str(part)[-6:] if isinstance(part, str) and "-7000-" in part else str(part) for part in detail if part is not None)
+        return "/".join(
+            str(part)[-6:] if isinstance(part, str) and "-7000-" in part else str(part)
+            for part in detail
+            if part is not None
+        )
     return str(detail)
 
 

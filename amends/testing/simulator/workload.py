@@ -47,16 +47,16 @@ def random_saga(number: int) -> Saga[Any, Any]:
     return saga
 
 
-def _node(
-    saga: Saga[Any, Any], rng: Random, place: int, pivot: int | None, after: list[Node], number: int
-) -> Node:
+def _node(saga: Saga[Any, Any], rng: Random, place: int, pivot: int | None, after: list[Node], number: int) -> Node:
     name, behind = f"s{place}", pivot is not None and place > pivot
     if place != pivot and rng.random() < 0.25:
         kind = rng.choice(("sleep", "wait", "wait", "child"))
         if kind == "sleep":
             return saga.sleep(name, rng.choice([0.0, 1.0, 4.0]), after=after)
         if kind == "wait":
-            silence: Literal["compensate", "continue"] = "continue" if behind else rng.choice(("compensate", "continue"))
+            silence: Literal["compensate", "continue"] = (
+                "continue" if behind else rng.choice(("compensate", "continue"))
+            )
             return saga.wait(name, model=Word, timeout=rng.choice([2.0, 8.0]), on_timeout=silence, after=after)
         if number >= CHILDREN and not behind:
             child = random_saga(_childish(rng))
