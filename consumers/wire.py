@@ -26,8 +26,8 @@ from consumers.replies import by_key
 from sagas.ports import TransportRefused, TransportUnavailable
 
 __all__ = [
-    "Claim", "Command", "Connected", "Disconnected", "RedisServer", "ResponseError", "Server", "Wire", "ping", "refuses",
-    "renewed",
+    "Claim", "Command", "Connected", "Disconnected", "RedisServer", "ResponseError", "Server", "Wire", "ping",
+    "refuses", "renewed",
 ]  # fmt: skip
 SOCKET_SECONDS = 5.0
 CONNECT_SECONDS = 2.0

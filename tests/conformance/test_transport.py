@@ -1,128 +1,16 @@
 """One contract, four transports: in this process, over a server in memory, Valkey, and Redis 6.2."""
 
 import asyncio
-import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import replace
-from itertools import count
 from math import inf
-from random import Random
-from typing import Any, Protocol
 
 import pytest
 
-from amends.testing.simulator.network import Link, RunningLoop, StreamsServer
 from consumers.envelopes import dump
-from consumers.inprocess import Broker, InProcessTransport
-from consumers.memory_server import MemoryServer
-from consumers.receiver import CommandReceiver
 from consumers.stream import RedisStreams
-from sagas.inputs import Outcome, Progressed, Started
-from sagas.ports import GONE, Arrivals, Command, CommandSender, EntryState, TransportUnavailable, WaitRow
+from sagas.ports import GONE, Arrivals, EntryState, TransportUnavailable, WaitRow
+from tests.conformance.transports import COMMAND, OUTCOME, PROGRESSED, STARTED, Connect, Raw, as_sent
 from tests.servers import raw_redis
-
-COMMAND = Command(
-    saga_id="01900000-0000-7000-8000-000000000001",
-    opened_by=2,
-    definition="trip",
-    fingerprint="f",
-    step="hotel",
-    item=None,
-    role="step",
-    attempt=1,
-    queue="default",
-    priority="normal",
-    timeout=10.0,
-    arguments={"request": {"city": "Lima"}},
-)
-OUTCOME = Outcome(COMMAND.saga_id, 2, 1, "hotel", None, "step", "succeeded", result={"ok": True})
-STARTED = Started(COMMAND.saga_id, 2, 1, "hotel", None, 1.0, "w")
-PROGRESSED = Progressed(COMMAND.saga_id, 2, 1, "hotel", None, 1, 50, "half", "w")
-
-
-class Transport(CommandSender, CommandReceiver, Protocol):
-    """Both sides."""
-
-
-def as_sent(command: Command) -> Command:
-    """The command without what the transport adds."""
-    return replace(command, incarnation="", sent_ms=0)
-
-
-Connect = Callable[[str], Transport]
-Raw = Callable[..., Awaitable[Any]]
-
-
-@pytest.fixture
-async def in_process() -> Connect:
-    broker = Broker()
-    return lambda consumer: InProcessTransport(broker, consumer)
-
-
-@pytest.fixture
-def server() -> MemoryServer:
-    return MemoryServer(time.time)
-
-
-@pytest.fixture
-async def in_memory(server: MemoryServer) -> Connect:
-    """The production adapter over the server in memory: what the simulator runs."""
-    names = count(1)
-
-    def connect(consumer: str) -> Transport:
-        return RedisStreams(
-            StreamsServer(server, Link(RunningLoop(), None, Random(1)), lambda: str(next(names))), consumer
-        )
-
-    return connect
-
-
-async def connections(url: str) -> AsyncGenerator[Connect]:
-    made: list[RedisStreams] = []
-
-    def connect(consumer: str) -> Transport:
-        made.append(RedisStreams(url, consumer))
-        return made[-1]
-
-    yield connect
-    for streams in made:
-        await streams.close()
-
-
-@pytest.fixture
-async def valkey(redis_url: str) -> AsyncGenerator[Connect]:
-    async for connect in connections(redis_url):
-        yield connect
-
-
-@pytest.fixture
-async def oldest(oldest_redis_url: str) -> AsyncGenerator[Connect]:
-    async for connect in connections(oldest_redis_url):
-        yield connect
-
-
-@pytest.fixture(params=["in_memory", "valkey", "oldest"])
-def remote(request: pytest.FixtureRequest) -> tuple[Connect, Raw]:
-    """A transport, and commands by hand at its server."""
-    url = {"valkey": "redis_url", "oldest": "oldest_redis_url"}.get(request.param)
-
-    async def raw(*command: Any) -> Any:
-        if url is None:
-            server: MemoryServer = request.getfixturevalue("server")
-            return server.execute(command)
-        client = raw_redis(request.getfixturevalue(url))
-        try:
-            return await client.execute_command(*command)
-        finally:
-            await client.aclose()
-
-    return request.getfixturevalue(request.param), raw
-
-
-@pytest.fixture(params=["in_process", "in_memory", "valkey", "oldest"])
-def connect(request: pytest.FixtureRequest) -> Connect:
-    found: Connect = request.getfixturevalue(request.param)
-    return found
 
 
 async def test_a_command_goes_to_one_worker_and_its_outcome_comes_back(connect: Connect) -> None:

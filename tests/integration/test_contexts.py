@@ -13,7 +13,7 @@ from eventstore.memory import MemoryStore
 from sagas import events as e
 from sagas.inputs import Progressed
 from tests.acceptance.running import until
-from tests.conformance.test_transport import COMMAND
+from tests.conformance.transports import COMMAND
 from tests.integration.test_worker import Bench, Job, made
 
 __all__ = ["made"]

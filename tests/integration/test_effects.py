@@ -11,7 +11,7 @@ from consumers.effects import PostgresTransactions
 from consumers.execution import ClosedError
 from eventstore.postgres import PostgresStore
 from sagas.ports import Command
-from tests.conformance.test_transport import COMMAND
+from tests.conformance.transports import COMMAND
 
 STEP = replace(COMMAND, saga_id="01900000-0000-7000-8000-00000000000a")
 UNDO = replace(STEP, role="undo", attempt=2)

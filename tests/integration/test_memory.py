@@ -22,7 +22,7 @@ from orchestrator.publisher import Publisher
 from sagas.inputs import Start
 from sagas.state import State
 from tests.acceptance.running import until
-from tests.conformance.test_transport import COMMAND
+from tests.conformance.transports import COMMAND
 from tests.integration.test_worker import LEASE, NUMBERS, Job
 from tests.servers import raw_redis
 

@@ -16,7 +16,7 @@ from amends import Permanent
 from consumers import sessions
 from consumers.effects import PostgresTransactions
 from eventstore.postgres import PostgresStore
-from tests.conformance.test_transport import COMMAND
+from tests.conformance.transports import COMMAND
 
 STEP = replace(COMMAND, saga_id="01900000-0000-7000-8000-00000000000b")
 UNDO = replace(STEP, role="undo", attempt=2)

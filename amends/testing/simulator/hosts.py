@@ -116,7 +116,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         return timer
 
     def call_at(
-        self, when: float, callback: Callable[[Unpack[Ts]], object], *args: Unpack[Ts], context: Context | None = None
+        self, when: float, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
         """Call at an instant of virtual time."""
         handle = asyncio.TimerHandle(when, callback, args, self, context)
@@ -125,7 +125,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         return handle
 
     def run_in_executor(
-        self, executor: Executor | None, func: Callable[[Unpack[Ts]], T], *args: Unpack[Ts]
+        self, executor: Executor | None, func: Callable[[Unpack[Ts]], T], *args: *Ts
     ) -> asyncio.Future[T]:
         """There are no threads here."""
         raise NotImplementedError("a simulated host has no threads")

@@ -191,10 +191,9 @@ class StreamsServer:
         if link.refused or link.silent or link.loop.now < link.frozen_until:
             raise OSError("no answer")
         try:
-            answer: list[Any] = self._server.execute(command)
+            return list(self._server.execute(command))
         except ResponseError:
-            answer = []
-        return answer
+            return []
 
 
 class Client:

@@ -1,0 +1,88 @@
+"""The transports: in this process, over a server in memory, Valkey, and Redis 6.2."""
+
+import time
+from collections.abc import AsyncGenerator
+from itertools import count
+from random import Random
+from typing import Any
+
+import pytest
+
+from amends.testing.simulator.network import Link, RunningLoop, StreamsServer
+from consumers.inprocess import Broker, InProcessTransport
+from consumers.memory_server import MemoryServer
+from consumers.stream import RedisStreams
+from tests.conformance.transports import Connect, Raw, Transport
+from tests.servers import raw_redis
+
+
+@pytest.fixture
+async def in_process() -> Connect:
+    broker = Broker()
+    return lambda consumer: InProcessTransport(broker, consumer)
+
+
+@pytest.fixture
+def server() -> MemoryServer:
+    return MemoryServer(time.time)
+
+
+@pytest.fixture
+async def in_memory(server: MemoryServer) -> Connect:
+    """The production adapter over the server in memory: what the simulator runs."""
+    names = count(1)
+
+    def connect(consumer: str) -> Transport:
+        return RedisStreams(
+            StreamsServer(server, Link(RunningLoop(), None, Random(1)), lambda: str(next(names))), consumer
+        )
+
+    return connect
+
+
+async def connections(url: str) -> AsyncGenerator[Connect]:
+    made: list[RedisStreams] = []
+
+    def connect(consumer: str) -> Transport:
+        made.append(RedisStreams(url, consumer))
+        return made[-1]
+
+    yield connect
+    for streams in made:
+        await streams.close()
+
+
+@pytest.fixture
+async def valkey(redis_url: str) -> AsyncGenerator[Connect]:
+    async for connect in connections(redis_url):
+        yield connect
+
+
+@pytest.fixture
+async def oldest(oldest_redis_url: str) -> AsyncGenerator[Connect]:
+    async for connect in connections(oldest_redis_url):
+        yield connect
+
+
+@pytest.fixture(params=["in_memory", "valkey", "oldest"])
+def remote(request: pytest.FixtureRequest) -> tuple[Connect, Raw]:
+    """A transport, and commands by hand at its server."""
+    url = {"valkey": "redis_url", "oldest": "oldest_redis_url"}.get(request.param)
+
+    async def raw(*command: Any) -> Any:
+        if url is None:
+            server: MemoryServer = request.getfixturevalue("server")
+            return server.execute(command)
+        client = raw_redis(request.getfixturevalue(url))
+        try:
+            return await client.execute_command(*command)
+        finally:
+            await client.aclose()
+
+    return request.getfixturevalue(request.param), raw
+
+
+@pytest.fixture(params=["in_process", "in_memory", "valkey", "oldest"])
+def connect(request: pytest.FixtureRequest) -> Connect:
+    found: Connect = request.getfixturevalue(request.param)
+    return found
