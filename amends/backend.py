@@ -108,10 +108,8 @@ class Backend:
         """
         applied = await self._engine.append([word])
         self._background.spawn(self._engine.publish(applied))
-        told, saga_id = applied.answers[0], word.saga_id
-        if told.code in ("refused", "moved") and await self.store.seen([(saga_id, word.id)]):
-            return Answer("nothing", saga_id, told.version, told.status, "known already")
-        passed = await self._pivot_passed(saga_id) if told.code == "refused" and isinstance(word, Cancel) else None
+        told = applied.answers[0]
+        passed = await self._pivot_passed(word.saga_id) if told.code == "refused" and isinstance(word, Cancel) else None
         return told if passed is None else replace(told, detail=f"{told.detail} at {passed}")
 
     async def fit(self, saga_id: str, name: str | None, value: object) -> Json:

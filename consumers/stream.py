@@ -22,6 +22,7 @@ from sagas.ports import (
     Command,
     EntryState,
     OutcomeDelivery,
+    StoreUnavailable,
     TransportRefused,
     TransportUnavailable,
     WaitRow,
@@ -279,7 +280,7 @@ class RedisStreams:
                 await self._wire.many(
                     [("XGROUP", "DELCONSUMER", key, WORKERS, self._consumer) for key in keys], "NOGROUP"
                 )
-        except (TransportUnavailable, TransportRefused) as loss:
+        except (TransportUnavailable, TransportRefused, StoreUnavailable) as loss:  # the store: of a new memory (L7)
             log.info("left without a word: %s", loss)
         await self._wire.close()
 

@@ -27,6 +27,14 @@ from sagas.storable import unstorable
 Waiting = tuple[str, int]
 
 
+class Transaction:
+    """An append under way: its number in the order of beginning, and the positions that its events have."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.position: int | None = None
+
+
 class MemoryStore:
     """Keeps everything in dictionaries. `now` is the clock of this database, in seconds since 1970."""
 
@@ -41,11 +49,38 @@ class MemoryStore:
         self._times: dict[str, tuple[float, float]] = {}
         self._lose: list[bool] = []
         self._incarnation = ""
+        self._open: dict[int, Transaction] = {}
+        self._begun = 0
+        self._positions = 0
+        self._feed: dict[tuple[int, int], tuple[str, Recorded]] = {}
         self.outbox: list[tuple[str, OutboxRow]] = []
+        self.within: Transaction | None = None
+        """The transaction that the next append is part of; without one it is its own."""
 
     def lose_next_commit(self, *, happened: bool) -> None:
         """Let the answer of the next append or start be lost; `happened` is what is true of it."""
         self._lose.append(happened)
+
+    def begin(self) -> Transaction:
+        """Begin a transaction, which holds the feed back until it has ended (rule A12)."""
+        self._begun += 1
+        self._open[self._begun] = transaction = Transaction(self._begun)
+        return transaction
+
+    def number(self, transaction: Transaction, events: int) -> None:
+        """Give out the positions of so many events: not in the order of beginning, nor in that of committing."""
+        transaction.position = self._positions + 1
+        self._positions += events
+
+    def end(self, transaction: Transaction) -> None:
+        """It is committed or rolled back."""
+        self._open.pop(transaction.number, None)
+
+    async def feed(self, after: tuple[int, int], limit: int = 500) -> list[tuple[tuple[int, int], str, Recorded]]:
+        """The next events behind a cursor (transaction, position), up to the oldest open transaction (rule A12)."""
+        horizon = min(self._open, default=self._begun + 1)
+        places = sorted(place for place in self._feed if after < place and place[0] < horizon)
+        return [(place, *self._feed[place]) for place in places[:limit]]
 
     def rows(self) -> list[WaitRow]:
         """The waits of all sagas."""
@@ -236,9 +271,17 @@ class MemoryStore:
                 if (place := unstorable(encode(entry.event))) is not None:
                     raise Unstorable(f"event {entry.sequence} of {move.saga_id}: {place} cannot be stored")
         happened = self._lose.pop(0) if self._lose else None
+        transaction = self.within or self.begin()
+        if transaction.position is None:
+            self.number(transaction, sum(len(move.events) for move in moves))
+        position = transaction.position or 0
         if happened is not False:
             for move in moves:
+                for entry in move.events:
+                    self._feed[transaction.number, position] = (move.saga_id, entry)
+                    position += 1
                 self._apply(move)
+        self.end(transaction)
         if happened is not None:
             raise CommitUnknown("the answer was lost on purpose")
         return Committed(frozenset(move.saga_id for move in moves), self._now())

@@ -20,7 +20,7 @@ from orchestrator.work import Work
 from sagas.codec import value_in
 from sagas.decide import decide
 from sagas.events import Recorded
-from sagas.inputs import Answer, Due, Input, Outcome, Progressed, Start
+from sagas.inputs import Answer, Due, Input, Outcome, Progressed, Request, Send, Start
 from sagas.manifest import Manifest
 from sagas.numbers import DEFAULT_NUMBERS, Numbers
 from sagas.ports import (
@@ -247,7 +247,11 @@ class Engine:
                 self.values.keep(move.saga_id, entry.sequence, value)
 
     async def _seen(self, work: Work, indices: Sequence[int], heads: dict[str, State]) -> set[tuple[str, str]]:
-        """Which words are in their history already: looked up for late ones, for progress, and after a lost answer."""
+        """Which words are in their history already.
+
+        Looked up for late ones, for progress, for what people ask, who ask again when they had no answer, and after a
+        lost answer.
+        """
         asked: list[tuple[str, str]] = []
         for index in indices:
             word = work.words[index]
@@ -256,6 +260,6 @@ class Engine:
                 continue
             wait = head.waits.get(word.opened_by) if isinstance(word, Outcome) else None
             late = isinstance(word, Outcome) and (wait is None or wait.attempt != word.attempt)
-            if late or work.doubted or isinstance(word, Progressed):
+            if late or work.doubted or isinstance(word, Progressed | Send | Request):
                 asked.append((word.saga_id, word.id))
         return await self.store.seen(asked) if asked else set()

@@ -6,7 +6,7 @@ from sagas import events as e
 from sagas.draft import Draft
 from sagas.family import child_id
 from sagas.manifest import ITEMS_MAX, ITEMS_OPEN_MAX, Manifest, Node
-from sagas.state import DONE, OPEN, State
+from sagas.state import DONE, OPEN, State, StepStatus
 
 
 def item_count(manifest: Manifest, state: State, node: Node) -> int:
@@ -100,7 +100,8 @@ def _advance_items(draft: Draft, node: Node) -> bool:
     if count > ITEMS_MAX:
         return False
     statuses = [draft.state.step(node.name, index).status for index in range(count)]
-    room = min(node.concurrency or ITEMS_OPEN_MAX, ITEMS_OPEN_MAX) - sum(status in OPEN for status in statuses)
+    room = min(node.concurrency or ITEMS_OPEN_MAX, ITEMS_OPEN_MAX)
+    room -= sum(_is_open(draft.state, node.name, index, status) for index, status in enumerate(statuses))
     for index, status in enumerate(statuses):
         if room <= 0:
             break
@@ -108,6 +109,11 @@ def _advance_items(draft: Draft, node: Node) -> bool:
             draft.emit(e.StepScheduled(step=node.name, item=index, attempt=1))
             room -= 1
     return all(status in DONE for status in statuses)
+
+
+def _is_open(state: State, name: str, index: int, status: StepStatus) -> bool:
+    """Whether an item is under way; one that is asked about may run again."""
+    return status in OPEN or (status == "unknown" and state.wait_of(name, index, "probe", "retry") is not None)
 
 
 def too_many_items(draft: Draft) -> Node | None:

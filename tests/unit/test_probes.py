@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sagas.inputs import Cancel
+from sagas.inputs import Cancel, Outcome
 from sagas.manifest import Handler, Node
 from tests.unit.test_decisions import BOUND_SECONDS, FAILED, SAGA, Play, node
 
@@ -113,3 +113,17 @@ def test_an_answer_that_a_late_word_has_overtaken_is_asked_for_again() -> None:
     assert play.find("a", "step") is None
     play.pass_time(BOUND_SECONDS + 0.1)
     assert play.command("a").kind == "probe"
+
+
+def test_an_item_that_is_asked_about_keeps_its_place_among_those_that_may_run_at_once() -> None:
+    """def_R16: its next attempt would be one too many."""
+    play = Play(probed(each="input.items", concurrency=1), value={"items": [0, 1]}, paths=(("input.items", "each"),))
+    first = play.state.wait_of("a", 0, "step")
+    assert first is not None
+    play.give(Outcome(SAGA, first.opened_by, 1, "a", 0, "step", "unknown", cause="timed_out"))
+    assert play.state.wait_of("a", 1, "step") is None
+    play.pass_time(BOUND_SECONDS + 0.1)
+    asked = play.state.wait_of("a", 0, "probe")
+    assert asked is not None
+    play.give(Outcome(SAGA, asked.opened_by, asked.attempt, "a", 0, "probe", "succeeded", result=7, happened=True))
+    assert play.state.wait_of("a", 1, "step") is not None

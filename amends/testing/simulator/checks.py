@@ -12,10 +12,15 @@ from typing import TYPE_CHECKING, Any
 from amends.testing.simulator.hosts import SimulatedLoop
 from amends.testing.simulator.outside import Execution, Key
 from amends.testing.simulator.trace import Trace
+from consumers.envelopes import load_word
+from consumers.memory_server import MemoryServer
+from consumers.stream import OUTCOMES
+from consumers.wire import Command
 from eventstore.memory import MemoryStore
 from sagas import events as e
+from sagas.events import Recorded
 from sagas.evolve import IllegalEvent, evolve
-from sagas.inputs import Answer
+from sagas.inputs import Answer, Outcome
 from sagas.manifest import Manifest, Node
 from sagas.ports import Move
 from sagas.seal import Sealed
@@ -26,6 +31,8 @@ if TYPE_CHECKING:
 
 LEASE_SECONDS = 4.0
 FRESH_SECONDS = 2.5
+STALE_SECONDS = 1.0
+"""How long it may take from reading an entry to entering its handler, on a host that never stood still."""
 UNDER_WAY = ("scheduled", "running", "retrying", "succeeded", "unknown", "undoing")
 SCHEDULES = (e.StepScheduled, e.UndoScheduled, e.ProbeScheduled, e.FallbackScheduled)
 
@@ -48,6 +55,8 @@ class Checks:
     """Watches one run."""
 
     outside: "Outside"
+    troubled = False
+    """Whether the servers or the network have had trouble: then the living may be taken for dead."""
 
     def __init__(self, loop: SimulatedLoop, sealed: dict[str, Sealed], trace: Trace) -> None:
         self.violations: list[Violation] = []
@@ -58,6 +67,10 @@ class Checks:
         self._scheduled: set[tuple[str, str, int | None, int]] = set()
         self._refused: set[tuple[str, str, int | None, int]] = set()
         self._accepted: dict[str, str | None] = {}
+        self._causes: dict[tuple[str, str], int] = {}
+        self._over: dict[tuple[str, str, int | None, int], float] = {}
+        self._read: dict[str, int] = {}
+        self.cursor = (0, 0)
         self._store: MemoryStore | None = None
 
     def store(self, now: Callable[[], float]) -> MemoryStore:
@@ -91,12 +104,43 @@ class Checks:
             self.fail("9: an attempt is in the events before it runs", where, execution.role)
         if attempt in self._refused:
             self.fail("17: a refused attempt is never run", where, execution.host.name)
+        over = self._over.get(attempt)
+        if over is not None and self._loop.now - over > FRESH_SECONDS + STALE_SECONDS and not execution.host.stood:
+            self.fail("C3: what is stale does not run", where, f"over since {over:.3f}")
+
+    def acknowledges(self, body: bytes) -> None:
+        """An outcome is acknowledged: what it says is in the events, or was too late to change anything (rule C5)."""
+        word = load_word(body)
+        if not isinstance(word, Outcome) or (word.saga_id, word.id) in self._causes:
+            return
+        state = self._folds.get(word.saga_id)
+        wait = state.waits.get(word.opened_by) if state is not None else None
+        if wait is not None and wait.attempt == word.attempt and wait.kind == word.role:
+            self.fail("C5: no outcome is acknowledged before its commit", word.saga_id, f"{word.step}: {word.id}")
+
+    def reads(self, events: list[tuple[tuple[int, int], str, Recorded]]) -> None:
+        """The reader of the feed goes on, together with what it makes of it."""
+        for place, saga_id, entry in events:
+            if place <= self.cursor:
+                continue  # its former self was faster
+            if entry.sequence != self._read.get(saga_id, 0) + 1:
+                self.fail("A12: a reader meets every event in its order", saga_id, f"{entry.sequence}")
+            self._read[saga_id] = entry.sequence
+            self.cursor = place
+
+    def all_read(self) -> bool:
+        """Whether the reader has met every event."""
+        return all(self._read.get(saga_id) == state.version for saga_id, state in self._folds.items())
 
     def _commits(self, move: Move) -> None:
         """One saga has moved."""
         saga_id = move.saga_id
         state = self._folds.get(saga_id) or State(saga_id)
         manifest = self._manifests[move.state.fingerprint]
+        for cause in dict.fromkeys(entry.causation for entry in move.events if entry.causation):
+            if (saga_id, cause) in self._causes:
+                self.fail("A1: no input is taken twice", saga_id, f"{cause}")
+            self._causes[saga_id, cause] = move.state.version
         for entry in move.events:
             self._trace.tell(
                 type(entry.event).__name__, None, (saga_id, entry.event.step, entry.event.item), entry.event.attempt,
@@ -111,6 +155,11 @@ class Checks:
             except IllegalEvent as broken:
                 self.fail("8: every event can be folded", saga_id, str(broken))
                 state = move.state
+        before = self._folds.get(saga_id)
+        for opened_by in move.waits_gone:
+            wait = before.waits.get(opened_by) if before is not None else None
+            if wait is not None and wait.kind in COMMAND_KINDS:
+                self._over[saga_id, wait.step or "", wait.item, wait.attempt] = self._loop.now
         self._folds[saga_id] = state
         if state != move.state:
             self.fail("8: the head is the fold of its events", saga_id, f"version {state.version}")
@@ -125,6 +174,13 @@ class Checks:
             self._scheduled.add(attempt)
             if state.held:
                 self.fail("16: a held saga schedules nothing", saga_id, type(event).__name__)
+            node = manifest.by_name[event.step or ""]
+            if node.concurrency is not None and isinstance(event, e.StepScheduled) and event.cause != "operator":
+                out = [wait for wait in state.waits.values() if wait.step == event.step and wait.kind == "step"]
+                if len(out) >= node.concurrency:
+                    self.fail("R16: no more items at once than may be", saga_id, f"{len(out) + 1} of {node.name}")
+        if isinstance(event, e.StepOutcomeUnknown | e.UndoFailed) and event.cause in ("lost", "worker_lost"):
+            self._judged(state, event, str(event.cause))
         if isinstance(event, e.StepRefused):
             self._refused.add((saga_id, event.step or "", event.item, event.attempt))
         if isinstance(event, e.StepScheduled | e.ChildStarted) and state.version:
@@ -138,6 +194,13 @@ class Checks:
             passed = pivot is not None and state.step(pivot.name).status in ("succeeded", "scheduled", "running")
             if passed and pivot is not None and event.step != pivot.name:
                 self.fail("6: no way back past the pivot", saga_id, f"{event.step} is undone")
+
+    def _judged(self, state: State, event: e.StepOutcomeUnknown | e.UndoFailed, cause: str) -> None:
+        """An attempt is given up: nobody who lives, and was never cut off, has it or has told of it."""
+        execution = self.outside.running.get((state.saga_id, event.step or "", event.item, event.attempt))
+        host = execution.host if execution is not None else None
+        if host is not None and host.alive and not host.stood and not self.troubled:
+            self.fail("20: what lives is not given up", state.saga_id, f"{event.step} {event.attempt}: {cause}")
 
     def _depends(self, manifest: Manifest, state: State, event: e.Event) -> None:
         node = manifest.by_name[event.step or ""]
@@ -180,6 +243,8 @@ class Checks:
         assert self._store is not None
         for text in self._trace.errors:
             self.fail("no error is logged", "", text)
+        if not self.all_read():
+            self.fail("A12: a reader meets every event", "", "some were never met")
         for saga_id in self._accepted:
             if saga_id not in self._folds:
                 self.fail("11: nothing accepted is lost", saga_id, "there is no such saga")
@@ -215,6 +280,23 @@ class Checks:
     def _unavoidable(self, execution: Execution) -> bool:
         """A worker that stood still for longer than anybody waits, and then died without a word (rule B1)."""
         return not execution.host.alive
+
+
+class WatchedServer(MemoryServer):
+    """A server of streams that tells of every outcome that is deleted."""
+
+    def __init__(self, clock: Callable[[], float], checks: Checks) -> None:
+        super().__init__(clock)
+        self._checks = checks
+
+    def execute(self, command: Command) -> Any:
+        """The answer to a command."""
+        if command[0] == "XDEL" and command[1] == OUTCOMES:
+            for name in command[2:]:
+                for _, fields in super().execute(("XRANGE", OUTCOMES, name, name)):
+                    if fields[0] == b"b":
+                        self._checks.acknowledges(fields[1])
+        return super().execute(command)
 
 
 class _CheckedStore(MemoryStore):

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any, TypeVar, cast
 
 from amends.testing.simulator.hosts import Host, SimulatedLoop
@@ -44,14 +45,16 @@ class Locks:
 class Database:
     """The server: the store, the locks of what is under way, and its mishaps."""
 
-    def __init__(self, loop: SimulatedLoop, store: MemoryStore) -> None:
+    def __init__(self, loop: SimulatedLoop, store: MemoryStore, rng: Random) -> None:
         self.loop = loop
         self.store = store
         self.locks = Locks()
         self.clash = 0
+        self.rng = rng
         self.generation = 0
         self.looking: object | None = None
-        self.commit_seconds: Callable[[], float] = lambda: 0.0
+        self.commit_seconds: Callable[[], float] = lambda: 0.002 if rng.random() < 0.1 else 0.0
+        self.commit_quickly = self.commit_seconds
 
     def call(self, name: str, arguments: Sequence[Any], more: dict[str, Any]) -> Any:
         """One statement, at once; an append takes its time between having its rows and being durable."""
@@ -66,18 +69,26 @@ class Database:
         if name == "start":  # a start waits for others of its key, as the unique index has it
             names += sorted(f"{move.state.definition}/{move.state.key}" for move in moves if move.state.key)
         await self.locks.take(names)
+        transaction = self.store.begin()
         try:
             if self.clash:
                 self.clash -= 1
                 raise Contended("deadlock detected")
-            if seconds := self.commit_seconds():
-                await asyncio.sleep(seconds)
+            seconds = self.commit_seconds()
+            if seconds:
+                await asyncio.sleep(seconds * self.rng.random())
+            self.store.number(transaction, sum(len(move.events) for move in moves))
+            if seconds:
+                await asyncio.sleep(seconds * self.rng.random())
             if generation != self.generation:
                 raise Disconnected("the server was killed before the commit")
+            self.store.within = transaction
             return at_once(getattr(self.store, name)(*arguments, **more))
-        except (Contended, Disconnected) as error:
+        except Exception as error:  # noqa: BLE001 - the answer, to whoever asked
             return error
         finally:
+            self.store.within = None
+            self.store.end(transaction)
             self.locks.give(names)
 
 

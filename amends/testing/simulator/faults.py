@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 STATEMENT_SECONDS = 30.0
 STARTS_AGAIN_SECONDS = 0.5
 LOOK_SECONDS = 0.2
+HARMLESS = ("kill", "pause", "drain", "clash", "slow commits", "foreign entry", "outcome twice")
+"""What takes nobody's lease but that of a host that is hit."""
 OF_DATABASE = ("cut database", "partition database", "slow database", "lose answers of database",
                "lose requests to database")  # fmt: skip
 AFTER_SECONDS = 0.2
@@ -61,7 +63,7 @@ class Faults:
         system = self._system
         self._streams_away = self._database_away = 0
         system.server.refusing = False
-        system.database.commit_seconds = lambda: 0.0
+        system.database.commit_seconds = system.database.commit_quickly
         system.database.clash = 0
         for process in system.processes.values():
             for link in (process.to_streams, process.to_database):
@@ -90,6 +92,7 @@ class Faults:
             self._loop.later(LOOK_SECONDS, self._happen, fault)
             return
         del self._pending[fault]
+        self._system.checks.troubled |= fault.kind not in HARMLESS
         self._system.trace.tell(f"fault: {fault.kind}", process.host if process else None, fault.seconds, fault.count)
         if process is not None:
             self._at_host(fault, process)
@@ -178,7 +181,7 @@ class Faults:
                     process.to_database.freeze(fault.seconds, STATEMENT_SECONDS)
             case "slow commits":
                 system.database.commit_seconds = lambda: fault.seconds / 4
-                later(2.0, self._set, system.database, "commit_seconds", lambda: 0.0)
+                later(2.0, self._set, system.database, "commit_seconds", system.database.commit_quickly)
             case _:
                 system.database.clash += fault.count
 

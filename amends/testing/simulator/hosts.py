@@ -32,6 +32,8 @@ class Host:
         self.rng = rng
         self.alive = True
         self.stopped = False
+        self.stood = False
+        """Whether it ever stood still."""
         self.on_death: list[Callable[[], object]] = []
         self.tasks: list[asyncio.Task[Any]] = []
         self._loop = loop
@@ -54,7 +56,7 @@ class Host:
 
     def pause(self) -> None:
         """It stands still, as after SIGSTOP."""
-        self.stopped = True
+        self.stopped = self.stood = True
 
     def resume(self) -> None:
         """It goes on where it stood."""

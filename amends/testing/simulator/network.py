@@ -220,7 +220,8 @@ class Client:
 
     async def execute(self, batch: Sequence[Command]) -> list[Any]:
         """Commands in one round trip, with errors among the answers."""
-        return await self._through(lambda: [self._one(command) for command in batch])
+        answers: list[Any] = await self._through(lambda: [self._one(command) for command in batch])
+        return answers
 
     async def aclose(self) -> None:
         """End the connection."""

@@ -6,7 +6,7 @@ in every run, whatever else happens.
 
 import asyncio
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Literal
@@ -15,6 +15,7 @@ from amends.testing.simulator.examples import example
 from amends.testing.simulator.hosts import HOST, Host, SimulatedLoop
 from amends.testing.simulator.network import Link
 from consumers.execution import Call, ClosedError, Effect, key_of, keys_to_close
+from consumers.wire import Disconnected
 from sagas.answers import CannotTell, DidNotHappen, Happened
 from sagas.binding import BoundHandler
 from sagas.context import Context
@@ -57,6 +58,9 @@ class Outside:
     there: dict[Key, Execution] = field(default_factory=dict[Key, Execution])
     ever: set[Key] = field(default_factory=set[Key])
     executed: dict[tuple[str, str, int | None, int], Execution] = field(
+        default_factory=dict[tuple[str, str, int | None, int], Execution]
+    )
+    running: dict[tuple[str, str, int | None, int], Execution] = field(
         default_factory=dict[tuple[str, str, int | None, int], Execution]
     )
     calm: bool = False
@@ -108,12 +112,21 @@ class Outside:
         role, attempt = bound.role, context.attempt
         here = Execution(key, role, attempt, self.loop.now, host)
         self.watch(here)
-        self.executed[*key, attempt] = here
-        rng = Random(f"{self.seed}/{context.saga_id}/{context.step}/{context.item}/{role}/{attempt}")  # noqa: S311
-        conduct = self._conduct(rng, context.saga_id, role)
+        self.executed[*key, attempt] = self.running[*key, attempt] = here
+        try:
+            return await self._conducted(bound, schema, here, staged)
+        finally:
+            self.running.pop((*key, attempt), None)
+
+    async def _conducted(
+        self, bound: BoundHandler, schema: Any, here: Execution, staged: list[Callable[[], None]] | None
+    ) -> Any:
+        key, role, attempt, host = here.key, here.role, here.attempt, here.host
+        rng = Random(f"{self.seed}/{key}/{role}/{attempt}")  # noqa: S311 - a draw, no secret
+        conduct = self._conduct(rng, key[0], role)
         self.conducts[conduct] = self.conducts.get(conduct, 0) + 1
         result = bound.load(example(schema, rng)) if role != "undo" else None
-        await asyncio.sleep(rng.random() * (0.9 if conduct == "slow" else 0.02))
+        await asyncio.sleep(_length(rng, slow=conduct == "slow"))
         match conduct:
             case "permanent":
                 raise Permanent("drawn")
@@ -162,6 +175,14 @@ class Outside:
         self.tell("undone outside" if here.role == "undo" else "done outside", here.host, here.key, here.attempt)
 
 
+def _length(rng: Random, *, slow: bool) -> float:
+    """How long a handler takes: mostly very little, sometimes most of what it may."""
+    draw = rng.random()
+    if slow or draw > 0.85:
+        return 0.5 + draw
+    return 0.3 * draw if draw > 0.5 else 0.02 * draw
+
+
 class SimulatedTransactions:
     """Transaction steps of one host: the same rules as PostgreSQL's, over its link (rules T1, T2)."""
 
@@ -173,7 +194,7 @@ class SimulatedTransactions:
     async def run(self, command: Command, call: Call) -> Effect:
         """Run a transaction step once."""
         key = key_of(command)
-        async with _Keys(self._outside, self._host, [key]):
+        async with self._holding([key]):
             known = await self._ask(lambda: self._known(key))
             if isinstance(known, Effect):
                 return known
@@ -185,7 +206,7 @@ class SimulatedTransactions:
     async def close_key(self, command: Command) -> Effect:
         """Close the step's key, and the fallback's for an undo, or find the result."""
         keys = keys_to_close(command)
-        async with _Keys(self._outside, self._host, keys):
+        async with self._holding(keys):
             found = await self._ask(lambda: self._find(keys))
             await self._commit({}, keys, [])
         return found or Effect(closed=True)
@@ -193,7 +214,7 @@ class SimulatedTransactions:
     async def undo(self, command: Command, call: Call) -> Effect:
         """Undo what happened, once."""
         keys, undone = keys_to_close(command), f"{command.step_key}/undo"
-        async with _Keys(self._outside, self._host, (*keys, undone)):
+        async with self._holding((*keys, undone)):
             found = await self._ask(lambda: self._find(keys))
             staged: list[Callable[[], None]] = []
             kept: dict[str, Json] = {}
@@ -202,6 +223,11 @@ class SimulatedTransactions:
                 kept[undone] = None
             await self._commit(kept, keys, staged)
         return Effect(closed=found is None)
+
+    def _holding(self, keys: Sequence[str]) -> "_Keys":
+        """The transaction begins: from now on it lives as long as its connection."""
+        self._generation = self._link.generation
+        return _Keys(self._outside, self._host, self._link, keys)
 
     def _known(self, key: str) -> Effect | None:
         if key in self._outside.closed:
@@ -215,27 +241,33 @@ class SimulatedTransactions:
     async def _ask(self, run: Callable[[], Any]) -> Any:
         return await self._link.ask(run, TRANSACTION_SECONDS)
 
-    async def _commit(self, kept: dict[str, Json], closed: tuple[str, ...] | list[str], staged: list[Any]) -> None:
+    async def _commit(self, kept: dict[str, Json], closed: Sequence[str], staged: list[Any]) -> None:
         def commit() -> None:
             self._outside.kept.update(kept)
             self._outside.closed.update(key for key in closed if key not in self._outside.kept)
             for write in staged:
                 write()
 
-        try:
-            await self._ask(commit)
-        except ConnectionRefusedError:
-            raise
-        except Exception as loss:
-            raise CommitUnknown(str(loss)) from loss
+        if self._link.generation != self._generation:
+            raise Disconnected("the connection of the transaction is lost, and with it the transaction")
+        committing = asyncio.ensure_future(self._ask(commit))
+        while not committing.done():
+            try:
+                await asyncio.shield(committing)
+            except asyncio.CancelledError:
+                await asyncio.wait([committing])  # as the real one: who has sent a commit waits for its answer
+            except Disconnected as loss:
+                raise CommitUnknown(str(loss)) from loss
+        committing.result()
 
 
 class _Keys:
     """Rows of `effects` that a transaction holds: who comes later waits; what a dead one held is free again."""
 
-    def __init__(self, outside: Outside, host: Host, keys: Any) -> None:
+    def __init__(self, outside: Outside, host: Host, link: Link, keys: Sequence[str]) -> None:
         self._locked = outside.locked
         self._host = host
+        self._link = link
         self._keys: list[str] = sorted(keys)
         self._mine: dict[str, asyncio.Event] = {}
 
@@ -250,7 +282,11 @@ class _Keys:
         self._host.on_death.append(self._free)
 
     async def __aexit__(self, *error: object) -> None:
-        self._free()
+        late = self._link.frozen_until - self._link.loop.now
+        if late > 0:  # what the server was asked for it does when it goes on
+            self._link.loop.later(late + 1.0, self._free)
+        else:
+            self._free()
 
     def _free(self) -> None:
         for key, event in self._mine.items():

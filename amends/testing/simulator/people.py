@@ -33,7 +33,8 @@ class People:
     def begin(self) -> None:
         """Have everybody come at their time."""
         for number, saga in enumerate(self._system.script.sagas):
-            self._busy.append(self._loop.create_task(self._start(number, saga)))
+            if saga.kept:
+                self._busy.append(self._loop.create_task(self._start(number, saga)))
         for place, request in enumerate(self._system.script.requests):
             self._busy.append(self._loop.create_task(self._request(place, request)))
 

@@ -11,17 +11,17 @@ from random import Random
 from typing import Any
 
 from amends.clock import LoopClock
-from amends.testing.simulator.checks import Checks, Violation
+from amends.testing.simulator.checks import Checks, Violation, WatchedServer
 from amends.testing.simulator.database import EPOCH, Database, SimulatedEvidence, at_once, store_of
 from amends.testing.simulator.faults import Faults
 from amends.testing.simulator.hosts import Host, SimulatedLoop, StalledError, close_all
 from amends.testing.simulator.network import Link, StreamsServer
 from amends.testing.simulator.outside import Outside, SimulatedTransactions
 from amends.testing.simulator.people import People
+from amends.testing.simulator.reader import Reader
 from amends.testing.simulator.script import CHAOS_SECONDS, Script
 from amends.testing.simulator.trace import Trace, logged
 from consumers.execution import Surroundings
-from consumers.memory_server import MemoryServer
 from consumers.stream import RedisStreams
 from consumers.worker import Worker, WorkerNumbers
 from orchestrator.engine import Engine
@@ -91,10 +91,11 @@ class System:
         self.checks = Checks(self.loop, self.sealed, self.trace)
         self.outside = Outside(self.loop, script.seed, self.checks.executes, self.trace.tell)
         self.checks.outside = self.outside
-        self.database = Database(self.loop, self.checks.store(lambda: self._now("database")))
+        commits = Random(f"{script.seed}/database")  # noqa: S311 - a draw, no secret
+        self.database = Database(self.loop, self.checks.store(lambda: self._now("database")), commits)
         for sealed in self.sealed.values():
             at_once(self.database.store.put_manifest(sealed.manifest))
-        self.server = MemoryServer(lambda: self._now("streams"))
+        self.server = WatchedServer(lambda: self._now("streams"), self.checks)
         self.handlers = {name: self.outside.bind(one) for name, one in self.sealed.items()}
         self.processes: dict[str, Process] = {}
         self.hosts: list[Host] = []
@@ -151,6 +152,8 @@ class System:
             numbers = WorkerNumbers(script.concurrency, drain_seconds=5.0)
             worker = Worker(streams, store, self.handlers, here, engine, numbers)
             return lambda: _within(publisher, worker.run), worker.drain
+        if name.startswith("reader"):
+            return Reader(self.database, link, self.checks).run, lambda: None
         ended = asyncio.Event()
         return lambda: _within(publisher, ended.wait), ended.set
 
@@ -171,7 +174,7 @@ class System:
         script = self.script
         for role, count in (
             ("api", 2), ("orchestrator", script.orchestrators), ("worker", script.workers),
-            ("reconciler", script.reconcilers),
+            ("reconciler", script.reconcilers), ("reader", 1),
         ):  # fmt: skip
             for number in range(1, count + 1):
                 self.boot(f"{role}{number}")
@@ -189,7 +192,7 @@ class System:
         self.faults.heal()
         await self.people.finish()
         healed_at = self.loop.now
-        while not self.checks.at_rest():
+        while not (self.checks.at_rest() and self.checks.all_read()):
             await asyncio.sleep(LOOK_SECONDS)
             if self.loop.now - healed_at > HEAL_SECONDS_MAX:
                 break
