@@ -2,7 +2,7 @@
 
 import typer
 
-from amends.cli import keys, operators, proving, run, sagas, services
+from amends.cli import keys, operators, proving, run, sagas, services, simulating
 
 app = typer.Typer(
     name="amends",
@@ -18,6 +18,7 @@ app.command()(run.migrate)
 app.command()(run.doctor)
 app.command()(run.check)
 app.command()(proving.prove)
+app.command()(simulating.simulate)
 app.command()(run.api)
 app.command()(run.orchestrator)
 app.command()(run.worker)

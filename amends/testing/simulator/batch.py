@@ -1,0 +1,142 @@
+"""Many seeds, on as many cores as there are: what fired, what was reached, how sagas ended, and what failed first."""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from typing import Any
+
+from amends.testing.simulator.script import AT_HOSTS, AT_SERVERS, Script, draw
+from amends.testing.simulator.shrink import Shrinking
+from amends.testing.simulator.system import Result, simulate
+from amends.testing.simulator.workload import random_saga
+from sagas.definition import Saga
+
+RANDOM_SAGAS = 60
+CHUNK = 10
+ENOUGH_SEEDS = 200
+"""From so many seeds on every marker must be reached and every kind of fault must fire."""
+PROMISED = (
+    "StepOutcomeUnknown worker_lost", "StepOutcomeUnknown lost", "StepOutcomeUnknown timed_out",
+    "StepOutcomeUnknown cancelled", "StepOutcomeUnknown error", "StepScheduled retry", "StepScheduled lost",
+    "StepScheduled worker_lost", "StepScheduled drained", "UndoScheduled turned_back", "UndoScheduled retry",
+    "UndoFailed failed", "UndoFailed worker_lost", "ProbeScheduled retry", "ProbeScheduled turned_back",
+    "FallbackScheduled failed", "FallbackUsed", "LateOutcomeSeen succeeded", "SagaTurnedBack failure",
+    "SagaTurnedBack unknown", "SagaTurnedBack cancel", "SagaTurnedBack timeout", "SagaTurnedBack deadline",
+    "SagaTurnedBack parent", "ChildStarted", "ChildEnded", "SignalReceived", "SagaHeld", "SagaReleased",
+    "ValueCorrected", "StepRefused", "RepairApplied", "WaitOpened may_run", "WaitOpened pivot_unknown",
+    "WaitOpened step_failed", "WaitOpened outcome_unknown", "WaitOpened held",
+    "log: the answer of a commit is lost; looking for its %d sagas: %s",
+    "log: the answer of a commit is lost; looking for its %d starts: %s",
+    "log: memory %s: %d outcomes go to the engine once more", "log: the server has another memory than before",
+    "log: the server has lost its memory: groups are made anew", "log: entry %s of %s is set aside: %s",
+    "log: %d commands are too old to be sent; the sweep schedules them anew",
+    "log: nobody knows whether %d commands were sent: %s", "log: the lease of entry %s is lost",
+    "log: attempt %d of %s lost its worker", "log: the transport refuses %d commands",
+)  # fmt: skip
+
+
+@dataclass
+class Summary:
+    """What became of many seeds. `reached` counts the runs in which each marker was reached."""
+
+    seeds: int = 0
+    sagas: int = 0
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    virtual_seconds: float = 0.0
+    fired: Counter[str] = field(default_factory=Counter[str])
+    reached: Counter[str] = field(default_factory=Counter[str])
+    endings: Counter[str] = field(default_factory=Counter[str])
+    idle: Counter[str] = field(default_factory=Counter[str])
+    failed: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
+
+    def missed(self) -> list[str]:
+        """Markers that were promised and never reached, and kinds of fault that never fired."""
+        if self.seeds < ENOUGH_SEEDS:
+            return []
+        kinds = [f"fault: {kind}" for kind in (*AT_HOSTS, *AT_SERVERS) if not self.fired[kind]]
+        return [*(marker for marker in PROMISED if not self.reached[marker]), *kinds]
+
+    def add(self, other: "Summary") -> None:
+        """Count what another part found."""
+        self.seeds += other.seeds
+        self.sagas += other.sagas
+        self.cpu_seconds += other.cpu_seconds
+        self.virtual_seconds += other.virtual_seconds
+        for mine, theirs in (
+            (self.fired, other.fired), (self.reached, other.reached), (self.endings, other.endings),
+            (self.idle, other.idle),
+        ):  # fmt: skip
+            mine.update(theirs)
+        self.failed += other.failed
+
+
+def sagas_of(modules: Sequence[str]) -> list[Saga[Any, Any]]:
+    """The sagas of modules; without any, random ones."""
+    if not modules:
+        return [random_saga(number) for number in range(RANDOM_SAGAS)]
+    from amends.application import load_applications
+
+    return [saga for application in load_applications(modules) for saga in application.sagas]
+
+
+def run_seed(seed: int, sagas: Sequence[Saga[Any, Any]], *, verbose: bool = False) -> Result:
+    """The run of one seed."""
+    return simulate(draw(seed, len(sagas)), sagas, verbose=verbose)
+
+
+def shrunk(found: Result, sagas: Sequence[Saga[Any, Any]]) -> tuple[Result, int]:
+    """The smallest script that fails alike, with its timeline, and how many runs it took."""
+    shrinking = Shrinking(found, lambda script: simulate(script, sagas))
+    best: Script = shrinking.shrink().script
+    return simulate(best, sagas, verbose=True), shrinking.runs
+
+
+def run_part(modules: Sequence[str], seeds: Sequence[int]) -> Summary:
+    """Some seeds, in this process."""
+    sagas = sagas_of(modules)
+    for saga in sagas:
+        saga.seal()
+    part = Summary()
+    began = time.process_time()
+    for seed in seeds:
+        result = run_seed(seed, sagas)
+        part.seeds += 1
+        part.sagas += sum(result.endings.values())
+        part.virtual_seconds += result.seconds
+        part.fired.update(result.fired)
+        part.reached.update(result.markers.keys())
+        part.endings.update(result.endings)
+        part.idle.update(result.idle)
+        if result.failed:
+            part.failed.append((seed, str(result.violations[0])))
+    part.cpu_seconds = time.process_time() - began
+    return part
+
+
+def run_seeds(modules: Sequence[str], seeds: Sequence[int], jobs: int) -> Iterator[Summary]:
+    """All seeds; the sum so far after each part."""
+    total = Summary()
+    began = time.monotonic()
+    for part in _parts(modules, seeds, jobs):
+        total.add(part)
+        total.seconds = time.monotonic() - began
+        yield total
+
+
+def _parts(modules: Sequence[str], seeds: Sequence[int], jobs: int) -> Iterable[Summary]:
+    chunks = [seeds[place : place + CHUNK] for place in range(0, len(seeds), CHUNK)]
+    if jobs == 1:
+        yield from (run_part(modules, chunk) for chunk in chunks)
+        return
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(run_part, [list(modules)] * len(chunks), chunks)
+
+
+def cores() -> int:
+    """How many processes run at once, unless somebody says otherwise."""
+    return os.cpu_count() or 1
