@@ -22,9 +22,10 @@ from sagas.events import Recorded
 from sagas.evolve import IllegalEvent, evolve
 from sagas.inputs import Answer, Outcome
 from sagas.manifest import Manifest, Node
+from sagas.numbers import DEFAULT_NUMBERS
 from sagas.ports import Move
 from sagas.seal import Sealed
-from sagas.state import COMMAND_KINDS, State
+from sagas.state import COMMAND_KINDS, State, StepState
 
 if TYPE_CHECKING:
     from amends.testing.simulator.outside import Outside
@@ -211,6 +212,8 @@ class Checks:
                 self.fail("2: no step before what it depends on", state.saga_id, f"{node.name} before {name}")
 
     def _after(self, saga_id: str, state: State) -> None:
+        for (name, item), step in state.steps.items():
+            self._bounds(saga_id, self._manifests[state.fingerprint].by_name[name], item, step)
         desks = [(wait.step, wait.item) for wait in state.waits.values() if wait.kind == "operator"]
         if len(desks) != len(set(desks)):
             self.fail("19: one operator wait for one thing", saga_id, str(desks))
@@ -225,6 +228,15 @@ class Checks:
         waits = sorted(wait.opened_by for wait in state.waits.values() if wait.kind != "notify")
         if rows != waits:
             self.fail("8: the waits are those of the fold", saga_id, f"{rows}, not {waits}")
+
+    def _bounds(self, saga_id: str, node: Node, item: int | None, step: StepState) -> None:
+        """What attempts may cost (rules L2, L5, O6)."""
+        where = f"{saga_id} {node.name}[{item}]"
+        if step.workers_lost > DEFAULT_NUMBERS.poison:
+            self.fail("10: poison is bounded", where, f"{step.workers_lost} workers lost")
+        policy = node.handler.retry if node.handler is not None else None
+        if policy is not None and not policy.forever and step.retries > len(policy.delays):
+            self.fail("O6: retries have a budget", where, f"{step.retries} of {len(policy.delays)}")
 
     def at_rest(self) -> bool:
         """Whether every saga has ended, or waits for people alone."""
@@ -248,6 +260,9 @@ class Checks:
         for saga_id in self._accepted:
             if saga_id not in self._folds:
                 self.fail("11: nothing accepted is lost", saga_id, "there is no such saga")
+        holders = [(state.definition, state.key) for state in self._folds.values() if _holds_key(state)]
+        if len(holders) != len(set(holders)):
+            self.fail("R23: a key has one saga", "", str(sorted(map(str, holders))))
         owing = {row.saga_id for row in self._store.rows() if row.kind == "notify"}
         for saga_id, state in self._folds.items():
             manifest = self._manifests[state.fingerprint]
@@ -313,6 +328,10 @@ def _rests(state: State) -> bool:
     if state.terminal or state.closed:
         return not any(wait.kind in COMMAND_KINDS for wait in state.waits.values())
     return all(wait.kind in ("operator", "deadline", "child") for wait in state.waits.values())
+
+
+def _holds_key(state: State) -> bool:
+    return state.key is not None and state.status != "compensated" and not state.closed
 
 
 def _has_undo(node: Node) -> bool:

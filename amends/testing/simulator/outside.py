@@ -54,6 +54,7 @@ class Outside:
     seed: int
     watch: Callable[[Execution], None]
     tell: Callable[..., None]
+    fail: Callable[[str, str, str], None]
     trouble: dict[str, float] = field(default_factory=dict[str, float])
     there: dict[Key, Execution] = field(default_factory=dict[Key, Execution])
     ever: set[Key] = field(default_factory=set[Key])
@@ -243,6 +244,9 @@ class SimulatedTransactions:
 
     async def _commit(self, kept: dict[str, Json], closed: Sequence[str], staged: list[Any]) -> None:
         def commit() -> None:
+            for key in kept:
+                if key in self._outside.kept or key in self._outside.closed:
+                    self._outside.fail("7: a key is used once, and never once it is closed", key, "committed again")
             self._outside.kept.update(kept)
             self._outside.closed.update(key for key in closed if key not in self._outside.kept)
             for write in staged:

@@ -89,7 +89,7 @@ class System:
             one.name: one.seal() for sealed in self.roots.values() for one in sealed.saga.family()
         }
         self.checks = Checks(self.loop, self.sealed, self.trace)
-        self.outside = Outside(self.loop, script.seed, self.checks.executes, self.trace.tell)
+        self.outside = Outside(self.loop, script.seed, self.checks.executes, self.trace.tell, self.checks.fail)
         self.checks.outside = self.outside
         commits = Random(f"{script.seed}/database")  # noqa: S311 - a draw, no secret
         self.database = Database(self.loop, self.checks.store(lambda: self._now("database")), commits)

@@ -1,0 +1,1 @@
+"""The simulator: it is deterministic, it holds, and it finds what is planted."""
