@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from math import inf
 from typing import Any
 
@@ -20,6 +21,7 @@ import sagas.decide
 import sagas.evolve
 import sagas.failure
 import sagas.forward
+import sagas.late
 import sagas.messages
 import sagas.requests
 from amends.testing.simulator import batch
@@ -87,7 +89,7 @@ def no_attempt_check(patch: Patch) -> None:
         node = draft.manifest.by_name[word.step]
         wait = draft.state.wait_of(word.step, word.item, word.role)
         if wait is None:
-            sagas.decide.late(draft, node, word)
+            sagas.late.late(draft, node, word)
         else:
             sagas.decide._judge(draft, node, replace(word, opened_by=wait.opened_by, attempt=wait.attempt))
         sagas.decide.go_on(draft)
@@ -138,7 +140,7 @@ def a_no_op_is_decided_on_a_stale_head(patch: Patch) -> None:
     init = Engine.__init__
 
     def cached(self: Engine, store: Any, *arguments: Any, **more: Any) -> None:
-        init(self, _OldHeads(store), *arguments, **more)  # type: ignore[arg-type]
+        init(self, _OldHeads(store), *arguments, **more)
 
     patch.setattr(Engine, "__init__", cached)
 
@@ -211,11 +213,15 @@ def retries_are_timers_in_memory(patch: Patch) -> None:
                 if row.kind == "retry":
                     later = max(row.due_at - row.since, 0.0) + 0.01
                     due = Due(row.saga_id, row.opened_by)
-                    loop.call_later(later, lambda due=due: loop.create_task(self.apply([due])))
+                    loop.call_later(later, partial(_begin, self, due))
         return applied
 
     patch.setattr(Engine, "append", appended)
     patch.setattr(MemoryStore, "append", look)
+
+
+def _begin(engine: Engine, due: Due) -> None:
+    asyncio.get_running_loop().create_task(engine.apply([due]))
 
 
 @bug
@@ -353,7 +359,10 @@ def a_later_failure_clears_the_doubt(patch: Patch) -> None:
 
 @bug
 def the_id_of_an_outcome_lacks_its_kind(patch: Patch) -> None:
-    patch.setattr(Outcome, "id", property(lambda self: f"{self.opened_by}/{self.attempt}"))
+    def without_kind(self: Outcome) -> str:
+        return f"{self.opened_by}/{self.attempt}"
+
+    patch.setattr(Outcome, "id", property(without_kind))
 
 
 @bug
@@ -500,15 +509,12 @@ def main(names: Sequence[str]) -> None:
     for name in names or list(BUGS):
         began = time.process_time()
         found = find(name)
-        if found is None:
-            print(f"{name:52} NOT FOUND in {SEEDS_MAX} seeds", flush=True)
-            continue
-        small = smallest(name, found)
-        seconds = time.process_time() - began
-        print(
-            f"{name:52} {found.script.seed + 1:5} {small.script.length:4} {found.violations[0].rule} ({seconds:.0f} s)",
-            flush=True,
-        )
+        told = f"NOT FOUND in {SEEDS_MAX} seeds"
+        if found is not None:
+            small = smallest(name, found)
+            told = f"{found.script.seed + 1:5} {small.script.length:4} {found.violations[0].rule}"
+        sys.stdout.write(f"{name:52} {told} ({time.process_time() - began:.0f} s)\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":
