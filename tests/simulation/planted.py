@@ -394,7 +394,7 @@ def the_living_are_taken_over(patch: Patch) -> None:
     idle = RedisStreams.idle
 
     async def hasty(self: RedisStreams, idle_seconds: float, count: int) -> Any:
-        return await idle(self, 0.3, count)
+        return await idle(self, 0.2, count)
 
     patch.setattr(RedisStreams, "idle", hasty)
 

@@ -6,7 +6,7 @@ from amends.testing.simulator.checks import Checks
 from amends.testing.simulator.database import AWAY, STATEMENT_SECONDS, Database, at_once
 from amends.testing.simulator.network import Link
 
-PAUSE_SECONDS = 0.4
+PAUSE_SECONDS = 1.0
 
 
 class Reader:

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import orjson
 
-STARTS_SECONDS = 6.0
-CHAOS_SECONDS = 11.0
+STARTS_SECONDS = 4.0
+CHAOS_SECONDS = 8.0
 FaultKind = Literal[
     "kill", "pause", "drain",
     "cut streams", "cut database", "partition streams", "partition database", "slow streams", "slow database",
@@ -90,6 +90,7 @@ class Script:
     batch: int
     concurrency: int
     inline_bytes: int
+    idle_seconds: float
     same_names: bool
     points: float
     sagas: tuple[Saga, ...]
@@ -133,6 +134,7 @@ def draw(seed: int, definitions: int) -> Script:
         batch=rng.choice((1, 3, 500, 500)),
         concurrency=rng.choice((1, 4, 10)),
         inline_bytes=rng.choice((8192, 8192, 8)),
+        idle_seconds=rng.choice((0.5, 1.0, 2.0)),
         same_names=rng.random() < 0.3,
         points=rng.choice((0.0, 0.02, 0.1)),
         sagas=tuple(sagas),
@@ -173,7 +175,7 @@ def _faults(rng: Random, hosts: Sequence[str]) -> list[Fault]:
                 host = rng.choice(hosts if rng.random() < 0.4 else [one for one in hosts if one[0] in "ow"])
             found.append(
                 Fault(
-                    at=0.2 + rng.random() * (CHAOS_SECONDS - 2),
+                    at=0.2 + rng.random() * (CHAOS_SECONDS - 1),
                     kind=kind,
                     host=host,
                     seconds=rng.choice((0.05, 0.5, 2.0, 6.0, *(12.0, 12.0) * (kind == "pause"))) * (0.5 + rng.random()),

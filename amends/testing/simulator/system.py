@@ -37,7 +37,7 @@ from sagas.seal import Sealed
 LEASE_SECONDS = 4.0
 HEAL_SECONDS_MAX = 150.0
 LOOK_SECONDS = 0.25
-FIRE_SECONDS_MAX = 10.0
+FIRE_SECONDS_MAX = 8.0
 BOOT_SECONDS = 0.3
 AWAY = (StoreUnavailable, TransportUnavailable, TransportRefused)
 
@@ -149,7 +149,7 @@ class System:
         if name.startswith("worker"):
             transactions = SimulatedTransactions(self.outside, link, host)
             here = Surroundings(transactions=transactions, worker=consumer)
-            numbers = WorkerNumbers(script.concurrency, drain_seconds=5.0)
+            numbers = WorkerNumbers(script.concurrency, look_for_idle_seconds=script.idle_seconds, drain_seconds=5.0)
             worker = Worker(streams, store, self.handlers, here, engine, numbers)
             return lambda: _within(publisher, worker.run), worker.drain
         if name.startswith("reader"):
