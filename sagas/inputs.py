@@ -128,11 +128,14 @@ class Progressed:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A wait's time has come. For a command, `verdict` is what the check of rule L5 or the sweep of rule C1 found."""
+    """A wait's time has come. For a command, `verdict` is what the check of rule L5 or the sweep of rule C1 found.
+
+    For a step's start limit `withdrawn` says that its command was taken back before anybody had read it.
+    """
 
     saga_id: str
     opened_by: int
-    verdict: Literal["fire", "lost", "timed_out"] = "fire"
+    verdict: Literal["fire", "lost", "timed_out", "withdrawn"] = "fire"
     trace: str | None = None
 
     @property

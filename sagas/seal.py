@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from sagas.binding import BoundHandler
 from sagas.declared import Declared, DeclaredHandler
-from sagas.durations import readable
 from sagas.errors import DefinitionError, InputError
 from sagas.events import Json
 from sagas.forms import NOTHING, accepts, given_of, optional, type_name, with_given
@@ -332,9 +331,6 @@ def unsupported(manifest: Manifest) -> list[str]:
     for node in manifest.nodes:
         if node.breaker is not None:
             found.append(f"breaker '{node.breaker.name}' of step '{node.name}'")
-        for what, length in (("schedule", node.schedule_timeout), ("heartbeat", node.heartbeat_timeout)):
-            if length is not None:
-                found.append(f"{what}_timeout={readable(length)} of step '{node.name}'")
     return found
 
 

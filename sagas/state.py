@@ -69,6 +69,11 @@ class Wait:
     cause: str | None = None
 
 
+def is_start_limit(wait: Wait) -> bool:
+    """Whether it is the instant by which somebody must have begun a step, and not the saga's own deadline."""
+    return wait.kind == "deadline" and wait.step is not None
+
+
 @dataclass(frozen=True, slots=True)
 class StepState:
     """One step, or one item of it.
