@@ -12,9 +12,11 @@ from typing import Any
 
 from consumers.envelopes import Foreign, dump, load_command, load_word
 from consumers.memory import MARKER, MemoryLost, ServerMemory
+from consumers.priorities import PRIORITIES, YIELDING, Turns
 from consumers.receiver import CommandDelivery, LeaseKeeper
-from consumers.replies import Entry, entry_state, pair, read_up_to
+from consumers.replies import Entry, entry_state, length_of, name_of, pair, read_up_to
 from consumers.wire import RedisServer, Server, Wire, refuses
+from consumers.withdrawing import WITHDRAW, was_unread
 from sagas.inputs import Word
 from sagas.manifest import Priority
 from sagas.ports import (
@@ -30,7 +32,6 @@ from sagas.ports import (
 
 log = logging.getLogger("amends.stream")
 
-PRIORITIES: tuple[Priority, ...] = ("high", "normal", "low")
 OUTCOMES = "amends:{o-0}:outcomes"
 SET_ASIDE = "amends:{set-aside}"
 WORKERS, ORCHESTRATORS = "workers", "orchestrator"
@@ -62,16 +63,8 @@ def queue_of(key: str) -> tuple[str, Priority]:
     return name, next(known for known in PRIORITIES if known == priority)
 
 
-def _length(answer: Any) -> int:
-    return answer if isinstance(answer, int) else 0
-
-
 def _now() -> float:
     return asyncio.get_running_loop().time()
-
-
-def _name(answer: Any) -> str | None:
-    return answer.decode() if isinstance(answer, bytes) else None
 
 
 class RedisStreams:
@@ -86,6 +79,7 @@ class RedisStreams:
         self._lengths: dict[str, int] = {}
         self._queues: tuple[str, ...] = ()
         self._turn = 0
+        self._turns = Turns()
         self._pending_first = True
         self._claim_at = 0.0
 
@@ -122,13 +116,13 @@ class RedisStreams:
             if room[key]
         ]
         *names, marker = await self._wire.ask([*batch, *(("XLEN", key) for key in room), ("GET", MARKER)])
-        self._lengths.update(zip(room, map(_length, names[len(batch) :]), strict=True))
+        self._lengths.update(zip(room, map(length_of, names[len(batch) :]), strict=True))
         memory.glance(marker)
         doubtful = [name for name in names if isinstance(name, Exception) and not refuses(name)]
         if doubtful:
             raise TransportUnavailable(f"{len(doubtful)} of {len(names)} commands failed: {doubtful[0]}")
         sent = iter(names)
-        return [_name(next(sent)) if room[key] else None for key in keys]
+        return [name_of(next(sent)) if room[key] else None for key in keys]
 
     async def full(self) -> list[tuple[str, Priority]]:
         """The queues and priorities whose streams stand above the high-water mark, looked at anew (rule C9)."""
@@ -200,6 +194,18 @@ class RedisStreams:
             for place, (key, _) in enumerate(places)
         ]
 
+    async def withdraw(self, waits: Sequence[WaitRow]) -> list[bool]:
+        """Take entries back that nobody has read, each in one step with the look at it."""
+        await self._memory.meet()
+        incarnation = self._memory.incarnation
+        keys = [command_key(row.queue or "", row.priority or "normal") for row in waits]
+        for key in dict.fromkeys(keys):
+            await self._make_group(key, WORKERS)  # perhaps no worker has ever come
+        batch = [("EVAL", WITHDRAW, 1, key, WORKERS, row.entry_id) for key, row in zip(keys, waits, strict=True)]
+        bodies = await self._wire.many(batch)
+        stands = incarnation == self._memory.incarnation  # else a connection was made meanwhile, maybe to another
+        return [stands and was_unread(body, incarnation) for body in bodies]
+
     async def wake(self) -> None:
         """Let a blocking read of outcomes return."""
         await self._wire.many([("XADD", OUTCOMES, "*", "w", "")])
@@ -215,11 +221,21 @@ class RedisStreams:
         if not self._memory.incarnation:
             await self._memory.meet()
         found: list[CommandDelivery] = []
+        empty: set[Priority] = set()
+
+        async def take(priority: Priority, most: int) -> None:
+            keys = self._some_keys(priority, most)
+            if keys and priority not in empty:
+                taken = await self._commands(keys, max(1, most // len(keys)), None)
+                found.extend(taken)
+                if not taken and len(keys) == len(self._queues):
+                    empty.add(priority)
+
+        for priority in YIELDING:
+            await take(priority, self._turns.owed(priority, count - len(found)))
         for priority in PRIORITIES:
-            keys = self._some_keys(priority, count - len(found))
-            if keys:
-                each = max(1, (count - len(found)) // len(keys))
-                found += await self._commands(keys, each, None)
+            await take(priority, count - len(found))
+        self._turns.took([delivery.command.priority for delivery in found], empty)
         if found or block_seconds <= 0:
             return found
         return await self._commands(self._keys(PRIORITIES), 1, block_seconds)

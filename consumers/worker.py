@@ -13,8 +13,8 @@ from consumers.receiver import CommandDelivery, CommandReceiver, LeaseKeeper
 from consumers.reports import LOST, Reports
 from sagas.binding import BoundHandler
 from sagas.events import Json
-from sagas.inputs import Outcome, RefusalReason, Started, UnknownCause
-from sagas.ports import Applies, Command, Store, StoreUnavailable
+from sagas.inputs import Applies, Outcome, RefusalReason, Started, UnknownCause
+from sagas.ports import Command, Store, StoreUnavailable
 from sagas.seal import Sealed
 from sagas.state import Value
 

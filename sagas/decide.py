@@ -257,7 +257,7 @@ def _repair(draft: Draft, word: Repair) -> None:
 
 def _checked(draft: Draft, wait: Wait, word: Due) -> None:
     """A command whose entry is gone, or that ran too long: judged as if its worker had said so (rules C1, L5)."""
-    if word.verdict in ("fire", "withdrawn") or wait.step is None:
+    if word.verdict == "fire" or word.verdict == "withdrawn" or wait.step is None:
         draft.remark("a command is judged by its check only")
         return
     outcome = Outcome(

@@ -3,9 +3,9 @@
 Each has an id, which its events keep as their causation id. Instants are seconds since 1970 by the database's clock.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from sagas.events import Failure, Json, OutcomeKind, Resolution
 from sagas.manifest import Manifest, Role
@@ -322,3 +322,11 @@ class Answer:
     version: int = 0
     status: str = "active"
     detail: str | None = None
+
+
+class Applies(Protocol):
+    """The one way in, as those see it who may not import the orchestrator (rule A1, C5)."""
+
+    async def apply(self, inputs: Sequence[Input]) -> Sequence[object]:
+        """Decide these inputs and append what follows in one commit."""
+        ...

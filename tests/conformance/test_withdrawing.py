@@ -1,0 +1,72 @@
+"""Commands that are taken back unread: one contract for the transports in memory, of Valkey and of Redis 6.2."""
+
+from dataclasses import replace
+from math import inf
+from typing import Any
+
+from consumers.stream import RedisStreams
+from sagas.ports import EntryState, WaitRow
+from tests.conformance.test_transport import COMMAND, Connect
+from tests.servers import raw_redis
+
+
+def published(entry: str | None, **more: Any) -> WaitRow:
+    """The row of the command, which stands in the stream."""
+    row = WaitRow(COMMAND.saga_id, 2, "step", "hotel", None, 1, "default", "normal", 0.0, 0.0, 0.0, entry)
+    return replace(row, **more)
+
+
+async def test_a_command_that_nobody_has_read_is_taken_back_once_and_never_read(connect: Connect) -> None:
+    """rule_L5."""
+    sender, other, worker = connect("o1"), connect("o2"), connect("w")
+    await worker.open(["default"])
+    one, two = await sender.publish([COMMAND, replace(COMMAND, opened_by=3)], inf)
+    assert await sender.withdraw([published(one), published("0-1")]) == [True, False]
+    assert await other.withdraw([published(one)]) == [False]
+    assert [entry.command.opened_by for entry in await worker.read(9, 1.0)] == [3]
+    assert await sender.withdraw([published(two)]) == [False]
+
+
+async def test_a_command_is_taken_back_though_no_worker_has_ever_come(connect: Connect) -> None:
+    """rule_L5: that nobody is there is what start limits are for."""
+    sender, worker = connect("o"), connect("w")
+    (entry,) = await sender.publish([replace(COMMAND, queue="nobody", priority="low")], inf)
+    assert await sender.withdraw([published(entry, queue="nobody", priority="low")]) == [True]
+    await worker.open(["nobody"])
+    assert await worker.read(9, 0.05) == []
+
+
+async def test_what_was_read_is_not_taken_back_whatever_became_of_it(connect: Connect) -> None:
+    sender, dead, other = connect("o"), connect("dead"), connect("other")
+    for worker in (dead, other):
+        await worker.open(["default"])
+    (entry,) = await sender.publish([COMMAND], inf)
+    await dead.read(9, 1.0)
+    assert await sender.withdraw([published(entry)]) == [False]
+    (taken,) = await other.idle(0.0, 9)
+    assert await sender.withdraw([published(entry)]) == [False]
+    assert await other.settle([taken.entry]) == [True]
+    assert await sender.withdraw([published(entry)]) == [False]
+
+
+async def test_that_an_entry_is_not_pending_is_no_proof_that_nobody_ran_it(redis_url: str) -> None:
+    """rule_L5: it is acknowledged first and deleted then, and a worker may die in between."""
+    streams, client = RedisStreams(redis_url, "o"), raw_redis(redis_url)
+    await streams.open(["default"])
+    (entry,) = await streams.publish([COMMAND], inf)
+    await streams.read(9, 1.0)
+    assert await client.xack("amends:{q-default}:commands:normal", "workers", entry) == 1
+    assert await streams.inspect([published(entry)]) == [EntryState("queued", COMMAND.timeout)]
+    assert await streams.withdraw([published(entry)]) == [False]
+    await streams.close()
+    await client.aclose()
+
+
+async def test_a_command_of_another_memory_is_no_proof_either(redis_url: str) -> None:
+    """rule_L7: the server may have forgotten who has read it."""
+    streams, client = RedisStreams(redis_url, "o"), raw_redis(redis_url)
+    (entry,) = await streams.publish([COMMAND], inf)
+    await client.delete("amends:{marker}")
+    assert await streams.withdraw([published(entry)]) == [False]
+    await streams.close()
+    await client.aclose()
