@@ -19,11 +19,12 @@ from tests.acceptance.running import Running, until
 MODULE = '''
 """A move: pack, ask, wait, let a firm carry, settle. Files beside this one say what goes wrong."""
 
+import asyncio
 from pathlib import Path
 
 from pydantic import BaseModel
 
-from amends import CannotTell, DidNotHappen, Happened, Permanent, Retry, Saga
+from amends import CannotTell, Context, DidNotHappen, Happened, Permanent, Retry, Saga
 
 HERE = Path(__file__).parent
 
@@ -123,6 +124,53 @@ async def tell(move: Move, settled: int) -> None:
     if wrong("no-telling"):
         raise Permanent("no address")
     note(f"told {move.name} {settled}")
+
+
+class Crowd(BaseModel):
+    name: str
+    heads: list[int]
+
+
+rush = Saga("rush", input=Crowd)
+
+
+@rush.step("rope")
+async def tie(crowd: Crowd) -> int:
+    return len(crowd.heads)
+
+
+@tie.undo
+async def untie(crowd: Crowd) -> None:
+    note(f"untie {crowd.name}")
+
+
+@rush.step("pushed", each="input.heads", priority="high", timeout=60, after=[tie])
+async def push(item: int, crowd: Crowd) -> None:
+    while wrong("no-way"):
+        await asyncio.sleep(0.02)
+    note(f"push {crowd.name}")
+
+
+@rush.step("waited", priority="low", after=[tie])
+async def wait(crowd: Crowd) -> None:
+    note(f"wait {crowd.name}")
+
+
+@rush.step("hurried", schedule_timeout=1, after=[tie])
+async def hurry(crowd: Crowd) -> None:
+    note(f"hurry {crowd.name}")
+
+
+watch = Saga("watch", input=Move)
+
+
+@watch.step("watched", heartbeat_timeout=1, timeout=60, retry=Retry(delays=[]))
+async def look(move: Move, context: Context) -> None:
+    for _ in range(5):
+        await asyncio.sleep(0.3)
+        await context.heartbeat()
+    note(f"look {move.name}")
+    await asyncio.Event().wait()
 '''
 
 
@@ -133,9 +181,9 @@ class Stage:
         self.made = made
         self.folder = made.folder
 
-    async def start(self, name: str, **more: Any) -> str:
-        """A move under way; its wait is open."""
-        body = {"definition": "move", "input": {"name": name, **more}}
+    async def start(self, name: str, definition: str = "move", **more: Any) -> str:
+        """A saga under way, by default a move."""
+        body = {"definition": definition, "input": {"name": name, **more}}
         _, begun = await self.made.call("POST", "/api/sagas", json=body)
         return str(begun["sagaId"])
 
@@ -304,6 +352,31 @@ async def test_what_has_moved_since_it_was_seen_is_left_alone(stage: Stage) -> N
     assert (status, problem["errors"][0]["field"]) == (422, "stpe")
     stage.saga("cancel", saga_id, "--reason", "enough")
     await stage.ended(saga_id)
+
+
+async def test_nobody_starves_and_what_is_begun_by_nobody_in_time_fails(stage: Stage) -> None:
+    """rule_L5, rule_C4: ten of a higher priority go before one that waits, for each slot of the worker at most."""
+    with stage.wrong("no-way"):
+        saga_id = await stage.start("mob", "rush", heads=list(range(60)))
+
+        async def failed() -> dict[str, Any] | None:
+            found = await stage.made.saga(saga_id)
+            return found if found["status"] == "compensating" else None
+
+        error = (await until(failed, 30))["error"]
+    assert (error["code"], error["happened"]) == ("not_started", False)
+    assert error["message"] == "no worker began 'hurried' within 1 s"
+    assert (await stage.ended(saga_id))["status"] == "compensated"
+    done = stage.notes("mob")
+    assert (done.count("push"), done[-1], "hurry" in done) == (60, "untie", False)
+    assert done.index("wait") <= 40
+
+
+async def test_a_handler_that_falls_silent_is_cancelled(stage: Stage) -> None:
+    saga_id = await stage.start("ned", "watch")
+    found = await stage.ended(saga_id)
+    assert (found["status"], stage.notes("ned")) == ("compensated", ["look"])
+    assert found["error"]["message"] == "'watched' gave no heartbeat for 1 s"
 
 
 async def test_a_service_does_all_of_it_with_the_client(stage: Stage) -> None:
