@@ -264,6 +264,7 @@ class Worker:
         sealed = self._sagas[command.definition]
         bound: BoundHandler | None = sealed.handlers.get((command.step, command.role))
         loaded = await self._with_payloads(command)
+        # Not of the saga's own manifest: whether a handler says that it is alive is a matter of the code that runs.
         pulse = Pulse(sealed.manifest.by_name[command.step].heartbeat_timeout if command.role == "step" else None)
         with self._attempts.under_way(loaded, bound, pulse) as context:
             return await execute(loaded, bound, self._here, self._transactional(sealed, command), context, pulse)

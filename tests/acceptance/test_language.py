@@ -13,18 +13,18 @@ import pytest_asyncio
 
 from amends import Client, ClientError
 from sagas.nodes import Signal
+from tests.acceptance import crowds
 from tests.acceptance.damage import folder_of
 from tests.acceptance.running import Running, until
 
 MODULE = '''
 """A move: pack, ask, wait, let a firm carry, settle. Files beside this one say what goes wrong."""
 
-import asyncio
 from pathlib import Path
 
 from pydantic import BaseModel
 
-from amends import CannotTell, Context, DidNotHappen, Happened, Permanent, Retry, Saga
+from amends import CannotTell, DidNotHappen, Happened, Permanent, Retry, Saga
 
 HERE = Path(__file__).parent
 
@@ -124,53 +124,6 @@ async def tell(move: Move, settled: int) -> None:
     if wrong("no-telling"):
         raise Permanent("no address")
     note(f"told {move.name} {settled}")
-
-
-class Crowd(BaseModel):
-    name: str
-    heads: list[int]
-
-
-rush = Saga("rush", input=Crowd)
-
-
-@rush.step("rope")
-async def tie(crowd: Crowd) -> int:
-    return len(crowd.heads)
-
-
-@tie.undo
-async def untie(crowd: Crowd) -> None:
-    note(f"untie {crowd.name}")
-
-
-@rush.step("pushed", each="input.heads", priority="high", timeout=60, after=[tie])
-async def push(item: int, crowd: Crowd) -> None:
-    while wrong("no-way"):
-        await asyncio.sleep(0.02)
-    note(f"push {crowd.name}")
-
-
-@rush.step("waited", priority="low", after=[tie])
-async def wait(crowd: Crowd) -> None:
-    note(f"wait {crowd.name}")
-
-
-@rush.step("hurried", schedule_timeout=1, after=[tie])
-async def hurry(crowd: Crowd) -> None:
-    note(f"hurry {crowd.name}")
-
-
-watch = Saga("watch", input=Move)
-
-
-@watch.step("watched", heartbeat_timeout=1, timeout=60, retry=Retry(delays=[]))
-async def look(move: Move, context: Context) -> None:
-    for _ in range(5):
-        await asyncio.sleep(0.3)
-        await context.heartbeat()
-    note(f"look {move.name}")
-    await asyncio.Event().wait()
 '''
 
 
@@ -232,7 +185,7 @@ class Stage:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stage() -> AsyncGenerator[Stage]:
     with folder_of("amends-language-") as folder:
-        (folder / "moving.py").write_text(MODULE)
+        (folder / "moving.py").write_text(MODULE + crowds.MODULE)
         async with Running(Path(folder), sagas="moving") as made:
             yield Stage(made)
             made.check_invariants()
