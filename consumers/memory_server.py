@@ -11,6 +11,7 @@ from typing import Any
 from consumers.memory import REPLACE
 from consumers.stream import MAKE_GROUP
 from consumers.wire import Command, ResponseError
+from consumers.withdrawing import NO_GROUP, WITHDRAW
 
 Id = tuple[int, int]
 Fields = list[bytes]
@@ -81,7 +82,7 @@ class MemoryServer:
             ResponseError: as the server would say it.
         """
         name = command[0]
-        if self.refusing and name in ("XADD", "SET", "EVAL", "XGROUP"):
+        if self.refusing and name in ("XADD", "SET", "EVAL", "XGROUP") and WITHDRAW not in command:
             raise ResponseError("OOM command not allowed when used memory > 'maxmemory'.")
         return _COMMANDS[name](self, *command[1:])
 
@@ -324,6 +325,15 @@ class MemoryServer:
         ]
 
 
+    def _withdraw(self, key: str, group: str, word: Any) -> Any:
+        stream, name = self._memory.streams.get(key, Stream()), _id(word)
+        if name not in stream.entries:
+            return None
+        if group not in stream.groups:
+            return NO_GROUP
+        return None if name <= stream.groups[group].read else stream.entries.pop(name)[1]
+
+
 _COMMANDS: dict[str, Callable[..., Any]] = {
     "XADD": MemoryServer._add,
     "XLEN": MemoryServer._length,
@@ -341,7 +351,11 @@ _COMMANDS: dict[str, Callable[..., Any]] = {
     "EVAL": MemoryServer._script,
     "XINFO": MemoryServer._about,
 }
-_SCRIPTS: dict[str, Callable[..., Any]] = {REPLACE: MemoryServer._replace, MAKE_GROUP: MemoryServer._make_group}
+_SCRIPTS: dict[str, Callable[..., Any]] = {
+    REPLACE: MemoryServer._replace,
+    MAKE_GROUP: MemoryServer._make_group,
+    WITHDRAW: MemoryServer._withdraw,
+}
 
 
 def _own(stream: Stream, group: Group, consumer: str, count: int) -> list[Any]:

@@ -16,7 +16,7 @@ from consumers.priorities import PRIORITIES, YIELDING, Turns
 from consumers.receiver import CommandDelivery, LeaseKeeper
 from consumers.replies import Entry, entry_state, length_of, name_of, pair, read_up_to
 from consumers.wire import RedisServer, Server, Wire, refuses
-from consumers.withdrawing import WITHDRAW, was_unread
+from consumers.withdrawing import NO_GROUP, WITHDRAW, was_unread
 from sagas.inputs import Word
 from sagas.manifest import Priority
 from sagas.ports import (
@@ -199,12 +199,12 @@ class RedisStreams:
         await self._memory.meet()
         incarnation = self._memory.incarnation
         keys = [command_key(row.queue or "", row.priority or "normal") for row in waits]
-        for key in dict.fromkeys(keys):
-            await self._make_group(key, WORKERS)  # perhaps no worker has ever come
         batch = [("EVAL", WITHDRAW, 1, key, WORKERS, row.entry_id) for key, row in zip(keys, waits, strict=True)]
-        bodies = await self._wire.many(batch)
+        answers = await self._wire.many(batch)
+        if bare := [key for key, answer in zip(keys, answers, strict=True) if answer == NO_GROUP]:
+            await self._make_command_groups(list(dict.fromkeys(bare)))  # no worker has come: the next look can tell
         stands = incarnation == self._memory.incarnation  # else a connection was made meanwhile, maybe to another
-        return [stands and was_unread(body, incarnation) for body in bodies]
+        return [stands and was_unread(answer, incarnation) for answer in answers]
 
     async def wake(self) -> None:
         """Let a blocking read of outcomes return."""
@@ -214,7 +214,7 @@ class RedisStreams:
         """Take part in these queues' groups."""
         self._queues = tuple(queues)
         await self._memory.meet()
-        await self._make_command_groups()
+        await self._make_command_groups(self._keys(PRIORITIES))
 
     async def read(self, count: int, block_seconds: float) -> list[CommandDelivery]:
         """Up to `count` new commands: a read for each priority, and a blocking one over all when there are none."""
@@ -344,14 +344,13 @@ class RedisStreams:
             if "BUSYGROUP" not in str(refused):
                 raise
 
-    async def _make_command_groups(self) -> None:
-        keys = self._keys(PRIORITIES)
+    async def _make_command_groups(self, keys: Sequence[str]) -> None:
         await self._wire.many([("EVAL", MAKE_GROUP, 2, key, f"{key}:grouped", WORKERS) for key in keys])
 
     async def _forgotten(self) -> None:
         """The groups are gone: make them anew, and have every sent command looked for (rule L7)."""
         log.warning("the server has lost its memory: groups are made anew")
-        await self._make_command_groups()
+        await self._make_command_groups(self._keys(PRIORITIES))
         await self._make_group(OUTCOMES, ORCHESTRATORS)
         before = self._memory.incarnation
         await self._memory.meet()

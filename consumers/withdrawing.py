@@ -10,7 +10,8 @@ from consumers.envelopes import load_command
 from sagas.ports import Command
 
 WITHDRAW = """
--- KEYS[1]: a stream of commands. ARGV: its group, and the id of an entry. The entry's body, if it was deleted unread.
+-- KEYS[1]: a stream of commands. ARGV: its group, and the id of an entry.
+-- The entry's body, if it was deleted unread; 0 if there is no such group.
 local function number(id)
   local ms, sequence = string.match(id, '^(%d+)-(%d+)$')
   return tonumber(ms), tonumber(sequence)
@@ -25,13 +26,15 @@ for _, group in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
     local last_ms, last_sequence = number(about['last-delivered-id'])
     local unread = ms > last_ms or (ms == last_ms and sequence > last_sequence)
     if unread and redis.call('XDEL', KEYS[1], ARGV[2]) == 1 then return entry[2][2] end
+    return false
   end
 end
-return false
+return 0
 """
+NO_GROUP = 0
 
 
-def was_unread(body: Any, incarnation: str) -> bool:
+def was_unread(answer: Any, incarnation: str) -> bool:
     """Whether what was deleted is a command of this memory: of another nobody knows who has read it (rule L7)."""
-    command = load_command(body) if isinstance(body, bytes) else None
+    command = load_command(answer) if isinstance(answer, bytes) else None
     return isinstance(command, Command) and command.incarnation == incarnation

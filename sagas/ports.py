@@ -363,7 +363,7 @@ class CommandSender(Protocol):
         ...
 
     async def withdraw(self, waits: Sequence[WaitRow]) -> list[bool]:
-        """Take the entries of published waits back; which of them nobody has read, and nobody ever will (rule L5)."""
+        """Take the entries of published waits back; which nobody has read, and nobody ever will (rule L5)."""
         ...
 
     @property

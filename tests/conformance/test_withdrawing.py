@@ -4,7 +4,9 @@ from dataclasses import replace
 from math import inf
 from typing import Any
 
+from consumers.memory_server import MemoryServer
 from consumers.stream import RedisStreams
+from consumers.withdrawing import WITHDRAW
 from sagas.ports import EntryState, WaitRow
 from tests.conformance.test_transport import COMMAND, Connect
 from tests.servers import raw_redis
@@ -31,7 +33,8 @@ async def test_a_command_is_taken_back_though_no_worker_has_ever_come(connect: C
     """rule_L5: that nobody is there is what start limits are for."""
     sender, worker = connect("o"), connect("w")
     (entry,) = await sender.publish([replace(COMMAND, queue="nobody", priority="low")], inf)
-    assert await sender.withdraw([published(entry, queue="nobody", priority="low")]) == [True]
+    looks = [await sender.withdraw([published(entry, queue="nobody", priority="low")]) for _ in range(2)]
+    assert [True] in looks, "at the second look at the latest"
     await worker.open(["nobody"])
     assert await worker.read(9, 0.05) == []
 
@@ -69,4 +72,43 @@ async def test_a_command_of_another_memory_is_no_proof_either(redis_url: str) ->
     await client.delete("amends:{marker}")
     assert await streams.withdraw([published(entry)]) == [False]
     await streams.close()
+    await client.aclose()
+
+
+async def test_a_server_whose_memory_is_full_gives_commands_back(redis_url: str) -> None:
+    """rule_C9: a backlog is what start limits are for."""
+    streams, client = RedisStreams(redis_url, "o"), raw_redis(redis_url)
+    await streams.open(["default"])
+    (entry,) = await streams.publish([COMMAND], inf)
+    await client.config_set("maxmemory", 1)
+    try:
+        assert await streams.withdraw([published(entry)]) == [True]
+    finally:
+        await client.config_set("maxmemory", 0)
+    await streams.close()
+    await client.aclose()
+
+
+async def test_the_server_in_memory_answers_as_valkey_does(redis_url: str) -> None:
+    client = raw_redis(redis_url)
+    client.response_callbacks.clear()
+    server = MemoryServer(lambda: 1_767_225_600.0)
+    told: list[list[Any]] = []
+
+    async def ask(*command: Any) -> list[Any]:
+        return [await client.execute_command(*command), server.execute(command)]
+
+    names = [await ask("XADD", "s", "*", "b", body) for body in ("one", "two", "three")]
+    for place, before in enumerate(
+        [(), ("XGROUP", "CREATE", "s", "g", "0"), ("XREADGROUP", "GROUP", "g", "c", "COUNT", 2, "STREAMS", "s", ">")]
+    ):
+        if before:
+            await ask(*before)
+        real, other = ([side.decode() for side in sides] for sides in zip(*names, strict=True))
+        asked = [real[place], other[place]]
+        told.append([
+            await client.execute_command("EVAL", WITHDRAW, 1, "s", "g", asked[0]),
+            server.execute(("EVAL", WITHDRAW, 1, "s", "g", asked[1])),
+        ])  # fmt: skip
+    assert told == [[0, 0], [b"two", b"two"], [None, None]]
     await client.aclose()
