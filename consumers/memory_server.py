@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from consumers.memory import REPLACE
-from consumers.stream import MAKE_GROUP
+from consumers.scripts import MAKE_GROUP, NO_GROUP, WITHDRAW
 from consumers.wire import Command, ResponseError
-from consumers.withdrawing import NO_GROUP, WITHDRAW
 
 Id = tuple[int, int]
 Fields = list[bytes]
@@ -323,7 +322,6 @@ class MemoryServer:
         return [
             [b"name", name.encode(), b"last-delivered-id", _name(group.read)] for name, group in stream.groups.items()
         ]
-
 
     def _withdraw(self, key: str, group: str, word: Any) -> Any:
         stream, name = self._memory.streams.get(key, Stream()), _id(word)

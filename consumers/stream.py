@@ -15,8 +15,8 @@ from consumers.memory import MARKER, MemoryLost, ServerMemory
 from consumers.priorities import PRIORITIES, YIELDING, Turns
 from consumers.receiver import CommandDelivery, LeaseKeeper
 from consumers.replies import Entry, entry_state, length_of, name_of, pair, read_up_to
+from consumers.scripts import MAKE_GROUP, NO_GROUP, WITHDRAW, was_unread
 from consumers.wire import RedisServer, Server, Wire, refuses
-from consumers.withdrawing import NO_GROUP, WITHDRAW, was_unread
 from sagas.inputs import Word
 from sagas.manifest import Priority
 from sagas.ports import (
@@ -39,17 +39,6 @@ BLOCK_SECONDS_MAX = 5.0
 CLAIM_SECONDS = 1.0
 PENDING_MAX = 10_000
 HIGH_WATER = 10_000
-MAKE_GROUP = """
--- KEYS[1]: a stream of commands, KEYS[2]: says that it had its group. ARGV[1]: the group.
-local before = redis.call('EXISTS', KEYS[2])
-redis.call('SET', KEYS[2], '1')
-local made = redis.pcall('XGROUP', 'CREATE', KEYS[1], ARGV[1], before == 1 and '$' or '0', 'MKSTREAM')
-if type(made) == 'table' and made.err then return 0 end
-if before == 1 then redis.call('XTRIM', KEYS[1], 'MAXLEN', 0) end
-return 1 + before
-"""
-"""Whose group is gone may have handed out any entry: handed out again it would run twice. So they all go with it, and
-the check finds them lost. In a new memory nothing was handed out yet."""
 
 
 def command_key(queue: str, priority: Priority) -> str:

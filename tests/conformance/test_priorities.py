@@ -7,7 +7,7 @@ import pytest
 
 from consumers.priorities import AHEAD_MAX
 from sagas.manifest import Priority
-from tests.conformance.test_transport import COMMAND, Connect
+from tests.conformance.transports import COMMAND, Connect
 
 
 @pytest.mark.parametrize("room", [1, 3, 10, 25])
