@@ -224,6 +224,8 @@ def _wait(state: State, row: WaitRow) -> dict[str, Json]:
             what, ends = f"child {where}, saga {child}", "the child has ended"
         case "notify":
             what, ends = f"another saga to hear of event {row.opened_by}", "an orchestrator tells it"
+        case "deadline" if where is not None:
+            what, ends = f"a worker to begin {where} in time", "a worker begins it, or the time is over"
         case "deadline":
             what, ends = "the saga's deadline", "the saga ends, or its time comes"
         case kind if kind in COMMAND_KINDS:

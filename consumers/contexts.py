@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 from consumers.execution import context_of
+from consumers.pulse import Pulse
 from sagas.binding import BoundHandler
 from sagas.context import Context
 from sagas.inputs import Progressed
@@ -29,12 +30,12 @@ class Attempts:
         self._some = asyncio.Event()
 
     @contextmanager
-    def under_way(self, command: Command, bound: BoundHandler | None) -> Generator[Context | None]:
-        """The context of an execution while it runs; None where its handler takes none."""
+    def under_way(self, command: Command, bound: BoundHandler | None, pulse: Pulse) -> Generator[Context | None]:
+        """The context of an execution while it runs, whose signs of life `pulse` gets; None where it takes none."""
         if bound is None or all(parameter.source != "context" for parameter in bound.parameters):
             yield None
             return
-        progress = _Progress(command, self._report, self._worker)
+        progress = _Progress(command, self._report, self._worker, pulse)
         context = context_of(command, progress)
         self._contexts.add(context)
         self._some.set()
@@ -70,8 +71,11 @@ class Attempts:
 class _Progress:
     """What one attempt says of its progress: the newest word of it, one in 5 s, until the attempt is over."""
 
-    def __init__(self, command: Command, report: Callable[[Progressed], None], worker: str | None) -> None:
+    def __init__(
+        self, command: Command, report: Callable[[Progressed], None], worker: str | None, pulse: Pulse
+    ) -> None:
         self._command = command
+        self._pulse = pulse
         self._report = report
         self._worker = worker
         self._loop = asyncio.get_running_loop()
@@ -81,12 +85,14 @@ class _Progress:
         self._over = False
 
     async def progress(self, percent: int, message: str) -> None:
-        """Take note; a thread may say it too."""
+        """Take note; a thread may say it too. Who says how far it is, is alive."""
+        self._pulse.beat()
         if not self._over:
             self._loop.call_soon_threadsafe(self._note, percent, message)
 
     async def heartbeat(self) -> None:
-        """Its worker's lease says already that it is alive."""
+        """Take note, in this process alone."""
+        self._pulse.beat()
 
     def end(self) -> None:
         """The attempt is over: its outcome says more."""

@@ -11,6 +11,7 @@ import orjson
 
 from consumers.classify import Verdict, classify, failure, make_failure
 from consumers.faults import Fault, Faults
+from consumers.pulse import Pulse
 from sagas.binding import BoundHandler
 from sagas.context import Context, Reporter
 from sagas.errors import ArgumentError, Permanent, ResultError
@@ -102,11 +103,13 @@ async def execute(
     here: Surroundings,
     transactional: bool,
     context: Context | None = None,
+    pulse: Pulse | None = None,
 ) -> Outcome:
     """Run the command's handler; without one (a transaction step's built-in probe) only its key is asked.
 
     `transactional` says whether the *step* is a transaction step, whose undo, probe and fallback close its key.
-    `context` is what the handler is given for its `Context`; without it, one that nobody looks after.
+    `context` is what the handler is given for its `Context`; without it, one that nobody looks after. `pulse` is told
+    of its signs of life, and ends the call when there are none.
 
     Raises:
         asyncio.CancelledError: the caller cancelled it; nobody knows what happened.
@@ -114,8 +117,9 @@ async def execute(
     loop = asyncio.get_running_loop()
     began = loop.time()
     limit = asyncio.timeout(command.timeout)
+    pulse = pulse or Pulse(None)
     try:
-        async with limit:
+        async with limit, pulse.watched():
             outcome = await _run(command, bound, here, transactional, context or context_of(command))
     except ArgumentError as unfit:
         outcome = _failed(command, unfit)
@@ -123,7 +127,11 @@ async def execute(
         outcome = replace(outcome_of(command), kind="refused", cause="busy")
     except Exception as error:  # noqa: BLE001 - whatever a handler raises becomes its outcome
         if isinstance(error, TimeoutError) and limit.expired():  # else it is the handler's own
-            outcome = _timed_out(command, bound)
+            why = f"took longer than {command.timeout:g} s"
+            outcome = _timed_out(command, bound, "TimeoutError", "timed_out", why)
+        elif isinstance(error, TimeoutError) and pulse.stopped:
+            why = f"gave no heartbeat for {pulse.seconds:g} s"
+            outcome = _timed_out(command, bound, "HeartbeatTimeout", "heartbeat_timeout", why)
         else:
             outcome = _failed(command, error, rolled_back=bound is not None and bound.transactional)
     return replace(outcome, started_ago=loop.time() - began, worker=here.worker)
@@ -335,14 +343,13 @@ def _failed(command: Command, error: Exception, *, rolled_back: bool = False) ->
     )
 
 
-def _timed_out(command: Command, bound: BoundHandler | None) -> Outcome:
+def _timed_out(command: Command, bound: BoundHandler | None, kind: str, code: str, why: str) -> Outcome:
     """A transaction that ran out of time was rolled back; of anything else nobody knows."""
     rolled_back = bound is not None and bound.transactional
-    message = f"'{command.step}' took longer than {command.timeout:g} s"
-    error = make_failure("TimeoutError", "timed_out", message, command.attempt, retryable=True,
+    error = make_failure(kind, code, f"'{command.step}' {why}", command.attempt, retryable=True,
                          happened=False if rolled_back else None)  # fmt: skip
-    kind = replace(outcome_of(command), error=error)
-    return replace(kind, kind="failed") if rolled_back else replace(kind, kind="unknown", cause="timed_out")
+    outcome = replace(outcome_of(command), error=error)
+    return replace(outcome, kind="failed") if rolled_back else replace(outcome, kind="unknown", cause="timed_out")
 
 
 def _needed(transactions: Transactions | None, command: Command) -> Transactions:

@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
+from consumers.priorities import PRIORITIES, YIELDING, Turns
 from consumers.receiver import CommandDelivery
 from sagas.inputs import Word
 from sagas.manifest import Priority
 from sagas.ports import GONE, Arrivals, Command, EntryState, OutcomeDelivery, WaitRow
 
 IDLE_SECONDS_MAX = 8.0
-PRIORITIES: tuple[Priority, ...] = ("high", "normal", "low")
 
 
 @dataclass(slots=True)
@@ -71,6 +71,7 @@ class InProcessTransport:
         self._broker = broker
         self._consumer = consumer
         self._queues: tuple[str, ...] = ()
+        self._turns = Turns()
 
     async def publish(self, commands: Sequence[Command], before: float) -> list[str | None]:
         """Put commands into their queues."""
@@ -114,6 +115,18 @@ class InProcessTransport:
         """Where entries are."""
         return [self._state(self._broker.entries.get(row.entry_id or "")) for row in waits]
 
+    async def withdraw(self, waits: Sequence[WaitRow]) -> list[bool]:
+        """Take entries back that nobody has read."""
+        answers: list[bool] = []
+        for row in waits:
+            entry = self._broker.entries.get(row.entry_id or "")
+            unread = entry is not None and entry.delivered == 0
+            if entry is not None and unread:
+                del self._broker.entries[entry.name]
+                self._broker.queued[entry.command.queue, entry.command.priority].remove(entry.name)
+            answers.append(unread)
+        return answers
+
     async def wake(self) -> None:
         """Let a blocking read of outcomes return."""
         self._broker.woken = True
@@ -141,15 +154,24 @@ class InProcessTransport:
         self._queues = tuple(queues)
 
     async def read(self, count: int, block_seconds: float) -> list[CommandDelivery]:
-        """Up to `count` new commands, high priority first."""
+        """Up to `count` new commands, high priority first, but for those whose turn has come."""
         keys: list[tuple[str, Priority]] = [(queue, priority) for priority in PRIORITIES for queue in self._queues]
         await self._wait(lambda: any(self._broker.queued.get(key) for key in keys), block_seconds)
         found: list[CommandDelivery] = []
-        for key in keys:
-            names: list[str] = self._broker.queued.get(key, [])
-            while names and len(found) < count:
-                entry = self._broker.entries[names.pop(0)]
-                found.append(self._hand_out(entry))
+        for priority in YIELDING:
+            found += self._take(priority, self._turns.owed(priority, count - len(found)))
+        for priority in PRIORITIES:
+            found += self._take(priority, count - len(found))
+        waiting = {priority for (_, priority), names in self._broker.queued.items() if names}
+        self._turns.took([delivery.command.priority for delivery in found], set(PRIORITIES) - waiting)
+        return found
+
+    def _take(self, priority: Priority, most: int) -> list[CommandDelivery]:
+        found: list[CommandDelivery] = []
+        for queue in self._queues:
+            names: list[str] = self._broker.queued.get((queue, priority), [])
+            while names and len(found) < most:
+                found.append(self._hand_out(self._broker.entries[names.pop(0)]))
         return found
 
     async def own_pending(self) -> list[CommandDelivery]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from consumers.memory import REPLACE
-from consumers.stream import MAKE_GROUP
+from consumers.scripts import MAKE_GROUP, NO_GROUP, WITHDRAW
 from consumers.wire import Command, ResponseError
 
 Id = tuple[int, int]
@@ -81,7 +81,7 @@ class MemoryServer:
             ResponseError: as the server would say it.
         """
         name = command[0]
-        if self.refusing and name in ("XADD", "SET", "EVAL", "XGROUP"):
+        if self.refusing and name in ("XADD", "SET", "EVAL", "XGROUP") and WITHDRAW not in command:
             raise ResponseError("OOM command not allowed when used memory > 'maxmemory'.")
         return _COMMANDS[name](self, *command[1:])
 
@@ -323,6 +323,14 @@ class MemoryServer:
             [b"name", name.encode(), b"last-delivered-id", _name(group.read)] for name, group in stream.groups.items()
         ]
 
+    def _withdraw(self, key: str, group: str, word: Any) -> Any:
+        stream, name = self._memory.streams.get(key, Stream()), _id(word)
+        if name not in stream.entries:
+            return None
+        if group not in stream.groups:
+            return NO_GROUP
+        return None if name <= stream.groups[group].read else stream.entries.pop(name)[1]
+
 
 _COMMANDS: dict[str, Callable[..., Any]] = {
     "XADD": MemoryServer._add,
@@ -341,7 +349,11 @@ _COMMANDS: dict[str, Callable[..., Any]] = {
     "EVAL": MemoryServer._script,
     "XINFO": MemoryServer._about,
 }
-_SCRIPTS: dict[str, Callable[..., Any]] = {REPLACE: MemoryServer._replace, MAKE_GROUP: MemoryServer._make_group}
+_SCRIPTS: dict[str, Callable[..., Any]] = {
+    REPLACE: MemoryServer._replace,
+    MAKE_GROUP: MemoryServer._make_group,
+    WITHDRAW: MemoryServer._withdraw,
+}
 
 
 def _own(stream: Stream, group: Group, consumer: str, count: int) -> list[Any]:

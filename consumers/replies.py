@@ -17,6 +17,16 @@ def pair(entry: Any) -> Entry:
     return name, dict(zip(fields[::2], fields[1::2], strict=True))
 
 
+def length_of(answer: Any) -> int:
+    """The length that XLEN tells; a stream that has none is not full."""
+    return answer if isinstance(answer, int) else 0
+
+
+def name_of(answer: Any) -> str | None:
+    """The name of an entry that XADD tells; a refused one has none."""
+    return answer.decode() if isinstance(answer, bytes) else None
+
+
 def by_key(entries: Sequence[str]) -> dict[str, list[str]]:
     """Entries that are named `stream id`, by stream."""
     found: dict[str, list[str]] = {}

@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from consumers.receiver import CommandReceiver
-from sagas.inputs import Outcome, Progressed, Started, Word
-from sagas.ports import Applies, StoreUnavailable, TransportRefused, TransportUnavailable
+from sagas.inputs import Applies, Outcome, Progressed, Started, Word
+from sagas.ports import StoreUnavailable, TransportRefused, TransportUnavailable
 
 log = logging.getLogger("amends.worker")
 

@@ -12,8 +12,10 @@ from typing import Any
 
 from consumers.envelopes import Foreign, dump, load_command, load_word
 from consumers.memory import MARKER, MemoryLost, ServerMemory
+from consumers.priorities import PRIORITIES, YIELDING, Turns
 from consumers.receiver import CommandDelivery, LeaseKeeper
-from consumers.replies import Entry, entry_state, pair, read_up_to
+from consumers.replies import Entry, entry_state, length_of, name_of, pair, read_up_to
+from consumers.scripts import MAKE_GROUP, NO_GROUP, WITHDRAW, was_unread
 from consumers.wire import RedisServer, Server, Wire, refuses
 from sagas.inputs import Word
 from sagas.manifest import Priority
@@ -30,7 +32,6 @@ from sagas.ports import (
 
 log = logging.getLogger("amends.stream")
 
-PRIORITIES: tuple[Priority, ...] = ("high", "normal", "low")
 OUTCOMES = "amends:{o-0}:outcomes"
 SET_ASIDE = "amends:{set-aside}"
 WORKERS, ORCHESTRATORS = "workers", "orchestrator"
@@ -38,17 +39,6 @@ BLOCK_SECONDS_MAX = 5.0
 CLAIM_SECONDS = 1.0
 PENDING_MAX = 10_000
 HIGH_WATER = 10_000
-MAKE_GROUP = """
--- KEYS[1]: a stream of commands, KEYS[2]: says that it had its group. ARGV[1]: the group.
-local before = redis.call('EXISTS', KEYS[2])
-redis.call('SET', KEYS[2], '1')
-local made = redis.pcall('XGROUP', 'CREATE', KEYS[1], ARGV[1], before == 1 and '$' or '0', 'MKSTREAM')
-if type(made) == 'table' and made.err then return 0 end
-if before == 1 then redis.call('XTRIM', KEYS[1], 'MAXLEN', 0) end
-return 1 + before
-"""
-"""Whose group is gone may have handed out any entry: handed out again it would run twice. So they all go with it, and
-the check finds them lost. In a new memory nothing was handed out yet."""
 
 
 def command_key(queue: str, priority: Priority) -> str:
@@ -62,16 +52,8 @@ def queue_of(key: str) -> tuple[str, Priority]:
     return name, next(known for known in PRIORITIES if known == priority)
 
 
-def _length(answer: Any) -> int:
-    return answer if isinstance(answer, int) else 0
-
-
 def _now() -> float:
     return asyncio.get_running_loop().time()
-
-
-def _name(answer: Any) -> str | None:
-    return answer.decode() if isinstance(answer, bytes) else None
 
 
 class RedisStreams:
@@ -86,6 +68,7 @@ class RedisStreams:
         self._lengths: dict[str, int] = {}
         self._queues: tuple[str, ...] = ()
         self._turn = 0
+        self._turns = Turns()
         self._pending_first = True
         self._claim_at = 0.0
 
@@ -122,13 +105,13 @@ class RedisStreams:
             if room[key]
         ]
         *names, marker = await self._wire.ask([*batch, *(("XLEN", key) for key in room), ("GET", MARKER)])
-        self._lengths.update(zip(room, map(_length, names[len(batch) :]), strict=True))
+        self._lengths.update(zip(room, map(length_of, names[len(batch) :]), strict=True))
         memory.glance(marker)
         doubtful = [name for name in names if isinstance(name, Exception) and not refuses(name)]
         if doubtful:
             raise TransportUnavailable(f"{len(doubtful)} of {len(names)} commands failed: {doubtful[0]}")
         sent = iter(names)
-        return [_name(next(sent)) if room[key] else None for key in keys]
+        return [name_of(next(sent)) if room[key] else None for key in keys]
 
     async def full(self) -> list[tuple[str, Priority]]:
         """The queues and priorities whose streams stand above the high-water mark, looked at anew (rule C9)."""
@@ -200,6 +183,18 @@ class RedisStreams:
             for place, (key, _) in enumerate(places)
         ]
 
+    async def withdraw(self, waits: Sequence[WaitRow]) -> list[bool]:
+        """Take entries back that nobody has read, each in one step with the look at it."""
+        await self._memory.meet()
+        incarnation = self._memory.incarnation
+        keys = [command_key(row.queue or "", row.priority or "normal") for row in waits]
+        batch = [("EVAL", WITHDRAW, 1, key, WORKERS, row.entry_id) for key, row in zip(keys, waits, strict=True)]
+        answers = await self._wire.many(batch)
+        if bare := [key for key, answer in zip(keys, answers, strict=True) if answer == NO_GROUP]:
+            await self._make_command_groups(list(dict.fromkeys(bare)))  # no worker has come: the next look can tell
+        stands = incarnation == self._memory.incarnation  # else a connection was made meanwhile, maybe to another
+        return [stands and was_unread(answer, incarnation) for answer in answers]
+
     async def wake(self) -> None:
         """Let a blocking read of outcomes return."""
         await self._wire.many([("XADD", OUTCOMES, "*", "w", "")])
@@ -208,18 +203,28 @@ class RedisStreams:
         """Take part in these queues' groups."""
         self._queues = tuple(queues)
         await self._memory.meet()
-        await self._make_command_groups()
+        await self._make_command_groups(self._keys(PRIORITIES))
 
     async def read(self, count: int, block_seconds: float) -> list[CommandDelivery]:
         """Up to `count` new commands: a read for each priority, and a blocking one over all when there are none."""
         if not self._memory.incarnation:
             await self._memory.meet()
         found: list[CommandDelivery] = []
+        empty: set[Priority] = set()
+
+        async def take(priority: Priority, most: int) -> None:
+            keys = self._some_keys(priority, most)
+            if keys and priority not in empty:
+                taken = await self._commands(keys, max(1, most // len(keys)), None)
+                found.extend(taken)
+                if not taken and len(keys) == len(self._queues):
+                    empty.add(priority)
+
+        for priority in YIELDING:
+            await take(priority, self._turns.owed(priority, count - len(found)))
         for priority in PRIORITIES:
-            keys = self._some_keys(priority, count - len(found))
-            if keys:
-                each = max(1, (count - len(found)) // len(keys))
-                found += await self._commands(keys, each, None)
+            await take(priority, count - len(found))
+        self._turns.took([delivery.command.priority for delivery in found], empty)
         if found or block_seconds <= 0:
             return found
         return await self._commands(self._keys(PRIORITIES), 1, block_seconds)
@@ -328,14 +333,13 @@ class RedisStreams:
             if "BUSYGROUP" not in str(refused):
                 raise
 
-    async def _make_command_groups(self) -> None:
-        keys = self._keys(PRIORITIES)
+    async def _make_command_groups(self, keys: Sequence[str]) -> None:
         await self._wire.many([("EVAL", MAKE_GROUP, 2, key, f"{key}:grouped", WORKERS) for key in keys])
 
     async def _forgotten(self) -> None:
         """The groups are gone: make them anew, and have every sent command looked for (rule L7)."""
         log.warning("the server has lost its memory: groups are made anew")
-        await self._make_command_groups()
+        await self._make_command_groups(self._keys(PRIORITIES))
         await self._make_group(OUTCOMES, ORCHESTRATORS)
         before = self._memory.incarnation
         await self._memory.meet()

@@ -9,12 +9,13 @@ from typing import Any
 from consumers.classify import failure
 from consumers.contexts import Attempts
 from consumers.execution import Surroundings, execute, late_outcome, outcome_of
+from consumers.pulse import Pulse
 from consumers.receiver import CommandDelivery, CommandReceiver, LeaseKeeper
 from consumers.reports import LOST, Reports
 from sagas.binding import BoundHandler
 from sagas.events import Json
-from sagas.inputs import Outcome, RefusalReason, Started, UnknownCause
-from sagas.ports import Applies, Command, Store, StoreUnavailable
+from sagas.inputs import Applies, Outcome, RefusalReason, Started, UnknownCause
+from sagas.ports import Command, Store, StoreUnavailable
 from sagas.seal import Sealed
 from sagas.state import Value
 
@@ -263,8 +264,10 @@ class Worker:
         sealed = self._sagas[command.definition]
         bound: BoundHandler | None = sealed.handlers.get((command.step, command.role))
         loaded = await self._with_payloads(command)
-        with self._attempts.under_way(loaded, bound) as context:
-            return await execute(loaded, bound, self._here, self._transactional(sealed, command), context)
+        # Not of the saga's own manifest: whether a handler says that it is alive is a matter of the code that runs.
+        pulse = Pulse(sealed.manifest.by_name[command.step].heartbeat_timeout if command.role == "step" else None)
+        with self._attempts.under_way(loaded, bound, pulse) as context:
+            return await execute(loaded, bound, self._here, self._transactional(sealed, command), context, pulse)
 
     async def _with_payloads(self, command: Command) -> Command:
         """The command with its large arguments loaded."""

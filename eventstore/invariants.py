@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from eventstore.postgres import recorded
 from eventstore.rows import frees_key
 from sagas.evolve import IllegalEvent, evolve
-from sagas.state import COMMAND_KINDS, State, Wait
+from sagas.state import COMMAND_KINDS, State, Wait, is_start_limit
 
 if TYPE_CHECKING:
     import asyncpg
@@ -118,7 +118,8 @@ async def _folded(connection: Any, heads: Sequence[Any]) -> list[Violation]:
     )
     rows = await connection.fetch(
         "SELECT saga_id::text, opened_by, kind, attempt, step, item, "
-        "CASE WHEN queue IS NULL THEN round(extract(epoch FROM due_at)) END::float8 AS due_at "
+        "CASE WHEN queue IS NULL AND (kind <> 'deadline' OR step IS NULL) "
+        "THEN round(extract(epoch FROM due_at)) END::float8 AS due_at "
         "FROM amends.waits WHERE saga_id = ANY($1::uuid[]) ORDER BY saga_id, opened_by",
         ids,
     )
@@ -157,7 +158,8 @@ def _shape(state: State) -> object:
 
 
 def _row(wait: Wait) -> tuple[Any, ...]:
-    due_at = None if wait.kind in COMMAND_KINDS else inf if wait.due_at is None else wait.due_at
+    checks = wait.kind in COMMAND_KINDS or is_start_limit(wait)  # rows of these are moved by what is found
+    due_at = None if checks else inf if wait.due_at is None else wait.due_at
     return wait.opened_by, wait.kind, wait.attempt, wait.step, wait.item, due_at
 
 

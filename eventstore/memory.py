@@ -189,6 +189,13 @@ class MemoryStore:
             if key in self._waits and self._waits[key].published_at is None:
                 self._waits[key] = replace(self._waits[key], unsent=True)
 
+    async def withdraw(self, commands: Sequence[Waiting]) -> list[WaitRow]:
+        """The rows of commands, whose marks are taken away."""
+        found = [self._waits[key] for key in sorted(commands) if key in self._waits]
+        for row in [row for row in found if row.unsent]:
+            self._waits[row.saga_id, row.opened_by] = replace(row, unsent=False, since=self._now())
+        return found
+
     async def give_back(self, taken: Sequence[WaitRow]) -> None:
         """Mark again what was taken and not sent."""
         known = [(row, self._waits.get((row.saga_id, row.opened_by))) for row in taken]

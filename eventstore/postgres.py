@@ -216,6 +216,11 @@ class PostgresStore:
         """Mark commands that were not sent."""
         await self._execute(query("mark_unsent"), [saga_id for saga_id, _ in waits], [seq for _, seq in waits])
 
+    async def withdraw(self, commands: Sequence[Waiting]) -> list[WaitRow]:
+        """The rows of commands, whose marks are taken away."""
+        named = [saga_id for saga_id, _ in commands], [opened_by for _, opened_by in commands]
+        return _rows(await self._fetch(query("withdraw"), *named))
+
     async def give_back(self, taken: Sequence[WaitRow]) -> None:
         """Mark again what was taken and not sent."""
         await self._execute(

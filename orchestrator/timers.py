@@ -4,9 +4,10 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from orchestrator.limits import StartLimits
 from sagas.inputs import Due
 from sagas.ports import Clock, CommandSender, Store, TransportUnavailable, WaitRow
-from sagas.state import COMMAND_KINDS
+from sagas.state import COMMAND_KINDS, is_start_limit
 
 log = logging.getLogger("amends.timers")
 
@@ -37,6 +38,7 @@ class Timers:
         self._clock = clock
         self._lease_seconds = lease_seconds
         self._batch = batch
+        self._limits = StartLimits(store, sender)
         self._moved_on: dict[Waiting, float] = {}
         self._gone: dict[Waiting, float] = {}
         self._committed_at = clock.monotonic()
@@ -73,7 +75,9 @@ class Timers:
         if self._clock.monotonic() < self._grace_until:
             return WhatIsDue()
         messages = [row for row in rows if row.kind == "notify"]
-        found = [Due(row.saga_id, row.opened_by) for row in rows if row.kind not in (*COMMAND_KINDS, "notify")]
+        limits = [row for row in rows if is_start_limit(row)]
+        others = [row for row in rows if row.kind not in (*COMMAND_KINDS, "notify") and not is_start_limit(row)]
+        found = [Due(row.saga_id, row.opened_by) for row in others] + await self._limits.judged(limits)
         if drained:
             commands = [row for row in rows if row.kind in COMMAND_KINDS]
             found += await self._checked(commands)

@@ -8,7 +8,8 @@ from typing import Any
 from reconciler.checks import waits_overdue, waits_unpublished
 from reconciler.evidence import Evidence
 from reconciler.findings import Finding
-from sagas.ports import Applies, Clock, Store, StoreUnavailable, TransportRefused, TransportUnavailable
+from sagas.inputs import Applies
+from sagas.ports import Clock, Store, StoreUnavailable, TransportRefused, TransportUnavailable
 
 log = logging.getLogger("amends.reconciler")
 

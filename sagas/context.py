@@ -69,10 +69,10 @@ class Context:
         return self._reporter.progress(percent, message)
 
     def heartbeat(self) -> Coroutine[Any, Any, None]:
-        """Say that the handler is alive. To be awaited.
+        """Say that the handler is alive. To be awaited; `progress` says it too.
 
-        In this version it does nothing: the worker renews the lease of what it runs, until its timeout, by itself, and
-        a saga with a `heartbeat_timeout` is not started yet.
+        A handler of a step with `heartbeat_timeout` that is silent for so long is cancelled, and nobody knows what it
+        did. It costs nothing but a look at the clock: neither server hears of it.
         """
         return self._reporter.heartbeat()
 

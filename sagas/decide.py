@@ -11,7 +11,17 @@ from sagas import events as e
 from sagas.compensation import unwind, want_back
 from sagas.draft import Decision, Draft
 from sagas.facts import facts_of
-from sagas.failure import after_failure, did_not_happen, failed, nobody_sent, owe, refused, step_unknown, undo_not_done
+from sagas.failure import (
+    after_failure,
+    did_not_happen,
+    failed,
+    never_began,
+    nobody_sent,
+    owe,
+    refused,
+    step_unknown,
+    undo_not_done,
+)
 from sagas.forward import advance, too_many_items
 from sagas.inputs import (
     Cancel,
@@ -37,7 +47,7 @@ from sagas.manifest import Manifest, Node
 from sagas.messages import child_ends, parent_turns_back
 from sagas.numbers import DEFAULT_NUMBERS, Numbers
 from sagas.requests import asked, signal
-from sagas.state import COMMAND_KINDS, State, Wait
+from sagas.state import COMMAND_KINDS, State, Wait, is_start_limit
 
 NOT_DUE = "the wait is not due yet"
 
@@ -208,6 +218,8 @@ def _end_wait(draft: Draft, wait: Wait, word: Due) -> None:
         draft.emit(e.TimerFired(step=wait.step, item=wait.item, opened_by=wait.opened_by, kind=wait.kind))
     elif wait.kind == "retry" and wait.step is not None:
         owe(draft, draft.manifest.by_name[wait.step], wait.item, wait.role, "retry")
+    elif wait.kind == "deadline" and wait.step is not None:
+        never_began(draft, draft.manifest.by_name[wait.step], wait, word)
     elif wait.kind == "deadline":
         draft.emit(e.TimerFired(opened_by=wait.opened_by, kind=wait.kind))
         want_back(draft, "deadline", "the deadline has passed")
@@ -224,6 +236,8 @@ def _repair(draft: Draft, word: Repair) -> None:
         draft.remark("the wait is over")
     elif wait.kind not in COMMAND_KINDS and (wait.due_at is None or wait.due_at > draft.now):
         draft.remark(NOT_DUE)
+    elif is_start_limit(wait) and draft.state.wait_of(wait.step, wait.item, "step") is not None:
+        draft.remark("its command is judged by a wait of its own")
     elif draft.state.repairs.get(word.finding, 0) >= draft.numbers.repairs_max:
         if draft.state.wait_of(wait.step, wait.item, "operator") is None:
             draft.emit(
@@ -243,7 +257,7 @@ def _repair(draft: Draft, word: Repair) -> None:
 
 def _checked(draft: Draft, wait: Wait, word: Due) -> None:
     """A command whose entry is gone, or that ran too long: judged as if its worker had said so (rules C1, L5)."""
-    if word.verdict == "fire" or wait.step is None:
+    if word.verdict == "fire" or word.verdict == "withdrawn" or wait.step is None:
         draft.remark("a command is judged by its check only")
         return
     outcome = Outcome(

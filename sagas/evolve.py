@@ -12,7 +12,7 @@ from sagas.events import Event, Recorded
 from sagas.family import child_ended, child_started
 from sagas.folding import Change, drop, key_of, opened, with_step
 from sagas.manifest import Role
-from sagas.state import COMMAND_KINDS, Parent, State, StepState, StepStatus, value_of
+from sagas.state import COMMAND_KINDS, Parent, State, StepState, StepStatus, Wait, is_start_limit, value_of
 from sagas.waiting import signal_received, timer_fired, wait_opened, withdrawn
 
 WITHDRAWN = frozenset({"retry", "timer", "signal", "breaker", "deadline"})
@@ -61,7 +61,8 @@ def _apply(state: State, recorded: Recorded) -> Change:
         case e.StepStarted():
             step = state.step(*key_of(event))
             running = step.attempt == event.attempt and step.status == "scheduled"
-            return (with_step(state, event, replace(step, status="running")) if running else state), None
+            begun = drop(state, event, "deadline")
+            return (with_step(begun, event, replace(step, status="running")) if running else state), None
         case e.WaitOpened():
             return wait_opened(state, event, recorded)
         case e.TimerFired():
@@ -139,7 +140,7 @@ def _turned_back(state: State, event: e.SagaTurnedBack) -> State:
         if step.status == "retrying":
             steps[key] = replace(step, status="unknown" if step.maybe else "failed")
     steps |= withdrawn(state)
-    kept = {seq: wait for seq, wait in state.waits.items() if wait.kind not in WITHDRAWN}
+    kept = {seq: wait for seq, wait in state.waits.items() if wait.kind not in WITHDRAWN or _limits(state, wait)}
     return replace(
         state,
         status="compensating",
@@ -150,6 +151,11 @@ def _turned_back(state: State, event: e.SagaTurnedBack) -> State:
         back_reason=event.reason,
         error=event.error or state.error,
     )
+
+
+def _limits(state: State, wait: Wait) -> bool:
+    """Whether it is the start limit of a command that is out: what nobody begins is not awaited for ever."""
+    return is_start_limit(wait) and state.wait_of(wait.step, wait.item, "step") is not None
 
 
 def _scheduled(
@@ -267,6 +273,7 @@ def _attempt_over(
             step = _doubted(step, event, recorded)
         case _:
             assert_never(event)
+    after = drop(after, event, "deadline")
     if event.role == "probe":
         wait = None if event.retry_in is None else opened(event, recorded, "retry", "probe", event.retry_in)
         asked = step.probes if isinstance(event, e.StepOutcomeUnknown) and event.again else step.probes + 1
@@ -292,7 +299,7 @@ def _refused(state: State, event: e.StepRefused, recorded: Recorded, step: StepS
     step = replace(step, refusals=step.refusals + 1 if event.reason != "drained" else step.refusals, role=event.role)
     if event.again_in is None:
         status: StepStatus = "unknown" if step.maybe else "failed"
-        return with_step(state, event, replace(step, status=status)), None
+        return with_step(drop(state, event, "deadline"), event, replace(step, status=status)), None
     if event.role == "step" or event.role == "fallback":
         step = replace(step, status="retrying")
     return with_step(state, event, step), opened(event, recorded, "retry", event.role, event.again_in, event.reason)

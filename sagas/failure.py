@@ -7,8 +7,8 @@ from sagas.compensation import may_run_until, turn_back
 from sagas.delays import next_delay, refusal_delay
 from sagas.draft import Draft
 from sagas.durations import readable
-from sagas.forward import start_child
-from sagas.inputs import Outcome
+from sagas.forward import schedule, start_child
+from sagas.inputs import Due, Outcome
 from sagas.manifest import UNDO_DELAYS_SECONDS, Node, RetryPolicy, Role
 from sagas.state import Wait
 
@@ -28,6 +28,22 @@ def nobody_sent(draft: Draft, node: Node, wait: Wait) -> None:
     turn_back(draft, "timeout", message, error, node.name)
 
 
+def never_began(draft: Draft, node: Node, wait: Wait, word: Due) -> None:
+    """Nobody began the step within its start limit: a failure that proves that nothing happened (rule L5).
+
+    Only if its command was taken back unread, or none is out because each was refused.
+    """
+    if word.verdict != "withdrawn" and draft.state.wait_of(node.name, wait.item, "step") is not None:
+        draft.remark("somebody may have begun it")
+        return
+    message = f"no worker began '{node.name}' within {readable(node.schedule_timeout or 0.0)}"
+    attempt = draft.step(node, wait.item).attempt
+    error: e.Failure = {"type": "ScheduleTimeout", "code": "not_started", "message": message, "attempt": attempt,
+                        "retryable": False, "happened": False}  # fmt: skip
+    draft.emit(e.StepFailed(step=node.name, item=wait.item, attempt=attempt, error=error))
+    after_failure(draft, node, wait.item, "step")
+
+
 def owe(draft: Draft, node: Node, item: int | None, role: Role, cause: str) -> None:
     """Schedule the next attempt of a role of the step; for a held saga once it is released (rule B7)."""
     step, attempt = node.name, draft.step(node, item).attempt + 1
@@ -40,7 +56,7 @@ def owe(draft: Draft, node: Node, item: int | None, role: Role, cause: str) -> N
         case "step" if node.kind == "child":
             start_child(draft, node)
         case "step":
-            draft.emit(e.StepScheduled(step=step, item=item, attempt=attempt, cause=cause))
+            schedule(draft, node, item, attempt, cause)
         case "undo":
             draft.emit(e.UndoScheduled(step=step, item=item, attempt=attempt, cause=cause))
         case "probe":

@@ -8,6 +8,8 @@ from sagas.family import child_id
 from sagas.manifest import ITEMS_MAX, ITEMS_OPEN_MAX, Manifest, Node
 from sagas.state import DONE, OPEN, State, StepStatus
 
+START_LIMIT = "schedule_timeout"
+
 
 def item_count(manifest: Manifest, state: State, node: Node) -> int:
     """How many items a node with `each` has; what a skipped step would have given has none."""
@@ -52,7 +54,7 @@ def _advance_node(draft: Draft, node: Node) -> bool:
     if node.each is not None:
         return _advance_items(draft, node)
     if whole.status == "pending":
-        draft.emit(e.StepScheduled(step=node.name, attempt=1))
+        schedule(draft, node, None, 1)
         return False
     return whole.status in DONE
 
@@ -77,6 +79,18 @@ def _advance_wait(draft: Draft, node: Node) -> bool:
             case _:
                 assert_never(node.kind)
     return draft.step(node, None).status in DONE
+
+
+def schedule(draft: Draft, node: Node, item: int | None, attempt: int, cause: str = "first") -> None:
+    """Owe an execution of the step, and its start limit. One that was refused has begun nothing: its limit goes on."""
+    draft.emit(e.StepScheduled(step=node.name, item=item, attempt=attempt, cause=cause))
+    if node.schedule_timeout is not None and draft.state.wait_of(node.name, item, "deadline") is None:
+        draft.emit(
+            e.WaitOpened(
+                step=node.name, item=item, attempt=attempt, kind="deadline", cause=START_LIMIT,
+                due_in=node.schedule_timeout,
+            )
+        )  # fmt: skip
 
 
 def start_child(draft: Draft, node: Node) -> None:
@@ -106,7 +120,7 @@ def _advance_items(draft: Draft, node: Node) -> bool:
         if room <= 0:
             break
         if status == "pending":
-            draft.emit(e.StepScheduled(step=node.name, item=index, attempt=1))
+            schedule(draft, node, index, 1)
             room -= 1
     return all(status in DONE for status in statuses)
 

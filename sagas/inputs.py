@@ -3,9 +3,9 @@
 Each has an id, which its events keep as their causation id. Instants are seconds since 1970 by the database's clock.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from sagas.events import Failure, Json, OutcomeKind, Resolution
 from sagas.manifest import Manifest, Role
@@ -128,11 +128,14 @@ class Progressed:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A wait's time has come. For a command, `verdict` is what the check of rule L5 or the sweep of rule C1 found."""
+    """A wait's time has come. For a command, `verdict` is what the check of rule L5 or the sweep of rule C1 found.
+
+    For a step's start limit `withdrawn` says that its command was taken back before anybody had read it.
+    """
 
     saga_id: str
     opened_by: int
-    verdict: Literal["fire", "lost", "timed_out"] = "fire"
+    verdict: Literal["fire", "lost", "timed_out", "withdrawn"] = "fire"
     trace: str | None = None
 
     @property
@@ -319,3 +322,11 @@ class Answer:
     version: int = 0
     status: str = "active"
     detail: str | None = None
+
+
+class Applies(Protocol):
+    """The one way in, as those see it who may not import the orchestrator (rule A1, C5)."""
+
+    async def apply(self, inputs: Sequence[Input]) -> Sequence[object]:
+        """Decide these inputs and append what follows in one commit."""
+        ...

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from sagas.events import Json, Recorded
-from sagas.inputs import Input, Word
+from sagas.inputs import Word
 from sagas.manifest import Manifest, Priority, Role
 from sagas.state import State, Value, WaitKind
 
@@ -206,6 +206,13 @@ class Store(Protocol):
         """Mark commands that are known not to have been sent (rule C9)."""
         ...
 
+    async def withdraw(self, commands: Sequence[tuple[str, int]]) -> list[WaitRow]:
+        """The rows of commands that nobody is to begin any more; the mark of an `unsent` one is taken away (rule L5).
+
+        Who took it may judge the command: nobody else sends it.
+        """
+        ...
+
     async def give_back(self, taken: Sequence[WaitRow]) -> None:
         """Mark again what `take_unsent` gave and was not sent; only what nobody else has taken since (rule C9)."""
         ...
@@ -355,6 +362,10 @@ class CommandSender(Protocol):
         """Where the entries of published waits are: still queued, pending, or neither (rule L5)."""
         ...
 
+    async def withdraw(self, waits: Sequence[WaitRow]) -> list[bool]:
+        """Take the entries of published waits back; which nobody has read, and nobody ever will (rule L5)."""
+        ...
+
     @property
     def incarnation(self) -> str:
         """The incarnation of the transport's memory as it was last known; empty while it is in doubt."""
@@ -386,12 +397,4 @@ class Clock(Protocol):
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""
-        ...
-
-
-class Applies(Protocol):
-    """The one way in, as those see it who may not import the orchestrator (rule A1, C5)."""
-
-    async def apply(self, inputs: Sequence[Input]) -> Sequence[object]:
-        """Decide these inputs and append what follows in one commit."""
         ...

@@ -11,13 +11,13 @@ from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from sagas.decide import decide
 from sagas.events import Failure, Json
 from sagas.inputs import Cancel, ChildEnds, Due, Input, Outcome, Send, Start
 from sagas.manifest import Handler, Manifest, Node, RetryPolicy
-from sagas.state import COMMAND_KINDS, State, Wait
+from sagas.state import COMMAND_KINDS, State, Wait, is_start_limit
 
 SAGA = "00000000-0000-7000-8000-000000000000"
 STATES_MAX = 200_000
@@ -158,7 +158,7 @@ def _choices(manifest: Manifest, here: _Here) -> Iterator[tuple[str, _Here]]:
 
 def _moving(state: State) -> Iterator[Wait]:
     """The waits whose end is looked at: all of them; of a saga that turns back one, as their order changes nothing."""
-    waits = [wait for wait in state.waits.values() if wait.kind != "operator"]
+    waits = [wait for wait in state.waits.values() if wait.kind != "operator" and not is_start_limit(wait)]
     if state.status != "compensating":
         yield from waits
         return
@@ -185,6 +185,8 @@ def _of_command(manifest: Manifest, here: _Here, wait: Wait, node: Node, where: 
     for value in values:
         yield f"{what} succeeds", _after(manifest, here, replace(_word(wait, "succeeded"), result=value))
     yield f"{what} fails for good", _after(manifest, here, replace(_word(wait, "failed"), error=FAILED))
+    if wait.role == "step" and (limit := here.state.wait_of(wait.step, wait.item, "deadline")) is not None:
+        yield f"no worker begins {what}", _due(manifest, here, limit, "withdrawn")
     if wait.role == "undo":
         return
     after = _after(manifest, here, replace(_word(wait, "unknown"), cause="error", error=VAGUE))
@@ -210,10 +212,10 @@ def _after(manifest: Manifest, here: _Here, word: Input) -> _Here:
     return replace(here, state=decide(manifest, here.state, word, here.now).state)
 
 
-def _due(manifest: Manifest, here: _Here, wait: Wait) -> _Here:
+def _due(manifest: Manifest, here: _Here, wait: Wait, verdict: Literal["fire", "withdrawn"] = "fire") -> _Here:
     """Long enough has passed that nothing else keeps the saga waiting for a time."""
     later = replace(here, now=max(here.now, wait.due_at or 0.0) + LONG_SECONDS)
-    return _after(manifest, later, Due(SAGA, wait.opened_by))
+    return _after(manifest, later, Due(SAGA, wait.opened_by, verdict))
 
 
 def _word(wait: Wait, kind: Any) -> Outcome:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from sagas.binding import BoundHandler
 from sagas.declared import Declared, DeclaredHandler
-from sagas.durations import readable
 from sagas.errors import DefinitionError, InputError
 from sagas.events import Json
 from sagas.forms import NOTHING, accepts, given_of, optional, type_name, with_given
@@ -97,6 +96,7 @@ def seal(saga: "Saga[Any, Any]", defaults: Defaults) -> Sealed:
     for node in nodes.values():
         _check_undo(node)
         _check_fallback(node)
+        _check_heartbeat(node)
         _check_values(nodes, node)
     manifest = Manifest(
         name=saga.name,
@@ -212,6 +212,19 @@ def _check_fallback(node: Declared) -> None:
         raise DefinitionError(
             f"{fallback.signature.place}: the fallback of '{node.name}' takes no Transaction, but the step does: its "
             "undo could not tell which of them happened\n  remedy: take a Transaction in the fallback, or in neither"
+        )
+
+
+def _check_heartbeat(node: Declared) -> None:
+    """Who takes no `Context` could never say that it is alive."""
+    step = node.handlers.get("step")
+    if node.heartbeat_timeout is None or step is None:
+        return
+    if all(parameter.source != "context" for parameter in step.parameters):
+        raise DefinitionError(
+            f"{step.signature.place}: step '{node.name}' has a heartbeat_timeout, but takes no Context: it could never "
+            "say that it is alive\n  remedy: take `context: Context` and `await context.heartbeat()` again and again, "
+            "or leave heartbeat_timeout out"
         )
 
 
@@ -332,9 +345,6 @@ def unsupported(manifest: Manifest) -> list[str]:
     for node in manifest.nodes:
         if node.breaker is not None:
             found.append(f"breaker '{node.breaker.name}' of step '{node.name}'")
-        for what, length in (("schedule", node.schedule_timeout), ("heartbeat", node.heartbeat_timeout)):
-            if length is not None:
-                found.append(f"{what}_timeout={readable(length)} of step '{node.name}'")
     return found
 
 

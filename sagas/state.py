@@ -7,7 +7,7 @@ The head is small: a status per step and item, the waits that are open, and wher
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import orjson
 
@@ -67,6 +67,21 @@ class Wait:
     due_at: float | None = None
     role: Role = "step"
     cause: str | None = None
+
+
+class _AboutStep(Protocol):
+    """A wait, or its row."""
+
+    @property
+    def kind(self) -> WaitKind: ...
+
+    @property
+    def step(self) -> str | None: ...
+
+
+def is_start_limit(wait: _AboutStep) -> bool:
+    """Whether it is the instant by which somebody must have begun a step, and not the saga's own deadline."""
+    return wait.kind == "deadline" and wait.step is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,10 @@ class Unknown:
         self.result = result
 
 
+class NotStarted:
+    """An answer: no worker begins the step, so it fails when its `schedule_timeout` is over."""
+
+
 class LostError(Exception):
     """The commit of a transaction step is lost; where it happened, this is its result."""
 
@@ -57,13 +61,25 @@ class Answers:
         self._answers = {place_of(sealed.saga, key): answer for key, answer in answers.items()}
         self._calls: dict[tuple[Place, int | None], int] = {}
         self.needed: dict[type, list[str]] = {}
+        self._unbegun = {place for place, answer in self._answers.items() if _is_not_started(answer)}
         self._made_up: set[Place] = set(self._answers)
         self._used: set[Place] = set()
         self.wrong: list[WrongTestError] = []
+        for step, role in self._unbegun:
+            if role != "step" or sealed.manifest.by_name[step].schedule_timeout is None:
+                text = f"'{name_of((step, role))}' has no schedule_timeout: begun by nobody, it would wait for ever"
+                raise WrongTestError(text)
 
     def unused(self) -> list[str]:
         """The steps whose answers nobody asked for."""
         return [name_of(place) for place in self._answers if place not in self._used]
+
+    def never_begun(self, definition: str, step: str, role: Role) -> bool:
+        """Whether no worker is to begin a command of this kind."""
+        found = definition == self._definition and (step, role) in self._unbegun
+        if found:
+            self._used.add((step, role))
+        return found
 
     def bind(self, sealed: Sealed) -> Sealed:
         """The saga with handlers that answer.
@@ -207,6 +223,10 @@ def _marked(bound: BoundHandler) -> BoundHandler:
 
 def _elements(answer: Any) -> list[Any] | None:
     return answer if isinstance(answer, list) else None  # pyright: ignore[reportUnknownVariableType] # any list
+
+
+def _is_not_started(answer: object) -> bool:
+    return answer is NotStarted or isinstance(answer, NotStarted)
 
 
 def _is_called(answer: object) -> bool:

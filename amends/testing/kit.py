@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any, Generic, TypeVar
 
 from amends.clock import LoopClock
-from amends.testing.answers import Answers, GivenResources, Unknown
+from amends.testing.answers import Answers, GivenResources, NotStarted, Unknown
 from amends.testing.pace import LEASE_SECONDS, WatchedStore
 from amends.testing.transactions import MemoryTransactions
 from amends.testing.virtual import VirtualLoop, run_virtual
@@ -28,7 +28,7 @@ from sagas.errors import Permanent
 from sagas.events import Event, Recorded
 from sagas.inputs import Send, Start
 from sagas.nodes import Signal
-from sagas.ports import WaitRow
+from sagas.ports import Command, WaitRow
 from sagas.seal import Sealed, unsupported_in
 from sagas.state import SagaStatus, State
 
@@ -89,9 +89,9 @@ def run(
 
     A step with an answer does not run its handler; one without runs the real handler with `resources`. An answer is a
     value, an exception, `Unknown`, a function with some of the handler's parameters, or a list of these, one for each
-    attempt (of each item); a fake transaction is given as `resources={Transaction: fake}`. `signals` are sent at their
-    time: `send(approval, Approval(...), after=hours(3))`. Children run too, with their own handlers. The run also ends
-    after `until` of virtual time (30 days), and when a step was tried 2,000 times.
+    attempt (of each item), or `NotStarted`; a fake transaction is given as `resources={Transaction: fake}`. `signals`
+    are sent at their time: `send(approval, Approval(...), after=hours(3))`. Children run too, with their own handlers.
+    The run also ends after `until` of virtual time (30 days), and when a step was tried 2,000 times.
 
     Raises:
         AssertionError: a handler needs what nobody gave, an answer is no result of its step, or was never asked for (a
@@ -134,13 +134,30 @@ def _checked(sealed: Sealed, sending: Sending) -> Sending:
     return replace(sending, value=sealed.normalise_value(sending.name, sending.value))
 
 
+class _Sender(InProcessTransport):
+    """Sends commands that nobody is to begin to where no worker looks."""
+
+    def __init__(self, broker: Broker, given: Answers) -> None:
+        super().__init__(broker, "orchestrator")
+        self._given = given
+
+    async def publish(self, commands: Sequence[Command], before: float) -> list[str | None]:
+        """Put commands into their queues, or into one that nobody reads."""
+        given = self._given
+        sent = [
+            replace(one, queue="nobody's") if given.never_begun(one.definition, one.step, one.role) else one
+            for one in commands
+        ]
+        return await super().publish(sent, before)
+
+
 async def _drive(sealed: Sealed, given: Answers, value: Any, sendings: Sequence[Sending], until: float) -> Run[Any]:
     loop = asyncio.get_running_loop()
     assert isinstance(loop, VirtualLoop)
     store = WatchedStore(loop, until)
     loop.skip(store.quiet_until)
     clock, broker = LoopClock(), Broker()
-    sender = InProcessTransport(broker, "orchestrator")
+    sender = _Sender(broker, given)
     saga_id = f"01900000-0000-7000-8000-{next(_runs):012d}"
     publisher = Publisher(store, sender, clock, LEASE_SECONDS)
     engine = Engine(store, clock, publisher)
@@ -227,6 +244,8 @@ def assert_undone_for_each_failure(
 ) -> None:
     """Let each step fail for good, and be unknown, in turn: the saga must end compensated, or ask an operator.
 
+    A step with `schedule_timeout` is begun by nobody as well.
+
     It may also complete by a fallback, by what a probe found, or without the items that a step leaves out. An operator
     who is asked because an undo does not succeed is no good end. The steps of a child are for a test of the child.
 
@@ -236,10 +255,13 @@ def assert_undone_for_each_failure(
     """
     manifest = saga.seal().manifest
     for node in [node for node in manifest.nodes if node.kind == "step"]:
-        for harm in (Permanent("this step fails"), Unknown()):
+        harms: dict[str, object] = {"fails for good": Permanent("this step fails"), "is unknown": Unknown()}
+        if node.schedule_timeout is not None:
+            harms["is begun by nobody"] = NotStarted()
+        for how, harm in harms.items():
             told = {**(answers or {}), node.name: harm}
             done = run(saga, input, answers=told, resources=resources, signals=signals, unused_ok=True)
-            what = f"'{node.name}' {'fails for good' if isinstance(harm, Permanent) else 'is unknown'}"
+            what = f"'{node.name}' {how}"
             if not any(event.step == node.name and event.attempt for event in done.events):
                 if node.each is None and not any(event.step == node.name for event in done.events):
                     raise AssertionError(f"'{node.name}' is never reached: give the signals that it waits for\n{done}")

@@ -9,6 +9,8 @@ from contextvars import Context, ContextVar
 from selectors import SelectorKey
 from typing import Any, TypeVar, TypeVarTuple, Unpack
 
+from consumers.pulse import Pulse
+
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
@@ -79,9 +81,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def call_at(
         self, when: float, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
-        """Call at an instant of virtual time."""
+        """Call at an instant of virtual time; the end of a handler's silence counts like its own timers."""
         handle = super().call_at(when, callback, *args, context=context)
-        if IN_HANDLER.get():
+        if IN_HANDLER.get() or isinstance(getattr(callback, "__self__", None), Pulse):
             self._of_handlers.append(handle)
         return handle
 

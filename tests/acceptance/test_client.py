@@ -7,7 +7,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from amends import Client, ClientError, InputError, KeyConflict, NotCompletedError, NotSupported, Saga, start
+from amends import Breaker, Client, ClientError, InputError, KeyConflict, NotCompletedError, NotSupported, Saga, start
 from tests.acceptance.doubling import Number, doubling
 from tests.acceptance.running import Running, running, until
 
@@ -63,9 +63,9 @@ async def test_a_joined_start_is_there_if_the_caller_commits_and_begins_at_once(
 async def test_a_saga_that_cannot_run_yet_is_not_started() -> None:
     hasty = Saga("hasty", input=Number)
 
-    @hasty.step("answer", schedule_timeout=1)
+    @hasty.step("answer", breaker=Breaker("agents"))
     async def answer(number: Number) -> int:
         return number.n
 
-    with pytest.raises(NotSupported, match="schedule_timeout=1 s of step 'answer'"):
+    with pytest.raises(NotSupported, match="breaker 'agents' of step 'answer'"):
         await start(hasty, Number(n=1), connection=None)

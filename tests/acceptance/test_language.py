@@ -13,6 +13,7 @@ import pytest_asyncio
 
 from amends import Client, ClientError
 from sagas.nodes import Signal
+from tests.acceptance import crowds
 from tests.acceptance.damage import folder_of
 from tests.acceptance.running import Running, until
 
@@ -133,9 +134,9 @@ class Stage:
         self.made = made
         self.folder = made.folder
 
-    async def start(self, name: str, **more: Any) -> str:
-        """A move under way; its wait is open."""
-        body = {"definition": "move", "input": {"name": name, **more}}
+    async def start(self, name: str, definition: str = "move", **more: Any) -> str:
+        """A saga under way, by default a move."""
+        body = {"definition": definition, "input": {"name": name, **more}}
         _, begun = await self.made.call("POST", "/api/sagas", json=body)
         return str(begun["sagaId"])
 
@@ -184,7 +185,7 @@ class Stage:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stage() -> AsyncGenerator[Stage]:
     with folder_of("amends-language-") as folder:
-        (folder / "moving.py").write_text(MODULE)
+        (folder / "moving.py").write_text(MODULE + crowds.MODULE)
         async with Running(Path(folder), sagas="moving") as made:
             yield Stage(made)
             made.check_invariants()
@@ -304,6 +305,31 @@ async def test_what_has_moved_since_it_was_seen_is_left_alone(stage: Stage) -> N
     assert (status, problem["errors"][0]["field"]) == (422, "stpe")
     stage.saga("cancel", saga_id, "--reason", "enough")
     await stage.ended(saga_id)
+
+
+async def test_nobody_starves_and_what_is_begun_by_nobody_in_time_fails(stage: Stage) -> None:
+    """rule_L5, rule_C4: ten of a higher priority go before one that waits, for each slot of the worker at most."""
+    with stage.wrong("no-way"):
+        saga_id = await stage.start("mob", "rush", heads=list(range(60)))
+
+        async def failed() -> dict[str, Any] | None:
+            found = await stage.made.saga(saga_id)
+            return found if found["status"] == "compensating" else None
+
+        error = (await until(failed, 30))["error"]
+    assert (error["code"], error["happened"]) == ("not_started", False)
+    assert error["message"] == "no worker began 'hurried' within 1 s"
+    assert (await stage.ended(saga_id))["status"] == "compensated"
+    done = stage.notes("mob")
+    assert (done.count("push"), done[-1], "hurry" in done) == (60, "untie", False)
+    assert done.index("wait") <= 40
+
+
+async def test_a_handler_that_falls_silent_is_cancelled(stage: Stage) -> None:
+    saga_id = await stage.start("ned", "watch")
+    found = await stage.ended(saga_id)
+    assert (found["status"], stage.notes("ned")) == ("compensated", ["look"])
+    assert found["error"]["message"] == "'watched' gave no heartbeat for 1 s"
 
 
 async def test_a_service_does_all_of_it_with_the_client(stage: Stage) -> None:

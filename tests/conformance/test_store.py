@@ -13,7 +13,7 @@ from orchestrator.waits import move_of
 from sagas.decide import decide
 from sagas.inputs import Hold, Input, Outcome, Release, Start
 from sagas.manifest import Handler, Manifest, Node, Role
-from sagas.ports import Move, SagaFilter, Store, WaitRow
+from sagas.ports import Move, Published, SagaFilter, Store, WaitRow
 from sagas.state import State, Value
 
 LEASE = 4.0
@@ -189,9 +189,24 @@ async def test_what_was_taken_and_not_sent_is_given_back_only_while_nobody_else_
     assert await store.take_unsent(10) == []
 
 
-async def test_a_command_that_was_sent_is_not_marked(store: Store) -> None:
-    from sagas.ports import Published
+async def test_a_marked_command_is_taken_back_by_its_mark_once(store: Store) -> None:
+    """rule_L5, rule_C9: who has the mark alone may judge it."""
+    for number in (1, 2):
+        await store.start([started(number)])
+    marked, sent = [(await store.waits(saga_id(number)))[0] for number in (1, 2)]
+    await store.mark_unsent([(saga_id(1), marked.opened_by)])
+    await store.confirm([Published(saga_id(2), sent.opened_by, "1-1", 60.0)])
+    keys = [(saga_id(2), sent.opened_by), (saga_id(1), marked.opened_by), (saga_id(1), 99)]
+    first = await store.withdraw(keys)
+    assert [(row.saga_id, row.unsent, row.entry_id) for row in first] == [
+        (saga_id(1), True, None), (saga_id(2), False, "1-1"),
+    ]  # fmt: skip
+    assert [row.unsent for row in await store.withdraw(keys)] == [False, False]
+    assert await store.take_unsent(10) == []
+    assert await store.unpublished(5, 10) == [], "its age counts from now"
 
+
+async def test_a_command_that_was_sent_is_not_marked(store: Store) -> None:
     await store.start([started(1)])
     (row,) = await store.waits(saga_id(1))
     await store.confirm([Published(saga_id(1), row.opened_by, "1-1", 60.0)])
@@ -200,8 +215,6 @@ async def test_a_command_that_was_sent_is_not_marked(store: Store) -> None:
 
 
 async def test_a_confirmed_command_is_due_for_its_check_and_can_be_moved_on(store: Store) -> None:
-    from sagas.ports import Published
-
     begun = started(1)
     await store.start([begun])
     (row,) = await store.waits(saga_id(1))
@@ -219,8 +232,6 @@ async def test_a_confirmed_command_is_due_for_its_check_and_can_be_moved_on(stor
 
 async def test_after_a_loss_of_memory_sent_commands_are_looked_for_within_seconds(store: Store) -> None:
     """rule_L7: once for each other memory, and whenever something is missing."""
-    from sagas.ports import Published
-
     await store.memory_lost("one")
     await store.start([started(1)])
     (row,) = await store.waits(saga_id(1))
@@ -243,8 +254,6 @@ async def test_after_a_loss_of_memory_sent_commands_are_looked_for_within_second
 
 async def test_a_command_that_was_sent_into_another_memory_is_looked_for_at_once(store: Store) -> None:
     """rule_L7: it is confirmed only after the loss was written down."""
-    from sagas.ports import Published
-
     await store.memory_lost("two")
     await store.start([started(1)])
     (row,) = await store.waits(saga_id(1))

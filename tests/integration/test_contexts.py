@@ -9,6 +9,7 @@ from amends import Context, Permanent, Saga, timeline, views
 from amends.clock import LoopClock
 from amends.testing import run
 from consumers import contexts
+from consumers.pulse import Pulse
 from eventstore.memory import MemoryStore
 from sagas import events as e
 from sagas.inputs import Progressed
@@ -81,15 +82,16 @@ async def test_one_query_a_look_and_none_while_nothing_runs_that_would_be_told(m
     looking = asyncio.create_task(attempts.run())
     saga, _ = polling(0.0)
     bound = saga.seal().handlers
-    command = COMMAND
+    command, pulse = COMMAND, Pulse(None)
     await LoopClock().sleep(0.05)
     assert asked == []
-    with attempts.under_way(command, bound["fail", "step"]) as none:
+    with attempts.under_way(command, bound["fail", "step"], pulse) as none:
         assert none is None
         await LoopClock().sleep(0.05)
     assert asked == []
     other = replace(COMMAND, saga_id=COMMAND.saga_id[:-1] + "2")
-    with attempts.under_way(command, bound["work", "step"]), attempts.under_way(other, bound["work", "step"]):
+    both = [attempts.under_way(one, bound["work", "step"], pulse) for one in (command, other)]
+    with both[0], both[1]:
         await asyncio.wait_for(enough.wait(), 5)
     assert set(asked) == {2}
     before = len(asked)

@@ -11,7 +11,9 @@ from eventstore.invariants import check
 from eventstore.postgres import PostgresStore
 from orchestrator.engine import Engine
 from sagas.inputs import Start
+from sagas.manifest import Manifest
 from tests.conformance.test_store import MANIFEST, failed, saga_id, succeeded
+from tests.unit.test_decisions import node
 
 
 @pytest.fixture
@@ -35,6 +37,16 @@ async def store(database_url: str) -> AsyncGenerator[PostgresStore]:
 async def test_a_healthy_database_has_no_finding(store: PostgresStore) -> None:
     report = await check(store.pool)
     assert (report.sagas, report.violations) == (3, ())
+
+
+async def test_a_start_limit_that_is_looked_at_again_is_no_finding(store: PostgresStore) -> None:
+    """rule_A10: its row is moved by what is found, like the check of the command that it is about."""
+    limited = Manifest("limited", (node("a", schedule_timeout=60.0),), input="x", input_schema={})
+    await store.put_manifest(limited)
+    await Engine(store, LoopClock()).apply([Start(saga_id(4), limited, None)])
+    (limit,) = [row for row in await store.waits(saga_id(4)) if row.kind == "deadline"]
+    await store.postpone([(saga_id(4), limit.opened_by, 5.0)])
+    assert (await check(store.pool)).violations == ()
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from sagas.events import Recorded
 from sagas.inputs import Due, Hold, Input, Outcome, Release, Resolve, Send, Start, TryAgain
 from sagas.manifest import Handler, Manifest, Node, RetryPolicy, StepClass
 from sagas.numbers import DEFAULT_NUMBERS
-from sagas.state import COMMAND_KINDS, State, Wait
+from sagas.state import COMMAND_KINDS, State, Wait, is_start_limit
 
 Key = tuple[str, int | None]
 LEASE_SECONDS = DEFAULT_NUMBERS.lease_seconds
@@ -56,6 +56,7 @@ def _node(rng: random.Random, index: int, pivot: int | None, after: tuple[str, .
         concurrency=rng.choice([None, 1, 2]), when="input.flag" if rng.random() < 0.15 else None,
         item_failure=rng.choice(("fail", "leave_out")),
         probe=Handler(f"ask{index}") if not transactional and rng.random() < 0.3 else None,
+        schedule_timeout=3.0 if rng.random() < 0.2 else None,
     )  # fmt: skip
 
 
@@ -243,5 +244,6 @@ class World:
             return False
         first = min(due, key=lambda wait: (wait.due_at or 0.0, wait.opened_by))
         self.now = max(self.now, first.due_at or 0.0)
-        self.give(Due(self.state.saga_id, first.opened_by))
+        unread = is_start_limit(first) and self.state.wait_of(first.step, first.item, "step") is not None
+        self.give(Due(self.state.saga_id, first.opened_by, "withdrawn" if unread else "fire"))
         return True

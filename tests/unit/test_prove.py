@@ -46,8 +46,10 @@ def test_behind_the_pivot_an_operator_decides_and_the_windows_are_named() -> Non
            paths=(("input.items", "each"), ("input.flag", "when"))),
         of(node("a", probe=Handler("ask")), node("t", transactional=True, after=("a",)), node("b", after=("t",))),
         of(node("a", fallback=Handler("other")), node("p", "pivot", after=("a",), probe=Handler("ask"))),
+        of(node("a", schedule_timeout=5.0), node("p", "pivot", after=("a",), schedule_timeout=5.0),
+           node("b", "retriable", after=("p",), schedule_timeout=5.0)),
     ],
-    ids=["waits", "child", "items", "probes", "fallback"],
+    ids=["waits", "child", "items", "probes", "fallback", "limits"],
 )  # fmt: skip
 def test_every_way_ends_whatever_the_saga_uses(manifest: Manifest) -> None:
     proof = prove.prove(manifest)

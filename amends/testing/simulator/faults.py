@@ -6,7 +6,8 @@ from amends.testing.simulator.hosts import Host
 from amends.testing.simulator.network import Link
 from amends.testing.simulator.script import Fault
 from consumers.memory_server import Memory
-from consumers.stream import ORCHESTRATORS, OUTCOMES, PRIORITIES, WORKERS, command_key
+from consumers.priorities import PRIORITIES
+from consumers.stream import ORCHESTRATORS, OUTCOMES, WORKERS, command_key
 from consumers.wire import SOCKET_SECONDS, Command, ResponseError
 
 if TYPE_CHECKING:

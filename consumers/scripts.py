@@ -1,0 +1,49 @@
+"""Scripts that the server runs in one step: groups are made, and commands are taken back unread (rules L5, L7)."""
+
+from typing import Any
+
+from consumers.envelopes import load_command
+from sagas.ports import Command
+
+MAKE_GROUP = """
+-- KEYS[1]: a stream of commands, KEYS[2]: says that it had its group. ARGV[1]: the group.
+local before = redis.call('EXISTS', KEYS[2])
+redis.call('SET', KEYS[2], '1')
+local made = redis.pcall('XGROUP', 'CREATE', KEYS[1], ARGV[1], before == 1 and '$' or '0', 'MKSTREAM')
+if type(made) == 'table' and made.err then return 0 end
+if before == 1 then redis.call('XTRIM', KEYS[1], 'MAXLEN', 0) end
+return 1 + before
+"""
+"""Whose group is gone may have handed out any entry: handed out again it would run twice. So they all go with it, and
+the check finds them lost. In a new memory nothing was handed out yet."""
+WITHDRAW = """
+-- KEYS[1]: a stream of commands. ARGV: its group, and the id of an entry.
+-- The entry's body, if it was deleted unread; 0 if there is no such group.
+local function number(id)
+  local ms, sequence = string.match(id, '^(%d+)-(%d+)$')
+  return tonumber(ms), tonumber(sequence)
+end
+local entry = redis.call('XRANGE', KEYS[1], ARGV[2], ARGV[2])[1]
+if not entry then return false end
+for _, group in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
+  local about = {}
+  for place = 1, #group, 2 do about[group[place]] = group[place + 1] end
+  if about['name'] == ARGV[1] then
+    local ms, sequence = number(ARGV[2])
+    local last_ms, last_sequence = number(about['last-delivered-id'])
+    local unread = ms > last_ms or (ms == last_ms and sequence > last_sequence)
+    if unread and redis.call('XDEL', KEYS[1], ARGV[2]) == 1 then return entry[2][2] end
+    return false
+  end
+end
+return 0
+"""
+"""That an entry is not pending proves nothing: one that was run is acknowledged first and deleted then. What a group
+has handed out, it has handed out in order: what stands behind the last of it is unread."""
+NO_GROUP = 0
+
+
+def was_unread(answer: Any, incarnation: str) -> bool:
+    """Whether what was deleted is a command of this memory: of another nobody knows who has read it (rule L7)."""
+    command = load_command(answer) if isinstance(answer, bytes) else None
+    return isinstance(command, Command) and command.incarnation == incarnation

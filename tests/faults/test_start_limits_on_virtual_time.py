@@ -1,0 +1,144 @@
+"""Steps that nobody begins in time, on virtual time: taken back unread or by their mark, else left alone (rule L5)."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from amends.testing.virtual import run_virtual
+from consumers.inprocess import InProcessTransport
+from sagas import events as e
+from sagas.inputs import Hold, Outcome, Release, Start
+from sagas.manifest import Manifest
+from sagas.state import State
+from tests.faults.test_engine_on_virtual_time import Stage
+from tests.unit.test_decisions import SAGA, node
+
+LIMIT_SECONDS = 60.0
+
+
+def limited(seconds: float) -> Manifest:
+    return Manifest(name="m", nodes=(node("a", schedule_timeout=seconds),), input="x", input_schema={})
+
+
+MANIFEST, HASTY = limited(LIMIT_SECONDS), limited(2.0)
+
+
+def play(scene: Callable[[Stage], Awaitable[None]]) -> None:
+    """An orchestrator works meanwhile."""
+
+    async def go() -> None:
+        stage = Stage()
+        for manifest in (MANIFEST, HASTY):
+            await stage.store.put_manifest(manifest)
+        running = asyncio.create_task(stage.orchestrator.run())
+        try:
+            await scene(stage)
+        finally:
+            stage.orchestrator.stop()
+            await running
+
+    run_virtual(go)
+
+
+async def head(stage: Stage) -> State:
+    return (await stage.store.heads([SAGA]))[SAGA]
+
+
+async def failed_after(stage: Stage) -> list[float]:
+    """How long after its first command the step failed, for want of somebody who begins it."""
+    history = await stage.store.history(SAGA)
+    return [
+        entry.at - history[0].at
+        for entry in history
+        if isinstance(entry.event, e.StepFailed) and entry.event.error["code"] == "not_started"
+    ]
+
+
+def test_what_nobody_reads_is_taken_back_within_two_seconds_of_its_limit() -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.engine.apply([Start(SAGA, MANIFEST, None)])
+        await stage.clock.sleep(LIMIT_SECONDS - 1)
+        assert stage.sent() == [("a", 1)]
+        await stage.clock.sleep(3)
+        (after,) = await failed_after(stage)
+        assert LIMIT_SECONDS <= after < LIMIT_SECONDS + 2
+        assert (stage.sent(), await stage.unknowns()) == ([], [])
+        found = await head(stage)
+        assert (found.status, dict(found.waits)) == ("compensated", {})
+
+    play(scene)
+
+
+def test_what_somebody_holds_is_left_alone() -> None:
+    async def scene(stage: Stage) -> None:
+        worker = InProcessTransport(stage.broker, "w")
+        await worker.open(["default"])
+        await stage.engine.apply([Start(SAGA, HASTY, None)])
+        (delivery,) = await worker.read(1, 1.0)
+        keeper = worker.keeper(lambda entry: None)
+        keeper.hold(delivery.entry)
+        await stage.clock.sleep(15)
+        assert (await failed_after(stage), await stage.unknowns()) == ([], [])
+        keeper.close()
+        wait = next(iter((await head(stage)).waits))
+        await worker.send([Outcome(SAGA, wait, delivery.command.attempt, "a", None, "step", "succeeded")])
+        await stage.clock.sleep(1)
+        assert (await head(stage)).status == "completed"
+
+    play(scene)
+
+
+def test_what_the_transport_refuses_is_taken_back_by_its_mark() -> None:
+    """rule_C9."""
+
+    async def scene(stage: Stage) -> None:
+        stage.sender.refusing = True
+        await stage.engine.apply([Start(SAGA, MANIFEST, None)])
+        await stage.clock.sleep(LIMIT_SECONDS + 3)
+        assert len(await failed_after(stage)) == 1
+        stage.sender.refusing = False
+        await stage.clock.sleep(30)
+        assert (stage.sent(), await stage.unknowns()) == ([], [])
+
+    play(scene)
+
+
+def test_what_was_taken_back_is_judged_though_the_first_commit_fails() -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.engine.apply([Start(SAGA, MANIFEST, None)])
+        await stage.clock.sleep(LIMIT_SECONDS - 1)
+        stage.store.failing["append"] = 3
+        await stage.clock.sleep(15)
+        assert (stage.store.failing["append"], len(await failed_after(stage))) == (0, 1)
+        assert await stage.unknowns() == []
+
+    play(scene)
+
+
+def test_what_another_process_took_back_and_left_is_lost_and_begun_anew() -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.engine.apply([Start(SAGA, MANIFEST, None)])
+        await stage.clock.sleep(3)
+        rows = [row for row in await stage.store.waits(SAGA) if row.kind == "step"]
+        assert await stage.sender.withdraw(rows) == [True]
+        await stage.clock.sleep(30)
+        assert (await stage.unknowns(), stage.sent()) == (["lost"], [("a", 2)])
+
+    play(scene)
+
+
+def test_time_in_hold_keeps_a_command_in_its_stream() -> None:
+    """rule_B7: the row of the limit does not know of it."""
+
+    async def scene(stage: Stage) -> None:
+        await stage.engine.apply([Start(SAGA, MANIFEST, None)])
+        await stage.clock.sleep(10)
+        await stage.engine.apply([Hold(SAGA, "look", "h")])
+        await stage.clock.sleep(200)
+        await stage.engine.apply([Release(SAGA, "go", "r")])
+        await stage.clock.sleep(LIMIT_SECONDS - 15)
+        assert (await failed_after(stage), stage.sent()) == ([], [("a", 1)])
+        await stage.clock.sleep(10)
+        (after,) = await failed_after(stage)
+        assert 200 + LIMIT_SECONDS <= after < 200 + LIMIT_SECONDS + 2
+
+    play(scene)
