@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from consumers.claims import auto_claim
 from consumers.envelopes import Foreign, dump, load_command, load_word
 from consumers.memory import MARKER, MemoryLost, ServerMemory
 from consumers.priorities import PRIORITIES, YIELDING, Turns
@@ -70,6 +71,7 @@ class RedisStreams:
         self._turn = 0
         self._turns = Turns()
         self._pending_first = True
+        self._nothing_came = False
         self._claim_at = 0.0
 
     def on_memory_lost(self, call: MemoryLost) -> None:
@@ -131,7 +133,8 @@ class RedisStreams:
             self._pending_first = bool(found)
         if not found and _now() >= self._claim_at:
             self._claim_at = _now() + CLAIM_SECONDS
-            found = await self._auto_claim(OUTCOMES, ORCHESTRATORS, int(self._lease_seconds * 1000), count)
+            idle_ms = int(self._lease_seconds * 1000)
+            found = [entry for _, entry in await self._auto_claim([OUTCOMES], ORCHESTRATORS, idle_ms, count)]
         if not found:
             found = await self._read_group(ORCHESTRATORS, [OUTCOMES], count, block=block_seconds)
             drained = len(found) < count
@@ -209,6 +212,8 @@ class RedisStreams:
         """Up to `count` new commands: a read for each priority, and a blocking one over all when there are none."""
         if not self._memory.incarnation:
             await self._memory.meet()
+        if self._nothing_came and block_seconds > 0:
+            return await self._next(block_seconds)
         found: list[CommandDelivery] = []
         empty: set[Priority] = set()
 
@@ -227,7 +232,14 @@ class RedisStreams:
         self._turns.took([delivery.command.priority for delivery in found], empty)
         if found or block_seconds <= 0:
             return found
-        return await self._commands(self._keys(PRIORITIES), 1, block_seconds)
+        return await self._next(block_seconds)
+
+    async def _next(self, block_seconds: float) -> list[CommandDelivery]:
+        """What comes first, of whatever priority; while nothing comes, nothing else needs to be asked."""
+        self._nothing_came = False  # an error says nothing
+        found = await self._commands(self._keys(PRIORITIES), 1, block_seconds)
+        self._nothing_came = not found
+        return found
 
     async def own_pending(self) -> list[CommandDelivery]:
         """What this consumer holds. Who was handed out more than once may have been another's."""
@@ -247,17 +259,16 @@ class RedisStreams:
 
     async def idle(self, idle_seconds: float, count: int) -> list[CommandDelivery]:
         """Take over what nobody renews; after a gap that this process saw nothing, for one lease (rule L4)."""
-        found: list[CommandDelivery] = []
-        for key in self._keys(PRIORITIES):
-            if self._wire.seconds_since_gap() < self._lease_seconds:
-                return []
-            entries = await self._auto_claim(key, WORKERS, int(idle_seconds * 1000), count)
-            if self._wire.seconds_since_gap() < self._lease_seconds:
-                return []  # the server may have stood still: whoever lives renews before it is looked for again
-            found += [
-                replace(delivery, claimed=True) for delivery in await self._deliveries(key, entries, first_sent=False)
-            ]
-        return found
+        if self._wire.seconds_since_gap() < self._lease_seconds:
+            return []
+        claimed = await self._auto_claim(self._keys(PRIORITIES), WORKERS, int(idle_seconds * 1000), count)
+        if self._wire.seconds_since_gap() < self._lease_seconds:
+            return []  # the server may have stood still: whoever lives renews before it is looked for again
+        return [
+            replace(delivery, claimed=True)
+            for key, entry in claimed
+            for delivery in await self._deliveries(key, [entry], first_sent=False)
+        ]
 
     async def send(self, words: Sequence[Word]) -> None:
         """Put outcomes into their stream, in one round trip."""
@@ -372,20 +383,8 @@ class RedisStreams:
         read: list[tuple[bytes, list[Any]]] = answer or []
         return [(key, [pair(entry) for entry in entries]) for key, entries in read]
 
-    async def _auto_claim(self, key: str, group: str, idle_ms: int, count: int) -> list[Entry]:
-        """Take over what is idle. One call looks at some entries only, so its cursor is followed to the end."""
-        found: list[Entry] = []
-        cursor: Any = "0-0"
-        while True:
-            claim = ("XAUTOCLAIM", key, group, self._consumer, idle_ms, cursor, "COUNT", count)
-            (answer,) = await self._wire.many([claim], forgiven="NOGROUP")
-            entries: list[Any] = answer[1] if answer else []
-            found += [pair(entry) for entry in entries if entry and entry[0] is not None]
-            if any(not entry or entry[0] is None for entry in entries) or (answer and len(answer) > 2 and answer[2]):
-                await self._memory.lost()  # deleted ids: somebody trimmed the stream
-            cursor = answer[0] if answer else b"0-0"
-            if cursor == b"0-0" or len(found) >= count:
-                return found
+    async def _auto_claim(self, keys: Sequence[str], group: str, idle_ms: int, count: int) -> list[tuple[str, Entry]]:
+        return await auto_claim(self._wire, self._memory, keys, group, self._consumer, idle_ms, count)
 
     def _keys(self, priorities: Sequence[Priority]) -> list[str]:
         return [command_key(queue, priority) for priority in priorities for queue in self._queues]

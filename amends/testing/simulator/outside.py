@@ -27,8 +27,6 @@ from sagas.seal import Sealed
 
 CALL = " call"
 """The name, no handler's, under which a stand-in gets the context of its call."""
-LANDS_SECONDS_MAX = 3.5
-"""A request that is out lands within one lease (rule B1 rests on it)."""
 TRANSACTION_SECONDS = 10.0
 Key = tuple[str, str, int | None]
 Conduct = Literal["ok", "slow", "permanent", "recoverable", "reset", "reset_undone", "hang", "hang_undone", "late",
@@ -55,6 +53,7 @@ class Outside:
     watch: Callable[[Execution], None]
     tell: Callable[..., None]
     fail: Callable[[str, str, str], None]
+    lands_seconds_max: float
     trouble: dict[str, float] = field(default_factory=dict[str, float])
     there: dict[Key, Execution] = field(default_factory=dict[Key, Execution])
     ever: set[Key] = field(default_factory=set[Key])
@@ -150,7 +149,7 @@ class Outside:
             staged.append(lambda: self._land(here))
             return result
         landed = self.loop.create_future()
-        delay = rng.random() * (LANDS_SECONDS_MAX if conduct == "late" else 0.01)
+        delay = rng.random() * (self.lands_seconds_max if conduct == "late" else 0.01)
         self.loop.later(delay, self._arrive, here, landed)
         if conduct == "late":  # it is out, and whoever waits for it goes away
             await self.loop.create_future()
@@ -180,7 +179,7 @@ def _length(rng: Random, *, slow: bool) -> float:
     """How long a handler takes: mostly very little, sometimes most of what it may."""
     draw = rng.random()
     if slow or draw > 0.85:
-        return 0.5 + draw
+        return 0.4 + draw
     return 0.3 * draw if draw > 0.5 else 0.02 * draw
 
 

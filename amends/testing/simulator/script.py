@@ -91,6 +91,7 @@ class Script:
     concurrency: int
     inline_bytes: int
     idle_seconds: float
+    lease_seconds: float
     same_names: bool
     points: float
     sagas: tuple[Saga, ...]
@@ -135,6 +136,7 @@ def draw(seed: int, definitions: int) -> Script:
         concurrency=rng.choice((1, 4, 10)),
         inline_bytes=rng.choice((8192, 8192, 8)),
         idle_seconds=rng.choice((0.5, 1.0, 2.0)),
+        lease_seconds=rng.choice((2.0, 2.0, 4.0)),
         same_names=rng.random() < 0.3,
         points=rng.choice((0.0, 0.02, 0.1)),
         sagas=tuple(sagas),

@@ -31,11 +31,13 @@ from orchestrator.service import Orchestrator
 from reconciler.cycle import Reconciler
 from sagas import points
 from sagas.definition import Saga
+from sagas.numbers import Numbers
 from sagas.ports import Store, StoreUnavailable, TransportRefused, TransportUnavailable
 from sagas.seal import Sealed
 
-LEASE_SECONDS = 4.0
 HEAL_SECONDS_MAX = 150.0
+LANDS = 0.85
+"""A request that is out lands within one lease (rule B1 rests on it): within this part of it."""
 LOOK_SECONDS = 0.25
 FIRE_SECONDS_MAX = 8.0
 BOOT_SECONDS = 0.3
@@ -89,7 +91,14 @@ class System:
             one.name: one.seal() for sealed in self.roots.values() for one in sealed.saga.family()
         }
         self.checks = Checks(self.loop, self.sealed, self.trace)
-        self.outside = Outside(self.loop, script.seed, self.checks.executes, self.trace.tell, self.checks.fail)
+        self.outside = Outside(
+            self.loop,
+            script.seed,
+            self.checks.executes,
+            self.trace.tell,
+            self.checks.fail,
+            script.lease_seconds * LANDS,
+        )
         self.checks.outside = self.outside
         commits = Random(f"{script.seed}/database")  # noqa: S311 - a draw, no secret
         self.database = Database(self.loop, self.checks.store(lambda: self._now("database")), commits)
@@ -124,11 +133,13 @@ class System:
         self.faults.connect_host(host)
         consumer = name if self.script.same_names else f"{name}-{boots}"
         store = store_of(self.database, to_database)
-        streams = RedisStreams(StreamsServer(self.server, to_streams, self.new_name), consumer)
+        lease = self.script.lease_seconds
+        streams = RedisStreams(StreamsServer(self.server, to_streams, self.new_name), consumer, lease_seconds=lease)
         clock = LoopClock()
-        publisher = Publisher(store, streams, clock, LEASE_SECONDS)
+        publisher = Publisher(store, streams, clock, lease)
         streams.on_memory_lost(store.memory_lost)
-        engine = Engine(store, clock, publisher, limits=Limits(self.script.inline_bytes))
+        numbers = Numbers(lease_seconds=lease)
+        engine = Engine(store, clock, publisher, numbers, Limits(self.script.inline_bytes))
         work, stop = self._role(name, host, store, streams, engine, publisher, to_database, consumer)
         self.processes[name] = Process(host, engine, store, streams, to_streams, to_database, stop)
         self.trace.tell("boots", host)
@@ -149,7 +160,9 @@ class System:
         if name.startswith("worker"):
             transactions = SimulatedTransactions(self.outside, link, host)
             here = Surroundings(transactions=transactions, worker=consumer)
-            numbers = WorkerNumbers(script.concurrency, look_for_idle_seconds=script.idle_seconds, drain_seconds=5.0)
+            numbers = WorkerNumbers(
+                script.concurrency, script.lease_seconds, look_for_idle_seconds=script.idle_seconds, drain_seconds=5.0
+            )
             worker = Worker(streams, store, self.handlers, here, engine, numbers)
             return lambda: _within(publisher, worker.run), worker.drain
         if name.startswith("reader"):

@@ -13,7 +13,7 @@ from sagas.nodes import Node
 from sagas.retry import Retry
 
 CHILDREN = 6
-STEP_SECONDS = 2.0
+STEP_SECONDS = 1.5
 
 
 class Job(BaseModel):
@@ -33,7 +33,7 @@ class Word(BaseModel):
 def random_saga(number: int) -> Saga[Any, Any]:
     """The random saga of this number: always the same."""
     rng = Random(f"saga/{number}")  # noqa: S311 - a draw, no secret
-    saga = Saga(f"random_{number}", input=Job, deadline=rng.choice([None, None, None, 25.0]))
+    saga = Saga(f"random_{number}", input=Job, deadline=rng.choice([None, None, None, 12.0]))
     count = rng.choice((1, 2, 2, 3, 3, 4, 6))
     pivot = rng.choice([None, rng.randrange(count)])
     nodes: list[Node] = []
@@ -57,7 +57,7 @@ def _node(saga: Saga[Any, Any], rng: Random, place: int, pivot: int | None, afte
             silence: Literal["compensate", "continue"] = (
                 "continue" if behind else rng.choice(("compensate", "continue"))
             )
-            return saga.wait(name, model=Word, timeout=rng.choice([2.0, 8.0]), on_timeout=silence, after=after)
+            return saga.wait(name, model=Word, timeout=rng.choice([1.0, 4.0]), on_timeout=silence, after=after)
         if number >= CHILDREN and not behind:
             child = random_saga(_childish(rng))
             return saga.start(name, child, input="input", after=after)
@@ -85,6 +85,8 @@ def _step(saga: Saga[Any, Any], rng: Random, name: str, pivot: bool, behind: boo
         timeout=STEP_SECONDS,
         retry=Retry(delays=[0.5, 2.0][: rng.randint(0, 2)]),
         priority=rng.choice(("high", "normal", "normal", "low")),
+        schedule_timeout=rng.choice([None, None, None, 1.0, 3.0]),
+        heartbeat_timeout=rng.choice([None, None, 1.0]) if not transactional else None,
     )(do)
     undo = not pivot and not behind and rng.random() < 0.8
     if undo:

@@ -1,0 +1,30 @@
+"""Taking over what nobody renews, over several streams in one round trip (rule L2)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from consumers.memory import ServerMemory
+from consumers.replies import Entry, pair
+from consumers.wire import Wire
+
+
+async def auto_claim(
+    wire: Wire, memory: ServerMemory, keys: Sequence[str], group: str, consumer: str, idle_ms: int, count: int
+) -> list[tuple[str, Entry]]:
+    """Entries that were idle for so long, each with its stream; they are this consumer's now.
+
+    One call looks at some entries only, so each cursor is followed to its end.
+    """
+    found: list[tuple[str, Entry]] = []
+    cursors: dict[str, Any] = dict.fromkeys(keys, "0-0")
+    while cursors and len(found) < count:
+        claims = [
+            ("XAUTOCLAIM", key, group, consumer, idle_ms, cursor, "COUNT", count) for key, cursor in cursors.items()
+        ]
+        for key, answer in zip(list(cursors), await wire.many(claims, forgiven="NOGROUP"), strict=True):
+            cursors[key], entries, *gone = answer or (b"0-0", [])
+            found += [(key, pair(entry)) for entry in entries if entry and entry[0] is not None]
+            if any(not entry or entry[0] is None for entry in entries) or any(gone):
+                await memory.lost()  # deleted ids: somebody trimmed the stream
+        cursors = {key: cursor for key, cursor in cursors.items() if cursor != b"0-0"}
+    return found
