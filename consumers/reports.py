@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from consumers.receiver import CommandReceiver
 from sagas.inputs import Applies, Outcome, Progressed, Started, Word
+from sagas.points import buggify
 from sagas.ports import StoreUnavailable, TransportRefused, TransportUnavailable
 
 log = logging.getLogger("amends.worker")
@@ -100,6 +101,8 @@ class Reports:
         while True:
             try:
                 await self._receiver.send([word for _, word in batch])
+                if buggify("reports.pauses"):
+                    await asyncio.sleep(0.5)
                 ours = dict(zip(entries, await self._receiver.settle(entries) if entries else [], strict=True))
                 break
             except LOST as loss:

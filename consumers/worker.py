@@ -15,6 +15,7 @@ from consumers.reports import LOST, Reports
 from sagas.binding import BoundHandler
 from sagas.events import Json
 from sagas.inputs import Applies, Outcome, RefusalReason, Started, UnknownCause
+from sagas.points import buggify
 from sagas.ports import Command, Store, StoreUnavailable
 from sagas.seal import Sealed
 from sagas.state import Value
@@ -140,7 +141,7 @@ class Worker:
         else:
             deliveries = await self._receiver.read(free, self._numbers.block_seconds)
         fresh = [entry for entry in deliveries if self._is_fresh(entry)]
-        stale = [entry for entry in deliveries if not self._is_fresh(entry)]
+        stale = [entry for entry in deliveries if entry not in fresh]
         wanted = fresh + (await self._still_wanted(stale) if stale else [])
         over = {entry.entry for entry in deliveries}
         self._ahead = [entry for entry in self._ahead if entry.entry not in over]
@@ -186,6 +187,8 @@ class Worker:
                 task.cancel()
 
     def _is_fresh(self, delivery: CommandDelivery) -> bool:
+        if buggify("worker.doubts"):
+            return False
         return delivery.first_sent and delivery.current and delivery.age_seconds < self._numbers.fresh_seconds
 
     async def _still_wanted(self, stale: Sequence[CommandDelivery]) -> list[CommandDelivery]:

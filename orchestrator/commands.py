@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from orchestrator.arguments import Plan, compose, plans_of
 from sagas.events import Json
 from sagas.manifest import Handler, Manifest, Node, Role
+from sagas.points import buggify
 from sagas.ports import Command, Store
 from sagas.state import State, Value, Wait
 
@@ -63,7 +64,7 @@ class Values:
         missing: list[tuple[str, Value]] = []
         for saga_id, value in dict.fromkeys(wanted):
             key = (saga_id, value.event or 0)
-            if value.event is not None and key in self._found:
+            if value.event is not None and key in self._found and not buggify("values.forgotten"):
                 found[saga_id, value] = self._found[key]
             else:
                 missing.append((saga_id, value))

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from sagas.points import buggify
 from sagas.ports import (
     Clock,
     Command,
@@ -62,6 +63,8 @@ class Publisher:
         if not commands:
             return
         before = decided_at + SEND_SECONDS_MAX
+        if buggify("publisher.pauses"):
+            await self._clock.sleep(SEND_SECONDS_MAX)
         if self._clock.monotonic() > before:
             log.warning("%d commands are too old to be sent; the sweep schedules them anew", len(commands))
             return

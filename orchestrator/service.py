@@ -13,6 +13,7 @@ from orchestrator.publisher import Publisher
 from orchestrator.timers import LOOK_SECONDS_MAX, Timers
 from sagas.decide import NOT_DUE
 from sagas.inputs import Answer, Due, Input
+from sagas.points import buggify
 from sagas.ports import (
     Clock,
     CommandSender,
@@ -75,7 +76,7 @@ class Orchestrator:
     async def turn(self) -> None:
         """One turn of the loop: wait for outcomes until something is due, apply both, acknowledge."""
         block = min(max(self._look_at - self._clock.monotonic(), 0.0), LOOK_SECONDS_MAX)
-        arrivals = await self._sender.outcomes(self._batch, block)
+        arrivals = await self._sender.outcomes(1 if buggify("orchestrator.reads_one") else self._batch, block)
         deliveries = arrivals.deliveries
         words: list[Input] = [delivery.word for delivery in deliveries]
         look = not deliveries or self._clock.monotonic() >= self._look_at
@@ -136,6 +137,8 @@ class Orchestrator:
                     self._look_at = min(self._look_at, row.due_at + offset)
 
     async def _acknowledge(self, deliveries: Sequence[OutcomeDelivery]) -> None:
+        if buggify("orchestrator.acknowledges_late"):
+            await self._clock.sleep(1.0)
         if deliveries:
             await self._sender.acknowledge([delivery.entry for delivery in deliveries])
 

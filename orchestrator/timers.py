@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from orchestrator.limits import StartLimits
 from sagas.inputs import Due
+from sagas.points import buggify
 from sagas.ports import Clock, CommandSender, Store, TransportUnavailable, WaitRow
 from sagas.state import COMMAND_KINDS, is_start_limit
 
@@ -98,6 +99,8 @@ class Timers:
         if not gone:
             return []
         now = self._clock.monotonic()
+        if buggify("timers.forget"):
+            self._gone.clear()
         seen = {key: self._gone.setdefault(key, now) for key in gone}
         try:
             oldest = await self._sender.oldest_outcome()

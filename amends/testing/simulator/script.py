@@ -138,7 +138,7 @@ def draw(seed: int, definitions: int) -> Script:
         idle_seconds=rng.choice((0.5, 1.0, 2.0)),
         lease_seconds=rng.choice((2.0, 2.0, 4.0)),
         same_names=rng.random() < 0.3,
-        points=rng.choice((0.0, 0.02, 0.1)),
+        points=rng.choice((0.0, 0.03, 0.15)),
         sagas=tuple(sagas),
         requests=tuple(_requests(rng, len(sagas))),
         faults=tuple(_faults(rng, hosts)),
