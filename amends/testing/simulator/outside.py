@@ -175,6 +175,12 @@ class Outside:
         self.tell("undone outside" if here.role == "undo" else "done outside", here.host, here.key, here.attempt)
 
 
+def _look(done: "asyncio.Future[None]") -> None:
+    """Whoever waited for it may be dead."""
+    if not done.cancelled():
+        done.exception()
+
+
 def _length(rng: Random, *, slow: bool) -> float:
     """How long a handler takes: mostly very little, sometimes most of what it may."""
     draw = rng.random()
@@ -254,6 +260,7 @@ class SimulatedTransactions:
         if self._link.generation != self._generation:
             raise Disconnected("the connection of the transaction is lost, and with it the transaction")
         committing = asyncio.ensure_future(self._ask(commit))
+        committing.add_done_callback(_look)
         while not committing.done():
             try:
                 await asyncio.shield(committing)
