@@ -32,6 +32,11 @@ def simulate(
 
     modules = module or []
     sagas = batch.sagas_of(modules)
+    try:
+        batch.check_inputs(sagas)
+    except batch.NoExample as none:
+        typer.echo(str(none), err=True)
+        raise typer.Exit(2) from None
     if script is not None or seed is not None:
         kept = Script.from_json(script.read_bytes()) if script is not None else None
         found = batch.run_seed(seed or 0, sagas) if kept is None else system.simulate(kept, sagas)

@@ -7,13 +7,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing import get_context
+from random import Random
 from typing import Any
 
+from amends.testing.simulator.examples import example
 from amends.testing.simulator.script import AT_HOSTS, AT_SERVERS, Script, draw
 from amends.testing.simulator.shrink import Shrinking
 from amends.testing.simulator.system import Result, simulate
 from amends.testing.simulator.workload import random_saga
 from sagas.definition import Saga
+from sagas.errors import InputError
 
 RANDOM_SAGAS = 60
 CHUNK = 10
@@ -82,6 +85,28 @@ def sagas_of(modules: Sequence[str]) -> list[Saga[Any, Any]]:
     from amends.application import load_applications
 
     return [saga for application in load_applications(modules) for saga in application.sagas]
+
+
+class NoExample(ValueError):
+    """No input of a saga could be made from its schema; the text says what to do."""
+
+
+def check_inputs(sagas: Sequence[Saga[Any, Any]]) -> None:
+    """Make a few inputs of each saga.
+
+    Raises:
+        NoExample: one does not fit.
+    """
+    for saga in sagas:
+        sealed = saga.seal()
+        for number in range(5):
+            try:
+                sealed.normalise(example(sealed.manifest.input_schema, Random(number)))  # noqa: S311 - no secret
+            except InputError as unfit:
+                raise NoExample(
+                    f"{unfit}\n  no input of '{saga.name}' can be made from its schema alone\n"
+                    f"  remedy: give the field examples, as in `Field(examples=[...])`: the simulator takes one of them"
+                ) from unfit
 
 
 def run_seed(seed: int, sagas: Sequence[Saga[Any, Any]], *, verbose: bool = False) -> Result:

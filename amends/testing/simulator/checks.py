@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from amends.testing.simulator.hosts import SimulatedLoop
+from amends.testing.simulator.hosts import SimulatedLoop, at_once
 from amends.testing.simulator.outside import Execution, Key
 from amends.testing.simulator.trace import Trace
 from consumers.envelopes import load_word
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 LEASE_SECONDS = 4.0
 FRESH_SECONDS = 2.5
+SOON_SECONDS = 200.0
 STALE_SECONDS = 1.0
 """How long it may take from reading an entry to entering its handler, on a host that never stood still."""
 UNDER_WAY = ("scheduled", "running", "retrying", "succeeded", "unknown", "undoing")
@@ -241,7 +242,20 @@ class Checks:
     def at_rest(self) -> bool:
         """Whether every saga has ended, or waits for people alone."""
         assert self._store is not None
-        return all(map(_rests, self._folds.values())) and not any(row.kind == "notify" for row in self._store.rows())
+        return all(map(self._rests, self._folds.values())) and not any(
+            row.kind == "notify" for row in self._store.rows()
+        )
+
+    def _rests(self, state: State) -> bool:
+        """Whether nothing more happens soon: it has ended, or it waits for people, its family, or a date far away."""
+        if state.terminal or state.closed:
+            return not any(wait.kind in COMMAND_KINDS for wait in state.waits.values())
+        assert self._store is not None
+        soon = at_once(self._store.now()) + SOON_SECONDS
+        return all(
+            wait.kind in ("operator", "deadline", "child") or (wait.due_at is not None and wait.due_at > soon)
+            for wait in state.waits.values()
+        )
 
     def endings(self) -> dict[str, int]:
         """How many sagas stand where."""
@@ -266,7 +280,7 @@ class Checks:
         owing = {row.saga_id for row in self._store.rows() if row.kind == "notify"}
         for saga_id, state in self._folds.items():
             manifest = self._manifests[state.fingerprint]
-            if not _rests(state) or saga_id in owing:
+            if not self._rests(state) or saga_id in owing:
                 waits = [(wait.kind, wait.step, wait.cause) for wait in state.waits.values()]
                 self.fail("1: every saga comes to rest", saga_id, f"{state.status}, waits for {waits}")
             parent = self._folds.get(state.parent.saga_id) if state.parent else None
@@ -322,12 +336,6 @@ class _CheckedStore(MemoryStore):
     def _apply(self, move: Move) -> None:
         super()._apply(move)
         self._commits(move)
-
-
-def _rests(state: State) -> bool:
-    if state.terminal or state.closed:
-        return not any(wait.kind in COMMAND_KINDS for wait in state.waits.values())
-    return all(wait.kind in ("operator", "deadline", "child") for wait in state.waits.values())
 
 
 def _holds_key(state: State) -> bool:

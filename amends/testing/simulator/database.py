@@ -1,13 +1,13 @@
 """The database: what is committed, who waits for whom, and one host's way to it."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, TypeVar, cast
 
-from amends.testing.simulator.hosts import Host, SimulatedLoop
+from amends.testing.simulator.hosts import Host, SimulatedLoop, at_once
 from amends.testing.simulator.network import Link
 from consumers.wire import Disconnected
 from eventstore.memory import MemoryStore
@@ -90,15 +90,6 @@ class Database:
             self.store.within = None
             self.store.end(transaction)
             self.locks.give(names)
-
-
-def at_once(work: Coroutine[Any, Any, T]) -> T:
-    """What a coroutine gives that waits for nothing."""
-    try:
-        work.send(None)
-    except StopIteration as stop:
-        return cast("T", stop.value)
-    raise RuntimeError("the store in memory waits for nothing")
 
 
 class _HostStore:

@@ -35,7 +35,9 @@ def _example(schema: Mapping[str, Any], named: Mapping[str, Any], rng: Random, d
         return schema["const"]
     for word in ("anyOf", "oneOf"):
         if word in schema:
-            options = list(schema[word])
+            options: list[Mapping[str, Any]] = list(schema[word])
+            if any(one.get("type") == "number" for one in options):  # a number that may come as text
+                options = [one for one in options if one.get("type") != "string"]
             if depth > DEPTH_MAX:
                 options = [one for one in options if one.get("type") == "null"] or options
             return _example(rng.choice(options), named, rng, depth)

@@ -12,7 +12,7 @@ from concurrent.futures import Executor
 from contextlib import suppress
 from contextvars import Context, ContextVar, copy_context
 from random import Random
-from typing import Any, TypeVar, TypeVarTuple, Unpack
+from typing import Any, TypeVar, TypeVarTuple, Unpack, cast
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -169,6 +169,15 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def _crashed(self, loop: Any, context: dict[str, Any]) -> None:
         """A task ended by an exception that nobody took: a bug, which ends the run."""
         self.crashes.append(context.get("exception") or str(context.get("message")))
+
+
+def at_once(work: Coroutine[Any, Any, T]) -> T:
+    """What a coroutine gives that waits for nothing, as the store in memory."""
+    try:
+        work.send(None)
+    except StopIteration as stop:
+        return cast("T", stop.value)
+    raise RuntimeError("it waits for something")
 
 
 def close_all(loop: SimulatedLoop) -> None:

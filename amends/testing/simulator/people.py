@@ -6,7 +6,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from amends.testing.simulator.examples import example
-from amends.testing.simulator.hosts import Host
+from amends.testing.simulator.hosts import Host, at_once
 from amends.testing.simulator.script import Request, Saga
 from orchestrator.engine import Engine
 from sagas.inputs import Answer, Cancel, Correct, Hold, Input, Release, Resolve, Send, Start, TryAgain
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from amends.testing.simulator.system import System
 
 AGAIN_SECONDS = 0.2
-LOOK_SECONDS = 0.5
+PATIENCE = 60.0
+"""Seconds: what is waited for longer than a run lasts is sent when all is well."""
 
 
 class People:
@@ -42,16 +43,27 @@ class People:
         """Wait for those who still ask; then somebody releases what is held."""
         for task in self._busy:
             await task
-        for saga_id in self._system.database.store.known():
-            if self._system.database.store.head(saga_id).held:
+        store = self._system.database.store
+        for saga_id in store.known():
+            if store.head(saga_id).held:
                 await self._ask(Release(saga_id, "all is well", f"released/{saga_id}"))
+        for saga_id in store.known():
+            for wait in list(store.head(saga_id).waits.values()):
+                if wait.kind == "signal" and wait.due_at is not None and wait.due_at > at_once(store.now()) + PATIENCE:
+                    await self._send(saga_id, wait.step or "")
+
+    async def _send(self, saga_id: str, name: str) -> None:
+        """Somebody answers at last."""
+        node = self._system.sealed[self._system.database.store.head(saga_id).definition].manifest.by_name[name]
+        rng = Random(f"{saga_id}/{name}")  # noqa: S311 - a draw, no secret
+        await self._ask(Send(saga_id, name, example(node.result_schema, rng), f"sent/{saga_id}/{name}"))
 
     async def _start(self, number: int, saga: Saga) -> None:
         system = self._system
         await asyncio.sleep(saga.at)
         sealed = system.roots[saga.definition]
         rng = Random(f"{system.script.seed}/input/{number}")  # noqa: S311 - a draw, no secret
-        value = sealed.normalise(sealed.normalise(example(sealed.manifest.input_schema, rng)))
+        value = sealed.normalise(example(sealed.manifest.input_schema, rng))
         key = f"key{number}" if saga.keyed else None
         starts: list[Any] = []
         for which in range(2 if saga.twice else 1):

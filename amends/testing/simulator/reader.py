@@ -3,7 +3,8 @@
 import asyncio
 
 from amends.testing.simulator.checks import Checks
-from amends.testing.simulator.database import AWAY, STATEMENT_SECONDS, Database, at_once
+from amends.testing.simulator.database import AWAY, STATEMENT_SECONDS, Database
+from amends.testing.simulator.hosts import at_once
 from amends.testing.simulator.network import Link
 
 PAUSE_SECONDS = 1.0

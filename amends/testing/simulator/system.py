@@ -12,9 +12,9 @@ from typing import Any
 
 from amends.clock import LoopClock
 from amends.testing.simulator.checks import Checks, Violation, WatchedServer
-from amends.testing.simulator.database import EPOCH, Database, SimulatedEvidence, at_once, store_of
+from amends.testing.simulator.database import EPOCH, Database, SimulatedEvidence, store_of
 from amends.testing.simulator.faults import Faults
-from amends.testing.simulator.hosts import Host, SimulatedLoop, StalledError, close_all
+from amends.testing.simulator.hosts import Host, SimulatedLoop, StalledError, at_once, close_all
 from amends.testing.simulator.network import Link, StreamsServer
 from amends.testing.simulator.outside import Outside, SimulatedTransactions
 from amends.testing.simulator.people import People
