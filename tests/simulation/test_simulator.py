@@ -1,6 +1,5 @@
 """The simulator itself: the same seed does the same, hosts stop between two instructions, failures shrink."""
 
-import asyncio
 import os
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from amends.clock import LoopClock
 from amends.testing.simulator import batch
 from amends.testing.simulator.hosts import Host, SimulatedLoop, StalledError, close_all
 from amends.testing.simulator.script import AT_HOSTS, AT_SERVERS, Script, draw
@@ -17,7 +17,9 @@ from amends.testing.simulator.system import simulate
 from sagas import points
 from tests.simulation.planted import find, smallest
 
+CLOCK = LoopClock()
 DIGESTS = """
+from amends.clock import LoopClock
 from amends.testing.simulator import batch
 sagas = batch.sagas_of([])
 for seed in range(5):
@@ -70,7 +72,7 @@ def test_a_host_that_is_killed_runs_nothing_more_not_even_what_ends_it() -> None
 
     async def work() -> None:
         try:
-            await asyncio.sleep(1)
+            await CLOCK.sleep(1)
             told.append("went on")
         finally:
             told.append("ended")
@@ -78,9 +80,9 @@ def test_a_host_that_is_killed_runs_nothing_more_not_even_what_ends_it() -> None
     async def scene(loop: SimulatedLoop) -> None:
         host = Host("h", Random(1), loop)
         host.run(work())
-        await asyncio.sleep(0.5)
+        await CLOCK.sleep(0.5)
         host.kill()
-        await asyncio.sleep(5)
+        await CLOCK.sleep(5)
         assert told == []
 
     on_hosts(scene)
@@ -92,16 +94,16 @@ def test_a_host_that_stands_still_goes_on_where_it_stood() -> None:
     async def scene(loop: SimulatedLoop) -> None:
         async def work() -> None:
             for _ in range(2):
-                await asyncio.sleep(1)
+                await CLOCK.sleep(1)
                 told.append(loop.time())
 
         host = Host("h", Random(1), loop)
         host.run(work())
-        await asyncio.sleep(0.5)
+        await CLOCK.sleep(0.5)
         host.pause()
-        await asyncio.sleep(5)
+        await CLOCK.sleep(5)
         host.resume()
-        await asyncio.sleep(5)
+        await CLOCK.sleep(5)
         assert told == [5.5, 6.5]
 
     on_hosts(scene)

@@ -36,6 +36,8 @@ from sagas.ports import Store, StoreUnavailable, TransportRefused, TransportUnav
 from sagas.seal import Sealed
 
 HEAL_SECONDS_MAX = 150.0
+TIMEOUTS_MAX = 5
+"""How often a handler may hang for as long as it may, before everything must have come to rest."""
 LANDS = 0.85
 """A request that is out lands within one lease (rule B1 rests on it): within this part of it."""
 LOOK_SECONDS = 0.25
@@ -207,9 +209,14 @@ class System:
         healed_at = self.loop.now
         while not (self.checks.at_rest() and self.checks.all_read()):
             await asyncio.sleep(LOOK_SECONDS)
-            if self.loop.now - healed_at > HEAL_SECONDS_MAX:
+            if self.loop.now - healed_at > HEAL_SECONDS_MAX + TIMEOUTS_MAX * self._longest_timeout():
                 break
         self.checks.finish()
+
+    def _longest_timeout(self) -> float:
+        nodes = [node for one in self.sealed.values() for node in one.manifest.nodes]
+        handlers = [one for node in nodes for one in (node.handler, node.undo, node.probe, node.fallback)]
+        return max((handler.timeout for handler in handlers if handler is not None), default=0.0)
 
 
 async def _within(publisher: Publisher, run: Callable[[], Awaitable[object]]) -> None:
