@@ -6,6 +6,7 @@ are in memory, and slow, so that others come between a look and a commit.
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,6 +34,8 @@ Key = tuple[str, str, int | None]
 PAUSES = (0.0, 0.0, 0.0, 0.001, 0.02, 0.3)
 HARMS = ("fails", "again", "vague_before", "vague_after", "hangs_before", "hangs_after")
 HANG_SECONDS = 60.0
+LATE_STEPS = frozenset({"charge", "mail", "note"})
+LATE_TROUBLE = 4.0
 LONGEST_SECONDS = 30 * 86_400.0
 
 
@@ -58,6 +61,10 @@ class SlowStore(WatchedStore):
     def every(self) -> list[State]:
         """How all sagas stand."""
         return list(self._heads.values())
+
+    def owing(self) -> bool:
+        """Whether a saga owes another a message."""
+        return any(row.kind == "notify" for row in self._waits.values())
 
     async def _pause(self) -> None:
         await LoopClock().sleep(self._chance.choice(PAUSES) if self.slow else 0.0)
@@ -121,6 +128,7 @@ def _place(command: Command) -> Key:
 class Host:
     """A process: a worker with an orchestrator beside it."""
 
+    outcomes: str
     worker: Worker
     orchestrator: Orchestrator
     tasks: list[asyncio.Task[None]]
@@ -136,6 +144,8 @@ class World:
     done: set[Key] = field(default_factory=set[Key])
     executed: set[tuple[str, str, int | None, int]] = field(default_factory=set[tuple[str, str, int | None, int]])
     wrong: list[str] = field(default_factory=list[str])
+    tally: Counter[tuple[str, str, str]] = field(default_factory=Counter[tuple[str, str, str]])
+    """What was asked, and how it was answered."""
 
     def open(self, loop: VirtualLoop) -> None:
         """Put everything up; to be called within the loop."""
@@ -157,17 +167,17 @@ class World:
         self._count += 1
         return f"{what}{self._count}"
 
-    def add_host(self) -> None:
-        """One more process."""
+    def add_host(self, outcomes: str | None = None) -> None:
+        """One more process; it reads outcomes in place of another one, if it is told whose."""
         name = self.new_id("host")
-        sender = InProcessTransport(self.broker, name)
+        sender = InProcessTransport(self.broker, outcomes or name)
         publisher = Publisher(self.store, sender, self.clock, LEASE_SECONDS)
         engine = Engine(self.store, self.clock, publisher)
         here = Surroundings(transactions=self.effects, worker=name)
         worker = Worker(InProcessTransport(self.broker, f"{name}w"), self.store, self.sealed, here, engine)
         orchestrator = Orchestrator(self.store, sender, self.clock, engine, publisher)
         tasks = [asyncio.create_task(worker.run()), asyncio.create_task(orchestrator.run())]
-        self.hosts.append(Host(worker, orchestrator, tasks))
+        self.hosts.append(Host(outcomes or name, worker, orchestrator, tasks))
 
     async def kill(self) -> None:
         """A host stands still for good: what its handlers do still happens, and nobody hears of it. Another comes."""
@@ -175,11 +185,11 @@ class World:
         for task in host.tasks:
             task.cancel()
         await asyncio.wait(host.tasks)
-        self.add_host()
+        self.add_host(host.outcomes)
 
-    def is_troubled(self) -> bool:
-        """Whether it goes wrong this time."""
-        return self.chance.random() < self.trouble
+    def is_troubled(self, step: str = "") -> bool:
+        """Whether it goes wrong this time; at the end of a saga more often, else few would come so far."""
+        return self.chance.random() < self.trouble * (LATE_TROUBLE if step in LATE_STEPS else 1.0)
 
     async def act(self, context: Context, *, undo: bool = False, ledger: bool = True) -> None:
         """What a handler does to the world, which may go wrong before or after."""
@@ -187,7 +197,7 @@ class World:
         if (*key, context.attempt) in self.executed:
             self.wrong.append(f"{key} attempt {context.attempt} is run twice")
         self.executed.add((*key, context.attempt))
-        harm = self.chance.choice(HARMS) if self.is_troubled() else ""
+        harm = self.chance.choice(HARMS) if self.is_troubled(context.step) else ""
         token = IN_HANDLER.set(True)
         try:
             await self.clock.sleep(self.chance.choice((0.0, 0.01, 0.3, 1.5)))
@@ -219,7 +229,9 @@ class World:
 
     async def ask(self, word: Asked | Send) -> Answer:
         """Ask something through the API's backend."""
-        return await self.backend.ask(word)
+        answer = await self.backend.ask(word)
+        self.tally[type(word).__name__, getattr(word, "outcome", ""), answer.code] += 1
+        return answer
 
     async def told(self, saga_id: str) -> str:
         """What happened to a saga, line by line."""

@@ -4,7 +4,7 @@ import random
 
 from tests.faults.test_races import Races
 
-TROUBLE = (0.0, 0.2, 0.5)
+TROUBLE = (0.0, 0.1, 0.2, 0.8)
 SECONDS = (0.001, 0.01, 0.3, 0.3, 1.0, 1.0, 5.0, 30.0)
 STEPS = 60
 

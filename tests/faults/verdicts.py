@@ -11,7 +11,7 @@ from sagas.state import COMMAND_KINDS, State, Wait
 from tests.faults.racing import World
 
 HEAL_ROUNDS = 40
-HEAL_SECONDS = 3600.0
+HEAL_SECONDS = 1200.0
 ENDS_BY_ITSELF = frozenset({*COMMAND_KINDS, "child", "notify"})
 COUNTED = (e.StepSucceeded, e.FallbackUsed)
 
@@ -31,8 +31,10 @@ async def heal(world: World) -> None:
             until = world.loop.time() + HEAL_SECONDS
             while world.loop.time() < until and not _at_rest(world):
                 await world.clock.sleep(1.0)
-            if all(head.terminal or head.closed for head in world.store.every()) and not _owing(world):
+            if all(head.terminal or head.closed for head in world.store.every()) and not world.store.owing():
                 return
+            if not _at_rest(world):
+                break
             for head in world.store.every():
                 for desk in [wait for wait in head.waits.values() if wait.kind == "operator"]:
                     await _decide(world, head, desk)
@@ -44,14 +46,10 @@ async def heal(world: World) -> None:
 
 def _at_rest(world: World) -> bool:
     """Whether each saga has ended, or waits for a person, or for its family."""
-    return not _owing(world) and all(
+    return not world.store.owing() and all(
         head.terminal or all(wait.kind in ("operator", "child", "deadline") for wait in head.waits.values())
         for head in world.store.every()
     )
-
-
-def _owing(world: World) -> bool:
-    return any(wait.kind == "notify" for head in world.store.every() for wait in head.waits.values())
 
 
 async def _decide(world: World, head: State, desk: Wait) -> None:
