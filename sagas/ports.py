@@ -123,11 +123,13 @@ class SagaRow:
 
 @dataclass(frozen=True, slots=True)
 class SagaFilter:
-    """Which sagas a list shows. `waiting` keeps those with an open wait of that kind."""
+    """Which sagas a list shows. `waiting`: with such an open wait; `held`: neither ended nor closed, and held or not."""
 
     definition: str | None = None
     status: str | None = None
     key: str | None = None
+    key_prefix: str | None = None
+    held: bool | None = None
     waiting: WaitKind | None = None
     after: str | None = None
     limit: int = 50

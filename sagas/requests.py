@@ -116,6 +116,9 @@ def _try_again(draft: Draft, word: TryAgain) -> None:
     if desk is None and delayed is None:
         draft.refuse(f"'{node.name}' waits neither for an operator nor for its delay: it is {step.status}")
         return
+    if word.undo and "undo" not in (step.role, _role_of(node, step, desk)):
+        draft.refuse(f"the undo of '{node.name}' waits for nobody: '{node.name}' is {step.status}")
+        return
     if desk is not None and desk.cause == "late_effect" and draft.state.status not in ("failed", "compensated"):
         draft.refuse(f"the saga is {draft.state.status}: undo '{node.name}' by hand, then say so with `resolve`")
         return
@@ -127,7 +130,8 @@ def _try_again(draft: Draft, word: TryAgain) -> None:
     if role == "undo" and node.undo is None:
         draft.refuse(f"'{node.name}' has no undo: say what is true of it with `resolve`")
         return
-    draft.emit(e.RetryRequested(step=node.name, item=word.item, reason=word.reason, role=role))
+    resolving = step.resolving if role == "probe" else None  # what somebody said of it still holds
+    draft.emit(e.RetryRequested(step=node.name, item=word.item, reason=word.reason, role=role, resolving=resolving))
     if role == "undo":
         _reopen(draft, node, word.item, "retry")
     else:

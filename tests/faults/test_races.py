@@ -140,7 +140,11 @@ class Races(RuleBasedStateMachine):
         else:
             outcome = "happened" if stands else self.chance.choice(("did_not_happen", "skip"))
         told = {**self.told(head), "expected": head.version}
-        answer = await self.world.ask(Resolve(**told, **place, outcome=outcome, value=VALUES.get(place["step"], 5) if outcome == "happened" else None))
+        answer = await self.world.ask(
+            Resolve(
+                **told, **place, outcome=outcome, value=VALUES.get(place["step"], 5) if outcome == "happened" else None
+            )
+        )
         if outcome == "undone" and answer.code in ("accepted", "nothing"):
             self.world.done.discard(key)
 

@@ -97,7 +97,9 @@ def _counted_wrong(world: World, head: State, *, final: bool) -> list[str]:
                 if step.status == "succeeded" and not stands:
                     found.append(f"{key} counts, and is not there")
                 if step.status not in ("succeeded", "skipped") or (step.status == "skipped" and stands):
-                    found.append(f"{key} is {step.status} in what is completed, and {'is' if stands else 'is not'} there")
+                    found.append(
+                        f"{key} is {step.status} in what is completed, and {'is' if stands else 'is not'} there"
+                    )
             if head.status == "compensated" and node.undo is not None and (stands or needs_undo(node, step)):
                 found.append(f"{key} is {step.status} in what is compensated, and {'is' if stands else 'is not'} there")
     return found
