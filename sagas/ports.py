@@ -123,7 +123,7 @@ class SagaRow:
 
 @dataclass(frozen=True, slots=True)
 class SagaFilter:
-    """Which sagas a list shows. `waiting`: with such an open wait; `held`: neither ended nor closed, and held or not."""
+    """Which sagas a list shows. `waiting`: with such an open wait; `held`: open, and held or not."""
 
     definition: str | None = None
     status: str | None = None

@@ -69,9 +69,7 @@ def resolve(
     did_not_happen: Annotated[bool, typer.Option("--did-not-happen", help="it did not, and never will")] = False,
     skip: Annotated[bool, typer.Option("--skip", help="behind the pivot: go on without it")] = False,
     undone: Annotated[bool, typer.Option("--undone", help="you have undone by hand what STEP:undo could not")] = False,
-    accept: Annotated[
-        bool, typer.Option("--accept", help="what is left may stay: close the saga, free its key")
-    ] = False,
+    accept: Annotated[bool, typer.Option("--accept", help="what is left may stay: the saga is closed")] = False,
     expect_version: Expected = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,

@@ -133,7 +133,7 @@ class Client:
             ClientError: the API refused (409: nobody waits for it any more; 422: the value does not fit).
         """
         stored = TypeAdapter[Any](type(value)).dump_python(value, mode="json", by_alias=False)
-        await self.call("POST", f"/api/sagas/{id}/signals/{signal.name}", {"value": stored}, expect_version)
+        await self._send("POST", f"/api/sagas/{id}/signals/{signal.name}", {"value": stored}, expect_version)
 
     async def cancel(self, id: str, *, reason: str, expect_version: int | None = None) -> None:
         """Turn a saga back.
@@ -191,8 +191,8 @@ class Client:
         )
 
     async def hold_all(
-        self, *, reason: str, definition: str | None = None, status: Status | None = None, key_prefix: str | None = None,
-        dry_run: bool = False,
+        self, *, reason: str, definition: str | None = None, status: Status | None = None,
+        key_prefix: str | None = None, dry_run: bool = False,
     ) -> int:  # fmt: skip
         """Hold all open sagas that a filter finds; how many. `dry_run` only counts.
 
@@ -204,8 +204,8 @@ class Client:
         return await self._ask_all("hold", reason, definition, status, key_prefix, dry_run=dry_run)
 
     async def release_all(
-        self, *, reason: str, definition: str | None = None, status: Status | None = None, key_prefix: str | None = None,
-        dry_run: bool = False,
+        self, *, reason: str, definition: str | None = None, status: Status | None = None,
+        key_prefix: str | None = None, dry_run: bool = False,
     ) -> int:  # fmt: skip
         """Release all held sagas that a filter finds; how many. `dry_run` only counts.
 
@@ -231,16 +231,17 @@ class Client:
 
     async def _ask(self, id: str, verb: str, expect_version: int | None, **body: object) -> None:
         told = {key: value for key, value in body.items() if value is not None or key in ("value", "result")}
-        await self.call("POST", f"/api/sagas/{id}/{verb}", told, expect_version)
+        await self._send("POST", f"/api/sagas/{id}/{verb}", told, expect_version)
 
-    async def call(
-        self, method: str, path: str, body: object = None, expect_version: int | None = None
-    ) -> dict[str, Any]:
+    async def call(self, method: str, path: str, body: object = None) -> dict[str, Any]:
         """Ask the API; a route of an application that changes something must take an `Idempotency-Key`.
 
         Raises:
-            MovedError: the saga is no longer at `expect_version`. ClientError: it refused. aiohttp.ClientError, TimeoutError: it cannot be reached.
+            ClientError: it refused. aiohttp.ClientError, TimeoutError: it cannot be reached.
         """
+        return await self._send(method, path, body, None)
+
+    async def _send(self, method: str, path: str, body: object, expect_version: int | None) -> dict[str, Any]:
         if self._session is None:
             raise RuntimeError("open the client first: async with Client() as client")
         headers = {} if method == "GET" else {"Idempotency-Key": str(uuid4())}

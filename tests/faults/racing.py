@@ -1,7 +1,7 @@
 """Sagas under way on virtual time, people who ask things of them, and a ledger of what really happened.
 
-Everything that decides is the production code: engines, orchestrators, workers, the backend of the API. Only the servers
-are in memory, and slow, so that others come between a look and a commit.
+Everything that decides is the production code: engines, orchestrators, workers, the backend of the API. Only the
+servers are in memory, and slow, so that others come between a look and a commit.
 """
 
 import asyncio

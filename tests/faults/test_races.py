@@ -1,4 +1,4 @@
-"""Signals, holds, cancels and corrections that race with outcomes leave no saga stuck, and nothing undone and counted."""
+"""Whatever people ask while outcomes come: no saga is stuck afterwards, and no step both undone and counted."""
 
 import asyncio
 import random
@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from amends.testing.virtual import VirtualLoop
+from sagas.events import Resolution
 from sagas.inputs import Cancel, Correct, Hold, Release, Resolve, Send, TryAgain
 from sagas.state import State
 from tests.faults.raced import SAGAS, WORLD
@@ -135,16 +136,12 @@ class Races(RuleBasedStateMachine):
         key = (head.saga_id, place["step"], place["item"])
         stands = key in self.world.done
         desk = head.wait_of(place["step"], place["item"], "operator")
+        outcome: Resolution = "happened" if stands else self.chance.choice(("did_not_happen", "skip"))
         if desk is not None and desk.cause in ("undo_failed", "late_effect"):
             outcome = "undone"
-        else:
-            outcome = "happened" if stands else self.chance.choice(("did_not_happen", "skip"))
-        told = {**self.told(head), "expected": head.version}
-        answer = await self.world.ask(
-            Resolve(
-                **told, **place, outcome=outcome, value=VALUES.get(place["step"], 5) if outcome == "happened" else None
-            )
-        )
+        told = {**self.told(head), **place, "expected": head.version}
+        value = VALUES.get(place["step"], 5) if outcome == "happened" else None
+        answer = await self.world.ask(Resolve(**told, outcome=outcome, value=value))
         if outcome == "undone" and answer.code in ("accepted", "nothing"):
             self.world.done.discard(key)
 
