@@ -64,7 +64,9 @@ def _consequences(manifest: Manifest, word: Asked, recorded: Sequence[Recorded])
         pivot = manifest.pivot
         if pivot is not None and pivot.name == word.step:
             said.append("there is no way back then")
-    return list(dict.fromkeys(said)) or ["is recorded, and acted on when what is under way has ended"]
+    if said == ["is kept"]:
+        return ["is kept until it is known whether the pivot happened"]
+    return list(dict.fromkeys(text for text in said if text != "is kept")) or ["is recorded"]
 
 
 def _says(word: Asked, event: Event) -> str | None:
@@ -86,6 +88,8 @@ def _says(word: Asked, event: Event) -> str | None:
             return "takes it for undone"
         case e.StepResolved(outcome="accept"):
             return "leaves what is left; the saga is closed, its key is free"
+        case e.CancelRequested():
+            return "is kept"
         case e.SagaTurnedBack():
             return "turns back: what was done is undone"
         case e.SagaCompleted():

@@ -51,7 +51,7 @@ async def start(request: web.Request, backend: Backend) -> web.Response:
 
 
 async def list_all(request: web.Request, backend: Backend) -> web.Response:
-    """`GET /api/sagas`: list sagas, filtered by `definition`, `status`, `key`, `keyPrefix`, `waiting`, in pages."""
+    """`GET /api/sagas`: list sagas; filters `definition`, `status`, `key`, `keyPrefix`, `waiting`; in pages."""
     asked = request.query
     cursor = asked.get("cursor")
     if cursor is not None and not is_id(cursor):

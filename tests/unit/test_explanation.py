@@ -32,7 +32,7 @@ def test_an_unknown_pivot_is_resolved_and_each_way_says_what_follows() -> None:
         "resolve p --happened JSON": "the saga is completed",
         "resolve p --did-not-happen": f"refused now: an attempt of 'p' may still run until {until}",
         "retry p": "tries again, attempt 2",
-        "cancel": "is recorded, and acted on when what is under way has ended",
+        "cancel": "is kept until it is known whether the pivot happened",
     }
     play.pass_time(BOUND_SECONDS + 0.1)
     assert said(play)["resolve p --did-not-happen"] == "turns back: what was done is undone"
