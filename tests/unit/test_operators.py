@@ -192,8 +192,11 @@ def test_a_memory_that_is_torn_is_none(amends: Call, api: Api, tmp_path: Path) -
 
 def test_a_filter_counts_first_and_acts_page_by_page(amends: Call, api: Api) -> None:
     some = ("saga", "hold", "--definition", "d", "--status", "active", "--key-prefix", "k-", *WHY)
-    pages = [{"matched": 200, "changed": 0, "next": ID}, {"matched": 3, "changed": 0, "next": None}]
-    api.pages = [dict(page) for page in pages]
+    pages: list[dict[str, Any]] = [
+        {"matched": 200, "changed": 0, "next": ID},
+        {"matched": 3, "changed": 0, "next": None},
+    ]
+    api.pages = list(pages)
     assert amends(*some) == (0, "would be held: 203; --yes does it\n")
     chosen = {"reason": "looked", "definition": "d", "status": "active", "keyPrefix": "k-"}
     assert api.asked == [
@@ -203,7 +206,7 @@ def test_a_filter_counts_first_and_acts_page_by_page(amends: Call, api: Api) -> 
     api.pages = [{"matched": 200, "changed": 199, "next": ID}, {"matched": 3, "changed": 3, "next": None}]
     assert amends(*some, "--yes") == (0, "held: 202; 1 ended meanwhile\n")
     api.pages = [{"matched": 1, "changed": 1, "next": None}]
-    code, text = amends("saga", "release", "--definition", "d", *WHY, "--yes", "--json")
+    _, text = amends("saga", "release", "--definition", "d", *WHY, "--yes", "--json")
     assert json.loads(text) == {"matched": 1, "changed": 1, "dryRun": False}
 
 
