@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -137,6 +138,25 @@ def test_what_cannot_be_meant_is_said_before_anything_is_asked(
     code, text = amends("saga", *arguments)
     assert (code, says in " ".join(text.replace("│", " ").split())) == (2, True), text
     assert api.asked == []
+
+
+DOCUMENTS = Path(__file__).parent.parent.parent / "docs"
+WRITTEN = re.findall(
+    r"`amends (saga (?:cancel|hold|release|retry|correct|resolve|signal) [^`]+)`",
+    (DOCUMENTS / "guides" / "operating.md").read_text("utf-8")
+    + (DOCUMENTS / "runbooks" / "README.md").read_text("utf-8"),
+)
+SAID = {"ID": ID, "STEP": "b", "STEP:undo": "b:undo", "JSON": "{}", "…": "looked", "NAME": "n", "TEXT": "t"}
+
+
+@pytest.mark.parametrize("command", sorted(set(WRITTEN)))
+def test_what_the_documents_say_can_be_typed(amends: Call, api: Api, command: str) -> None:
+    words = [SAID.get(word, word) for word in command.split()]
+    some = "--definition" in words
+    api.pages = [{"matched": 1, "changed": 0, "next": None}] if some else []
+    code, text = amends(*words, *(() if "--reason" in words or "signal" in words else WHY))
+    assert code == 0, text
+    assert len(api.asked) == 1
 
 
 RETRY = ("saga", "retry", ID, "b", *WHY)
