@@ -34,7 +34,8 @@ class Api:
             return self.view()
         if self.moves_before:
             self.version = self.moves_before.pop(0)
-        seen = (headers or {}).get("If-Match")
+        told: dict[str, str] = headers or {}
+        seen = told.get("If-Match")
         if seen not in (None, f'"{self.version}"'):
             raise MovedError("Moved: it has moved")
         self.asked.append((path.removeprefix("/api/sagas/"), dict(body), seen))
@@ -141,11 +142,9 @@ def test_what_cannot_be_meant_is_said_before_anything_is_asked(
 
 
 DOCUMENTS = Path(__file__).parent.parent.parent / "docs"
-WRITTEN = re.findall(
-    r"`amends (saga (?:cancel|hold|release|retry|correct|resolve|signal) [^`]+)`",
-    (DOCUMENTS / "guides" / "operating.md").read_text("utf-8")
-    + (DOCUMENTS / "runbooks" / "README.md").read_text("utf-8"),
-)
+PAGES = [DOCUMENTS / "guides" / "operating.md", DOCUMENTS / "runbooks" / "README.md"]
+COMMAND = r"`amends (saga (?:cancel|hold|release|retry|correct|resolve|signal) [^`]+)`"
+WRITTEN = re.findall(COMMAND, "".join(page.read_text("utf-8") for page in PAGES))
 SAID = {"ID": ID, "STEP": "b", "STEP:undo": "b:undo", "JSON": "{}", "…": "looked", "NAME": "n", "TEXT": "t"}
 
 
