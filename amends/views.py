@@ -15,6 +15,8 @@ from sagas.ports import SagaRow, Store, WaitRow
 from sagas.state import COMMAND_KINDS, Key, State, StepState
 
 HISTORY_MAX = 10_000
+REMEDIES_MAX = 20
+"""Of so many operators' waits a view says what ends them: each is decided, and `each` may have thousands."""
 DONE = ("succeeded", "skipped", "undone")
 OPERATOR_CAUSES = {
     "step_failed": "step {step} failed, and behind the pivot nothing is undone",
@@ -60,7 +62,7 @@ async def detail(store: Store, manifest: Manifest, state: State, now: float) -> 
         "result": result_of(manifest, state, results),
         "error": state.error,
         "steps": [_step(state, key, results.get(key), history) for key in keys],
-        "waits": [_wait(manifest, state, row, now) for row in waits],
+        "waits": _waits(manifest, state, waits, now),
         "createdAt": instant(state.started_at),
         "completedAt": instant(state.ended_at) if state.ended_at is not None else None,
     }
@@ -175,7 +177,19 @@ def _times(history: Sequence[Recorded], key: Key) -> tuple[float | None, float |
     return started, ended
 
 
-def _wait(manifest: Manifest, state: State, row: WaitRow, now: float) -> dict[str, Json]:
+def _waits(manifest: Manifest, state: State, rows: Sequence[WaitRow], now: float) -> list[Json]:
+    shown: list[Json] = []
+    desks = 0
+    for row in rows:
+        wait = state.waits.get(row.opened_by)
+        desks += row.kind == "operator"
+        tells = row.kind == "operator" and wait is not None and desks <= REMEDIES_MAX
+        ends: list[Json] = [*remedies(manifest, state, wait, now)] if tells and wait is not None else []
+        shown.append({**_wait(state, row), "remedies": ends})
+    return shown
+
+
+def _wait(state: State, row: WaitRow) -> dict[str, Json]:
     wait = state.waits.get(row.opened_by)
     cause = wait.cause if wait is not None else None
     where = row.step if row.item is None else f"{row.step}[{row.item}]"
@@ -217,7 +231,6 @@ def _wait(manifest: Manifest, state: State, row: WaitRow, now: float) -> dict[st
         "dueAt": None if isinf(row.due_at) else instant(row.due_at),
         "endsWhen": ends,
         "child": state.step(row.step or "").child if row.kind == "child" else None,
-        "remedies": remedies(manifest, state, wait, now) if row.kind == "operator" and wait is not None else [],
     }
 
 

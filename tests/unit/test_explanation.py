@@ -1,13 +1,14 @@
 """`amends explain`: what operators are told to do, and where in a family the wait is."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 from amends.explanation import explain
-from sagas.inputs import Hold, Resolve
+from sagas.inputs import Hold, Outcome, Resolve
 from sagas.manifest import Node
 from tests.shown import explained, view_of
-from tests.unit.test_decisions import BOUND_SECONDS, SAGA, Play, node
+from tests.unit.test_decisions import BOUND_SECONDS, FAILED, SAGA, Play, node
 from tests.unit.test_holding import ask
 from tests.unit.test_requests import at_rest, behind_the_pivot, unknown_pivot
 
@@ -82,6 +83,18 @@ def test_the_lines_are_what_an_operator_copies() -> None:
     assert lines[1].endswith(": step r failed, and behind the pivot nothing is undone")
     assert lines[2] == "  what ends it:"
     assert lines[3] == f"    amends saga retry {SAGA} r --reason …            tries again, attempt 3"
+
+
+def test_of_many_that_wait_the_first_are_told_what_ends_them() -> None:
+    each = node("a", each="input.items", delays=())
+    play = Play(node("p", "pivot"), replace(each, step_class="retriable", undo=None, after=("p",)),
+                value={"items": list(range(30))}, paths=(("input.items", "each"),))  # fmt: skip
+    play.tell("p")
+    for wait in list(play.state.waits.values()):
+        play.give(Outcome(SAGA, wait.opened_by, wait.attempt, "a", wait.item, wait.role, "failed", error=FAILED))
+    waits = asyncio.run(view_of(play.manifest, play.state, play.history))["waits"]
+    assert [bool(wait["remedies"]) for wait in waits] == [True] * 20 + [False] * 10
+    assert waits[3]["remedies"][0]["command"] == f"amends saga retry {SAGA} a/3 --reason …"
 
 
 def named(view: dict[str, Any], saga_id: str, definition: str, child: str | None = None) -> dict[str, Any]:
