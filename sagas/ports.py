@@ -1,7 +1,6 @@
 """The three ports through which all I/O goes: store, transport and clock.
 
-`eventstore` and `consumers` hold the adapters, `amends.wiring` puts them in. Each method of the store says what
-survives a crash once it has returned.
+`eventstore` and `consumers` hold the adapters. Each method of the store says what survives a crash once it returned.
 """
 
 from collections.abc import Mapping, Sequence
@@ -167,7 +166,6 @@ class Store(Protocol):
 
         In both, a command's `since` is the store's own now, and its check moves with it: the age limits of rule C1
         count from the commit.
-
         With `connection` (asyncpg) the insert joins the caller's transaction and its commands are marked `unsent`.
         Durable: as `append`, or with the caller's commit.
         """
