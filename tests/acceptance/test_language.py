@@ -230,7 +230,7 @@ async def test_a_held_saga_begins_nothing_until_it_is_released(stage: Stage) -> 
 
 
 async def test_all_that_a_filter_finds_are_held_and_released_each_with_its_event(stage: Stage) -> None:
-    started = [await stage.start(name, key=f"north-{name}") for name in ("ned", "nia")]
+    started = [await stage.start(name, key=f"north-{name}") for name in ("ugo", "una")]
     other = await stage.start("uma", key="south-uma")
     for saga_id in (*started, other):
         await stage.waiting(saga_id, "signal")
