@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from amends.api.idempotency import RequestIds, answer_once
     from amends.application import App, Route
     from amends.backend import Backend, UnknownDefinition
-    from amends.client import Client, ClientError, Handle, NotCompletedError
+    from amends.client import Client, ClientError, Handle, MovedError, NotCompletedError
     from amends.joining import KeyConflict, NotSupported, start
     from amends.problems import Problem, field_problem
     from amends.settings import SettingsError, read_settings
@@ -34,6 +34,7 @@ _HOMES = {
     "Client": "amends.client",
     "ClientError": "amends.client",
     "Handle": "amends.client",
+    "MovedError": "amends.client",
     "NotCompletedError": "amends.client",
     "start": "amends.joining",
     "Context": "sagas.context",
@@ -81,6 +82,7 @@ __all__ = [
     "Happened",
     "InputError",
     "KeyConflict",
+    "MovedError",
     "NotCompletedError",
     "NotSupported",
     "Permanent",

@@ -1,6 +1,6 @@
 """What a route may do: use the database, start and cancel sagas, see how they stand. One for each API process."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -112,6 +112,12 @@ class Backend:
         passed = await self._pivot_passed(word.saga_id) if told.code == "refused" and isinstance(word, Cancel) else None
         return told if passed is None else replace(told, detail=f"{told.detail} at {passed}")
 
+    async def ask_all(self, words: Sequence[Asked]) -> list[Answer]:
+        """Ask something of many sagas in one commit; an answer for each, as `ask` gives it."""
+        applied = await self._engine.append(words)
+        self._background.spawn(self._engine.publish(applied))
+        return applied.answers
+
     async def fit(self, saga_id: str, name: str | None, value: object) -> Json:
         """A value for a node of a saga, or for its input, as it is stored.
 
@@ -130,7 +136,7 @@ class Backend:
         if head is None:
             return None
         manifests = await self._engine.manifests([head])
-        return await views.detail(self.store, manifests[head.fingerprint], head)
+        return await views.detail(self.store, manifests[head.fingerprint], head, await self._engine.now())
 
     async def job(self, saga_id: str) -> dict[str, Json] | None:
         """A saga as a job; None when there is none."""

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from math import isinf
 from typing import Any
 
+from amends.remedies import remedies
 from amends.timeline import instant, sentence
 from sagas import events as e
 from sagas.codec import encode
-from sagas.durations import age
 from sagas.events import Json, Recorded
 from sagas.forward import items_of
 from sagas.manifest import Manifest, Node
@@ -15,6 +15,8 @@ from sagas.ports import SagaRow, Store, WaitRow
 from sagas.state import COMMAND_KINDS, Key, State, StepState
 
 HISTORY_MAX = 10_000
+REMEDIES_MAX = 20
+"""Of so many operators' waits a view says what ends them: each is decided, and `each` may have thousands."""
 DONE = ("succeeded", "skipped", "undone")
 OPERATOR_CAUSES = {
     "step_failed": "step {step} failed, and behind the pivot nothing is undone",
@@ -43,8 +45,8 @@ def summary(row: SagaRow) -> dict[str, Json]:
     }
 
 
-async def detail(store: Store, manifest: Manifest, state: State) -> dict[str, Json]:
-    """A saga with its steps, waits and values: at most five queries, whatever its size."""
+async def detail(store: Store, manifest: Manifest, state: State, now: float) -> dict[str, Json]:
+    """A saga with its steps, waits and values at `now`: at most five queries, whatever its size."""
     history = await store.history(state.saga_id, limit=HISTORY_MAX)
     waits = await store.waits(state.saga_id)
     keys = [key for node in manifest.nodes for key in records_of(manifest, state, node)]
@@ -60,7 +62,7 @@ async def detail(store: Store, manifest: Manifest, state: State) -> dict[str, Js
         "result": result_of(manifest, state, results),
         "error": state.error,
         "steps": [_step(state, key, results.get(key), history) for key in keys],
-        "waits": [_wait(state, row) for row in waits],
+        "waits": _waits(manifest, state, waits, now),
         "createdAt": instant(state.started_at),
         "completedAt": instant(state.ended_at) if state.ended_at is not None else None,
     }
@@ -124,31 +126,6 @@ def event(entry: Recorded) -> dict[str, Json]:
     }
 
 
-def explain(view: Mapping[str, Any], now: float, started_at: float) -> list[str]:
-    """Why a saga is where it is: what it waits for, since when, and what ends the wait."""
-    key = f" ({view['key']})" if view["key"] else ""
-    old = f"{age(max(now - started_at, 0.0))} old"
-    lines = [f"{view['definition']} {view['sagaId']}{key}, {view['status']}, {old}"]
-    if view["error"]:
-        lines.append(f"  error: {view['error']['type']}: {view['error']['message']}")
-    for wait in view["waits"]:
-        due = f", looked at {wait['dueAt']}" if wait["dueAt"] else ""
-        lines.append(f"  waits for {wait['what']}, since {wait['since']}{due}")
-        lines.append(f"    what ends it: {wait['endsWhen']}")
-    for step in view["steps"]:
-        if step["error"] and step["status"] in ("failed", "unknown", "undo_failed", "retrying"):
-            error = step["error"]
-            lines.append(f"  {step_name(step)} is {step['status']}: attempt {error['attempt']}: {error['message']}")
-    if not view["waits"]:
-        lines.append("  waits for nothing: it has ended" if view["completedAt"] else "  waits for nothing")
-    return lines
-
-
-def step_name(step: Mapping[str, Any]) -> str:
-    """A step as people name it: `tasks`, `findings[2]`."""
-    return str(step["step"]) if step["item"] is None else f"{step['step']}[{step['item']}]"
-
-
 def operator_line(cause: str | None, step: str | None) -> str:
     """What an operator is asked."""
     what = "the saga's deadline" if step is None else f"step {step}"
@@ -200,6 +177,18 @@ def _times(history: Sequence[Recorded], key: Key) -> tuple[float | None, float |
     return started, ended
 
 
+def _waits(manifest: Manifest, state: State, rows: Sequence[WaitRow], now: float) -> list[Json]:
+    shown: list[Json] = []
+    desks = 0
+    for row in rows:
+        wait = state.waits.get(row.opened_by)
+        desks += row.kind == "operator"
+        tells = row.kind == "operator" and wait is not None and desks <= REMEDIES_MAX
+        ends: list[Json] = [*remedies(manifest, state, wait, now)] if tells and wait is not None else []
+        shown.append({**_wait(state, row), "remedies": ends})
+    return shown
+
+
 def _wait(state: State, row: WaitRow) -> dict[str, Json]:
     wait = state.waits.get(row.opened_by)
     cause = wait.cause if wait is not None else None
@@ -220,8 +209,7 @@ def _wait(state: State, row: WaitRow) -> dict[str, Json]:
             what = f"somebody to send {where}"
             ends = f"amends saga signal {row.saga_id} {row.step} VALUE, or its time comes"
         case "child":
-            child = state.step(row.step or "").child
-            what, ends = f"child {where}, saga {child}", "the child has ended"
+            what, ends = f"child {where}, saga {state.step(row.step or '').child}", "the child has ended"
         case "notify":
             what, ends = f"another saga to hear of event {row.opened_by}", "an orchestrator tells it"
         case "deadline" if where is not None:
@@ -242,6 +230,7 @@ def _wait(state: State, row: WaitRow) -> dict[str, Json]:
         "since": instant(row.since),
         "dueAt": None if isinf(row.due_at) else instant(row.due_at),
         "endsWhen": ends,
+        "child": state.step(row.step or "").child if row.kind == "child" else None,
     }
 
 

@@ -333,6 +333,8 @@ class MemoryStore:
             wanted.definition in (None, state.definition)
             and wanted.status in (None, state.status)
             and wanted.key in (None, state.key)
+            and (wanted.key_prefix is None or (state.key or "").startswith(wanted.key_prefix))
+            and (wanted.held is None or (wanted.held == state.held and not state.closed and not state.terminal))
             and (wanted.waiting is None or wanted.waiting in waiting)
             and (wanted.after is None or state.saga_id < wanted.after)
         )

@@ -277,7 +277,15 @@ class PostgresStore:
     async def sagas(self, wanted: SagaFilter) -> list[SagaRow]:
         """A page of sagas, newest first."""
         rows = await self._fetch(
-            query("sagas"), wanted.definition, wanted.status, wanted.key, wanted.waiting, wanted.after, wanted.limit
+            query("sagas"),
+            wanted.definition,
+            wanted.status,
+            wanted.key,
+            wanted.waiting,
+            wanted.after,
+            wanted.limit,
+            wanted.key_prefix,
+            wanted.held,
         )
         return [
             SagaRow(State.from_json(row["state"]), row["created_at"], row["updated_at"], row["saga_id"]) for row in rows

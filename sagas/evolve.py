@@ -12,7 +12,17 @@ from sagas.events import Event, Recorded
 from sagas.family import child_ended, child_started
 from sagas.folding import Change, drop, key_of, opened, with_step
 from sagas.manifest import Role
-from sagas.state import COMMAND_KINDS, Parent, State, StepState, StepStatus, Wait, is_start_limit, value_of
+from sagas.state import (
+    COMMAND_KINDS,
+    Parent,
+    State,
+    StepState,
+    StepStatus,
+    Wait,
+    WaitKind,
+    is_start_limit,
+    value_of,
+)
 from sagas.waiting import signal_received, timer_fired, wait_opened, withdrawn
 
 WITHDRAWN = frozenset({"retry", "timer", "signal", "breaker", "deadline"})
@@ -254,7 +264,8 @@ def _tried_again(state: State, event: e.RetryRequested) -> State:
     step = replace(step, resolving=event.resolving)
     if event.role == "undo" and step.status != "undoing":
         step = replace(step, status="unknown" if step.maybe else "succeeded")
-    return with_step(drop(state, event, "operator"), event, step)
+    over: tuple[WaitKind, ...] = ("operator", "retry") if event.role == "undo" else ("operator",)
+    return with_step(drop(state, event, *over), event, step)
 
 
 def _attempt_over(

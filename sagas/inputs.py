@@ -181,10 +181,14 @@ class Release(Request):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TryAgain(Request):
-    """The step, or its undo, is to be tried again: one that waits for an operator, or for its delay."""
+    """The step, or its undo, is to be tried again: one that waits for an operator, or for its delay.
+
+    `undo` says that it is the undo that is meant, and nothing else.
+    """
 
     step: str
     item: int | None = None
+    undo: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,6 @@
 """The three ports through which all I/O goes: store, transport and clock.
 
-`eventstore` and `consumers` hold the adapters, `amends.wiring` puts them in. Each method of the store says what
-survives a crash once it has returned.
+`eventstore` and `consumers` hold the adapters. Each method of the store says what survives a crash once it returned.
 """
 
 from collections.abc import Mapping, Sequence
@@ -123,11 +122,13 @@ class SagaRow:
 
 @dataclass(frozen=True, slots=True)
 class SagaFilter:
-    """Which sagas a list shows. `waiting` keeps those with an open wait of that kind."""
+    """Which sagas a list shows. `waiting`: with such an open wait; `held`: open, and held or not."""
 
     definition: str | None = None
     status: str | None = None
     key: str | None = None
+    key_prefix: str | None = None
+    held: bool | None = None
     waiting: WaitKind | None = None
     after: str | None = None
     limit: int = 50
@@ -165,7 +166,6 @@ class Store(Protocol):
 
         In both, a command's `since` is the store's own now, and its check moves with it: the age limits of rule C1
         count from the commit.
-
         With `connection` (asyncpg) the insert joins the caller's transaction and its commands are marked `unsent`.
         Durable: as `append`, or with the caller's commit.
         """

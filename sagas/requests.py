@@ -87,8 +87,8 @@ def _cancel(draft: Draft, word: Cancel) -> None:
 
 
 def _hold(draft: Draft, word: Hold) -> None:
-    if draft.state.terminal:
-        draft.refuse(f"the saga is {draft.state.status}")
+    if draft.state.terminal or draft.state.closed:
+        draft.refuse(f"the saga is {'closed' if draft.state.closed else draft.state.status}")
     elif draft.state.held:
         draft.remark("the saga is held already")
     else:
@@ -116,6 +116,9 @@ def _try_again(draft: Draft, word: TryAgain) -> None:
     if desk is None and delayed is None:
         draft.refuse(f"'{node.name}' waits neither for an operator nor for its delay: it is {step.status}")
         return
+    if word.undo and "undo" not in (step.role, _role_of(node, step, desk)):
+        draft.refuse(f"the undo of '{node.name}' waits for nobody: '{node.name}' is {step.status}")
+        return
     if desk is not None and desk.cause == "late_effect" and draft.state.status not in ("failed", "compensated"):
         draft.refuse(f"the saga is {draft.state.status}: undo '{node.name}' by hand, then say so with `resolve`")
         return
@@ -127,7 +130,8 @@ def _try_again(draft: Draft, word: TryAgain) -> None:
     if role == "undo" and node.undo is None:
         draft.refuse(f"'{node.name}' has no undo: say what is true of it with `resolve`")
         return
-    draft.emit(e.RetryRequested(step=node.name, item=word.item, reason=word.reason, role=role))
+    resolving = step.resolving if role == "probe" else None  # what somebody said of it still holds
+    draft.emit(e.RetryRequested(step=node.name, item=word.item, reason=word.reason, role=role, resolving=resolving))
     if role == "undo":
         _reopen(draft, node, word.item, "retry")
     else:
@@ -159,8 +163,8 @@ def _role_of(node: Node, step: StepState, desk: Wait | None) -> Role:
 
 def _correct(draft: Draft, word: Correct) -> None:
     state = draft.state
-    if state.terminal:
-        draft.refuse(f"the saga is {state.status}")
+    if state.terminal or state.closed:
+        draft.refuse(f"the saga is {'closed' if state.closed else state.status}")
         return
     if word.step is not None:
         found = _step_asked(draft, word.step, word.item)
@@ -280,7 +284,11 @@ def _step_asked(draft: Draft, name: str, item: int | None) -> tuple[Node, StepSt
         draft.refuse(f"'{name}' " + ("has no items" if node.each is None else "has items: say which"))
         return None
     step, desk = draft.step(node, item), draft.state.wait_of(name, item, "operator")
-    if desk is None and step.status in IN_FLIGHT:
+    if draft.state.closed and desk is None:
+        draft.refuse("the saga is closed")
+        return None
+    delayed = draft.state.wait_of(name, item, "retry") is not None
+    if desk is None and step.status in IN_FLIGHT and not delayed:
         draft.refuse(f"'{name}' is {step.status}: wait for its outcome")
         return None
     return node, step, desk

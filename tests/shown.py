@@ -6,6 +6,7 @@ from math import inf
 from typing import Any
 
 from amends import views
+from amends.explanation import explain
 from sagas.events import Recorded
 from sagas.manifest import Manifest
 from sagas.ports import WaitRow
@@ -38,12 +39,14 @@ class OneSaga:
         return [None for _ in wanted]
 
 
-async def view_of(manifest: Manifest, state: State, history: Sequence[Recorded]) -> dict[str, Any]:
+async def view_of(
+    manifest: Manifest, state: State, history: Sequence[Recorded], now: float | None = None
+) -> dict[str, Any]:
     """The saga with its steps and waits, as the API shows it."""
     store: Any = OneSaga(state, history)
-    return await views.detail(store, manifest, state)
+    return await views.detail(store, manifest, state, history[-1].at if now is None else now)
 
 
 def explained(manifest: Manifest, state: State, history: Sequence[Recorded]) -> str:
     """What `amends explain` says."""
-    return "\n".join(views.explain(asyncio.run(view_of(manifest, state, history)), state.started_at, state.started_at))
+    return "\n".join(explain(asyncio.run(view_of(manifest, state, history)), state.started_at, state.started_at))

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
 
-from amends.api import health, requests, sagas, schemas
+from amends.api import batches, health, requests, sagas, schemas
 from amends.api.bodies import demand_known
 from amends.api.callers import Callers, demand
 from amends.api.guard import guard
@@ -19,6 +19,7 @@ LIST = {
     "definition": schemas.TEXT,
     "status": schemas.STATUS,
     "key": schemas.TEXT,
+    "keyPrefix": schemas.TEXT,
     "waiting": schemas.WAITING,
     "cursor": schemas.TEXT,
     "limit": schemas.limit(sagas.PAGE_MAX, sagas.PAGE),
@@ -34,6 +35,10 @@ ROUTES = (
     Route(
         "GET", "/api/sagas/{id}/events", sagas.events, "viewer",
         query=EVENTS, answers={200: schemas.page_of(schemas.EVENT)},
+    ),
+    *(
+        Route("POST", f"/api/sagas/{verb}", handler, "operator", body=schemas.SOME, answers={200: schemas.SOME_DONE})
+        for verb, handler in (("hold", batches.hold_some), ("release", batches.release_some))
     ),
     Route(
         "POST", "/api/sagas/{id}/signals/{name}", requests.send, "producer",

@@ -16,7 +16,7 @@ from sagas.inputs import Asked, Cancel, Correct, Hold, Release, Resolve, Send, T
 REASON_CHARACTERS_MAX = 1000
 ITEM_MAX = 10_000
 FIELDS: dict[type[Asked], tuple[str, ...]] = {
-    TryAgain: ("step", "item"),
+    TryAgain: ("step", "item", "undo"),
     Correct: ("step", "item", "value"),
     Resolve: ("step", "item", "outcome", "result"),
 }
@@ -41,13 +41,16 @@ async def release(request: web.Request, backend: Backend) -> web.Response:
 async def retry(request: web.Request, backend: Backend) -> web.Response:
     """`POST /api/sagas/{id}/retry`: try a step, or its undo, again; 200, 409 when it waits for nobody."""
     body = await read_json(request)
-    return await _ask(request, backend, TryAgain, body, step=_step(body, needed=True), item=_item(body))
+    undo = body.get("undo", False)
+    if not isinstance(undo, bool):
+        raise field_problem(422, "Invalid input", "undo", "is no boolean", "give true or false")
+    return await _ask(request, backend, TryAgain, body, step=_step(body, needed=True), item=_item(body), undo=undo)
 
 
 async def correct(request: web.Request, backend: Backend) -> web.Response:
     """`POST /api/sagas/{id}/correct`: replace a step's result, or the input where no step is named; 200, 409, 422."""
     body = await read_json(request)
-    _check_known(body, "reason", *FIELDS[Correct])
+    check_known(body, "reason", *FIELDS[Correct])
     step = _step(body)
     if "value" not in body:
         raise field_problem(422, "Invalid input", "value", "is missing", "give the value that is right")
@@ -58,7 +61,7 @@ async def correct(request: web.Request, backend: Backend) -> web.Response:
 async def resolve(request: web.Request, backend: Backend) -> web.Response:
     """`POST /api/sagas/{id}/resolve`: say what is true of a step; 200, 409 when that is no question, 422."""
     body = await read_json(request)
-    _check_known(body, "reason", *FIELDS[Resolve])
+    check_known(body, "reason", *FIELDS[Resolve])
     outcome = body.get("outcome")
     if outcome not in get_args(Resolution):
         known = ", ".join(get_args(Resolution))
@@ -72,7 +75,7 @@ async def send(request: web.Request, backend: Backend) -> web.Response:
     """`POST /api/sagas/{id}/signals/{name}`: send a signal; 200, 404 no such wait, 409 nobody waits any more, 422."""
     saga_id, name = saga_id_of(request), request.match_info["name"]
     body = await read_json(request)
-    _check_known(body, "value")
+    check_known(body, "value")
     manifest = await backend.manifest_of(saga_id)
     if manifest is None:
         raise unknown(request)
@@ -91,8 +94,8 @@ async def send(request: web.Request, backend: Backend) -> web.Response:
 
 async def _ask(request: web.Request, backend: Backend, kind: type[Asked], body: Body, **more: Json) -> web.Response:
     saga_id = saga_id_of(request)
-    _check_known(body, "reason", *FIELDS.get(kind, ()))
-    reason, expected = _reason(body), _expected(request)
+    check_known(body, "reason", *FIELDS.get(kind, ()))
+    reason, expected = reason_of(body), _expected(request)
     verb = request.path.rsplit("/", 1)[-1]
 
     async def work(ids: RequestIds) -> web.Response:
@@ -130,15 +133,24 @@ async def _fit(request: web.Request, backend: Backend, name: str | None, value: 
         raise Problem(422, "Invalid input", str(unfit), errors=errors) from None
 
 
-def _check_known(body: Body, *known: str) -> None:
-    """A field that is misspelled would be left out in silence."""
+def check_known(body: Body, *known: str) -> None:
+    """Whether a body has known fields only: one that is misspelled would be left out in silence.
+
+    Raises:
+        Problem: 422, naming the field.
+    """
     for name in body:
         if name not in known:
             shown = name[:60].encode("utf-8", "replace").decode() or "body"
             raise field_problem(422, "Invalid input", shown, "is no field here", f"use {', '.join(known)}")
 
 
-def _reason(body: Body) -> str:
+def reason_of(body: Body) -> str:
+    """Why it is asked.
+
+    Raises:
+        Problem: 422, nobody says.
+    """
     reason = body.get("reason")
     if not isinstance(reason, str) or not reason.strip() or len(reason) > REASON_CHARACTERS_MAX:
         raise field_problem(

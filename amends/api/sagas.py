@@ -51,7 +51,7 @@ async def start(request: web.Request, backend: Backend) -> web.Response:
 
 
 async def list_all(request: web.Request, backend: Backend) -> web.Response:
-    """`GET /api/sagas`: list sagas; filters `definition`, `status`, `key`, `waiting`; pages by `cursor` and `limit`."""
+    """`GET /api/sagas`: list sagas; filters `definition`, `status`, `key`, `keyPrefix`, `waiting`; in pages."""
     asked = request.query
     cursor = asked.get("cursor")
     if cursor is not None and not is_id(cursor):
@@ -60,6 +60,7 @@ async def list_all(request: web.Request, backend: Backend) -> web.Response:
         definition=_text(asked.get("definition"), "definition"),
         status=_one_of(asked.get("status"), "status", get_args(SagaStatus)),
         key=_text(asked.get("key"), "key"),
+        key_prefix=_text(asked.get("keyPrefix"), "keyPrefix"),
         waiting=cast("WaitKind | None", _one_of(asked.get("waiting"), "waiting", get_args(WaitKind))),
         after=cursor,
         limit=limit_of(request, PAGE, PAGE_MAX),

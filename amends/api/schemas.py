@@ -48,7 +48,8 @@ STEP = thing(
 )  # fmt: skip
 WAIT = thing(
     kind=WAITING, step=or_nothing(TEXT), item=or_nothing(NUMBER), cause=or_nothing(TEXT), what=TEXT, since=INSTANT,
-    dueAt=or_nothing(INSTANT), endsWhen=TEXT,
+    dueAt=or_nothing(INSTANT), endsWhen=TEXT, child=or_nothing(UUID),
+    remedies=list_of(thing(command=TEXT, allowed=FLAG, says=TEXT)),
 )  # fmt: skip
 SAGA = thing(
     sagaId=UUID, definition=TEXT, status=STATUS, held=FLAG, version=NUMBER, key=or_nothing(TEXT), input=ANYTHING,
@@ -67,7 +68,12 @@ STARTED = thing(sagaId=UUID, definition=TEXT, status=STATUS, created=FLAG)
 START = thing(("key",), definition=TEXT, input=ANYTHING, key={**TEXT, "minLength": 1, "maxLength": 255})
 REASON = {**TEXT, "minLength": 1, "maxLength": 1000}
 ASKED = thing(reason=REASON)
-RETRY = thing(("item",), reason=REASON, step=TEXT, item=NUMBER)
+RETRY = thing(("item", "undo"), reason=REASON, step=TEXT, item=NUMBER, undo=FLAG)
+SOME = thing(
+    ("definition", "status", "keyPrefix", "dryRun", "cursor"), reason=REASON, definition=TEXT, status=STATUS,
+    keyPrefix=TEXT, dryRun=FLAG, cursor=TEXT,
+)  # fmt: skip
+SOME_DONE = thing(matched=NUMBER, changed=NUMBER, next=or_nothing(TEXT))
 CORRECT = thing(("step", "item"), reason=REASON, step=TEXT, item=NUMBER, value=ANYTHING)
 OUTCOME = {**TEXT, "enum": list(get_args(Resolution))}
 RESOLVE = thing(("step", "item", "result"), reason=REASON, outcome=OUTCOME, step=TEXT, item=NUMBER, result=ANYTHING)

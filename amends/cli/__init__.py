@@ -9,6 +9,7 @@ _CODES = {
     "DefinitionError": NO,
     "MigrationError": NO,
     "DemoError": NO,
+    "MovedError": NO,
     "RefusedError": NO,
     "InUseError": NO,
     "NoApplicationError": USAGE,

@@ -2,7 +2,7 @@
 
 import typer
 
-from amends.cli import keys, operators, proving, run, sagas, services, simulating
+from amends.cli import holding, keys, operators, proving, run, sagas, services, simulating
 
 app = typer.Typer(
     name="amends",
@@ -28,4 +28,5 @@ app.command()(services.reconcile)
 app.add_typer(sagas.app, name="saga", help="Start, list, show and describe sagas, and say how they go on.")
 app.command()(sagas.explain)
 operators.add_to(sagas.app)
+holding.add_to(sagas.app)
 app.add_typer(keys.app, name="keys", help="Create, list and revoke API keys.")

@@ -24,6 +24,10 @@ class RefusedError(Exception):
     """The answer is no; the text is the problem's detail."""
 
 
+class MovedError(RefusedError):
+    """The saga is no longer at the version that was expected."""
+
+
 class Answered(dict[str, Any]):
     """An object of an answer. One that lacks what every Amends answers is none of ours."""
 
@@ -138,7 +142,7 @@ def _refusal(base: str, refused: urllib.error.HTTPError) -> Exception:
         )
     if problem is None or not {"title", "detail"} <= problem.keys():
         return _no_amends(base, f"it answers {refused.code} {refused.reason}")
-    kind = UnavailableError if refused.code >= 500 else RefusedError
+    kind = UnavailableError if refused.code >= 500 else MovedError if refused.code == 412 else RefusedError
     return kind(f"{problem['title']}: {problem['detail']}")
 
 

@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import time
-from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -17,19 +15,25 @@ from sagas.state import SagaStatus, WaitKind
 app = typer.Typer(no_args_is_help=True)
 
 
-def _id(text: str) -> str:
+def saga_id_in(text: str) -> str:
+    """A saga's id as it was typed.
+
+    Raises:
+        typer.BadParameter: it is none.
+    """
     if not is_id(text.lower()):
         raise typer.BadParameter(f"{text!r} is no id; `amends saga list` shows them")
     return text.lower()
 
 
-SagaId = Annotated[str, typer.Argument(help="the saga's id", callback=_id)]
+SagaId = Annotated[str, typer.Argument(help="the saga's id", callback=saga_id_in)]
 
 
 @app.command("list")
 def list_all(
     definition: Annotated[str | None, typer.Option(help="only sagas of this definition")] = None,
     status: Annotated[SagaStatus | None, typer.Option(help="only sagas that stand so")] = None,
+    key_prefix: Annotated[str | None, typer.Option("--key-prefix", help="only sagas whose key begins so")] = None,
     waiting: Annotated[WaitKind | None, typer.Option(help="only with an open wait of this kind")] = None,
     limit: Annotated[int, typer.Option(min=1, max=200)] = 50,
     cursor: Annotated[str | None, typer.Option(help="where the last page says that the next one begins")] = None,
@@ -39,7 +43,14 @@ def list_all(
     """List sagas, newest first."""
     from urllib.parse import urlencode
 
-    asked = {"definition": definition, "status": status, "waiting": waiting, "limit": limit, "cursor": cursor}
+    asked = {
+        "definition": definition,
+        "status": status,
+        "keyPrefix": key_prefix,
+        "waiting": waiting,
+        "limit": limit,
+        "cursor": cursor,
+    }
     query = urlencode({name: value for name, value in asked.items() if value is not None}, errors="replace")
     found = call(settings_with(data_dir=data_dir), "GET", f"/api/sagas?{query}")
     rows = found["items"]
@@ -57,9 +68,12 @@ def list_all(
 @app.command()
 def show(saga_id: SagaId, data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Show a saga: its steps, its waits, its history."""
+    from amends.cli.asking import remember
+
     settings = settings_with(data_dir=data_dir)
     found = call(settings, "GET", f"/api/sagas/{saga_id}")
     history = _history(settings, saga_id)
+    remember(settings, saga_id, int(found["version"]))
     if as_json:
         typer.echo(json.dumps({**found, "history": history}, indent=2))
         return
@@ -116,11 +130,9 @@ def start(
 
 def explain(saga_id: SagaId, data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Say why a saga is where it is: what it waits for, since when, and what ends the wait."""
-    from amends import views
+    from amends.cli.asking import lines_of
 
-    found = call(settings_with(data_dir=data_dir), "GET", f"/api/sagas/{saga_id}")
-    began = datetime.fromisoformat(found["createdAt"]).timestamp()
-    lines = views.explain(found, time.time(), began)
+    lines, _ = lines_of(settings_with(data_dir=data_dir), saga_id)
     typer.echo(json.dumps({"sagaId": saga_id, "lines": lines}) if as_json else "\n".join(lines))
 
 

@@ -40,6 +40,10 @@ class ClientError(Exception):
         self.problem = problem
 
 
+class MovedError(ClientError):
+    """The saga is no longer at the version that was expected: nothing was done. Look again, then ask again."""
+
+
 class NotCompletedError(Exception):
     """The saga has no result: it was compensated, or rests failed. `error` says why."""
 
@@ -119,67 +123,115 @@ class Client:
         """A saga that was started before."""
         return Handle(self, saga, id)
 
-    async def signal(self, id: str, signal: Signal[M], value: M) -> None:
+    async def signal(self, id: str, signal: Signal[M], value: M, *, expect_version: int | None = None) -> None:
         """Send something that a saga waits for, or will.
 
+        This and all that is asked of a saga takes `expect_version`, the version that you saw.
+
         Raises:
+            MovedError: it is no longer at that version.
             ClientError: the API refused (409: nobody waits for it any more; 422: the value does not fit).
         """
         stored = TypeAdapter[Any](type(value)).dump_python(value, mode="json", by_alias=False)
-        await self.call("POST", f"/api/sagas/{id}/signals/{signal.name}", {"value": stored})
+        await self._send("POST", f"/api/sagas/{id}/signals/{signal.name}", {"value": stored}, expect_version)
 
-    async def cancel(self, id: str, *, reason: str) -> None:
+    async def cancel(self, id: str, *, reason: str, expect_version: int | None = None) -> None:
         """Turn a saga back.
 
         Raises:
             ClientError: the API refused (409: there is no way back).
         """
-        await self._ask(id, "cancel", reason=reason)
+        await self._ask(id, "cancel", expect_version, reason=reason)
 
-    async def hold(self, id: str, *, reason: str) -> None:
+    async def hold(self, id: str, *, reason: str, expect_version: int | None = None) -> None:
         """Let a saga begin nothing new until it is released.
 
         Raises:
             ClientError: the API refused (409: it has ended).
         """
-        await self._ask(id, "hold", reason=reason)
+        await self._ask(id, "hold", expect_version, reason=reason)
 
-    async def release(self, id: str, *, reason: str) -> None:
+    async def release(self, id: str, *, reason: str, expect_version: int | None = None) -> None:
         """Let a held saga go on."""
-        await self._ask(id, "release", reason=reason)
+        await self._ask(id, "release", expect_version, reason=reason)
 
-    async def retry(self, id: str, step: str, *, reason: str, item: int | None = None) -> None:
-        """Try a step, or its undo, again: one that waits for an operator, or for its delay.
+    async def retry(
+        self, id: str, step: str, *, reason: str, item: int | None = None, undo: bool = False,
+        expect_version: int | None = None,
+    ) -> None:  # fmt: skip
+        """Try a step, or its undo, again: one that waits for an operator, or for its delay. `undo`: its undo only.
 
         Raises:
             ClientError: the API refused (409: it waits for nobody).
         """
-        await self._ask(id, "retry", reason=reason, step=step, item=item)
+        await self._ask(id, "retry", expect_version, reason=reason, step=step, item=item, undo=undo)
 
     async def correct(
-        self, id: str, value: object, *, reason: str, step: str | None = None, item: int | None = None
-    ) -> None:
+        self, id: str, value: object, *, reason: str, step: str | None = None, item: int | None = None,
+        expect_version: int | None = None,
+    ) -> None:  # fmt: skip
         """Replace a step's result, or the input where no step is named, by another, given as JSON.
 
         Raises:
             ClientError: the API refused (422: the value does not fit).
         """
-        await self._ask(id, "correct", reason=reason, step=step, item=item, value=value)
+        await self._ask(id, "correct", expect_version, reason=reason, step=step, item=item, value=value)
 
     async def resolve(
         self, id: str, outcome: Resolution, *, reason: str, step: str | None = None, item: int | None = None,
-        result: object = None,
+        result: object = None, expect_version: int | None = None,
     ) -> None:  # fmt: skip
         """Say what is true of a step that the saga does not know. `accept`, without a step, closes a saga at rest.
 
         Raises:
             ClientError: the API refused (409: that is no question; 422: the result does not fit).
         """
-        await self._ask(id, "resolve", reason=reason, outcome=outcome, step=step, item=item, result=result)
+        await self._ask(
+            id, "resolve", expect_version, reason=reason, outcome=outcome, step=step, item=item, result=result
+        )
 
-    async def _ask(self, id: str, verb: str, **body: object) -> None:
+    async def hold_all(
+        self, *, reason: str, definition: str | None = None, status: Status | None = None,
+        key_prefix: str | None = None, dry_run: bool = False,
+    ) -> int:  # fmt: skip
+        """Hold all open sagas that a filter finds; how many. `dry_run` only counts.
+
+        A page at a time: one that starts meanwhile is not among them.
+
+        Raises:
+            ClientError: the API refused (422: no filter is named).
+        """
+        return await self._ask_all("hold", reason, definition, status, key_prefix, dry_run=dry_run)
+
+    async def release_all(
+        self, *, reason: str, definition: str | None = None, status: Status | None = None,
+        key_prefix: str | None = None, dry_run: bool = False,
+    ) -> int:  # fmt: skip
+        """Release all held sagas that a filter finds; how many. `dry_run` only counts.
+
+        Raises:
+            ClientError: the API refused (422: no filter is named).
+        """
+        return await self._ask_all("release", reason, definition, status, key_prefix, dry_run=dry_run)
+
+    async def _ask_all(
+        self, verb: str, reason: str, definition: str | None, status: str | None, key_prefix: str | None, *,
+        dry_run: bool,
+    ) -> int:  # fmt: skip
+        chosen = {"definition": definition, "status": status, "keyPrefix": key_prefix}
+        body: dict[str, Any] = {name: value for name, value in chosen.items() if value is not None}
+        body |= {"reason": reason, "dryRun": dry_run}
+        count = 0
+        while True:
+            page = await self.call("POST", f"/api/sagas/{verb}", body)
+            count += int(page["matched" if dry_run else "changed"])
+            if page["next"] is None:
+                return count
+            body["cursor"] = page["next"]
+
+    async def _ask(self, id: str, verb: str, expect_version: int | None, **body: object) -> None:
         told = {key: value for key, value in body.items() if value is not None or key in ("value", "result")}
-        await self.call("POST", f"/api/sagas/{id}/{verb}", told)
+        await self._send("POST", f"/api/sagas/{id}/{verb}", told, expect_version)
 
     async def call(self, method: str, path: str, body: object = None) -> dict[str, Any]:
         """Ask the API; a route of an application that changes something must take an `Idempotency-Key`.
@@ -187,9 +239,13 @@ class Client:
         Raises:
             ClientError: it refused. aiohttp.ClientError, TimeoutError: it cannot be reached.
         """
+        return await self._send(method, path, body, None)
+
+    async def _send(self, method: str, path: str, body: object, expect_version: int | None) -> dict[str, Any]:
         if self._session is None:
             raise RuntimeError("open the client first: async with Client() as client")
         headers = {} if method == "GET" else {"Idempotency-Key": str(uuid4())}
+        headers |= {} if expect_version is None else {"If-Match": f'"{expect_version}"'}
         data = None if body is None else orjson.dumps(body)
         pause = POLL_SECONDS
         for left in range(TRIES - 1, -1, -1):
@@ -201,7 +257,8 @@ class Client:
                 if response.status < 300:
                     return _object(response, raw)
                 if not left or (response.status != 503 and "Retry-After" not in response.headers):
-                    raise ClientError(response.status, _object(response, raw))
+                    kind = MovedError if response.status == 412 else ClientError
+                    raise kind(response.status, _object(response, raw))
             except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError):
                 if not left:
                     raise

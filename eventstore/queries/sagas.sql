@@ -6,5 +6,8 @@ WHERE ($1::text IS NULL OR definition = $1) AND ($2::text IS NULL OR status = $2
     AND ($4::text IS NULL OR EXISTS (
         SELECT FROM amends.waits AS wait WHERE wait.saga_id = saga.saga_id AND wait.kind = $4))
     AND ($5::uuid IS NULL OR saga_id < $5)
+    AND ($7::text IS NULL OR starts_with(key, $7))
+    AND ($8::boolean IS NULL
+        OR (held = $8 AND NOT closed AND status NOT IN ('completed', 'compensated')))
 ORDER BY saga_id DESC
 LIMIT $6

@@ -64,7 +64,7 @@ async def test_behind_the_pivot_a_failure_waits_for_an_operator_and_explain_says
         assert [(wait["kind"], wait["step"]) for wait in saga["waits"]] == [("operator", "notified")]
         assert len((await made.plan(plan_id))["tasks"]) == TASKS
         said = made.amends("explain", saga["sagaId"])
-        assert "operator: step notified failed, and behind the pivot nothing is undone" in said.stdout
+        assert ": step notified failed, and behind the pivot nothing is undone" in said.stdout
         assert "injected fault" in said.stdout
         listed = made.amends("saga", "list", "--waiting", "operator")
         assert saga["sagaId"] in listed.stdout

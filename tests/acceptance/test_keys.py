@@ -43,6 +43,8 @@ ROLES = [
     ("PATCH", f"/api/marketplace/analysis/{NOBODY}", "producer", 400),
     ("POST", f"/api/marketplace/analysis/{NOBODY}", "producer", 400),
     ("POST", f"/api/sagas/{NOBODY}/signals/x", "producer", 400),
+    ("POST", "/api/sagas/hold", "operator", 400),
+    ("POST", "/api/sagas/release", "operator", 400),
     *(
         ("POST", f"/api/sagas/{NOBODY}/{verb}", "operator", 400)
         for verb in ("cancel", "hold", "release", "retry", "correct", "resolve")

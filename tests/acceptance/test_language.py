@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from amends import Client, ClientError
+from amends import Client, ClientError, MovedError
 from sagas.nodes import Signal
 from tests.acceptance import crowds
 from tests.acceptance.damage import folder_of
@@ -134,9 +134,9 @@ class Stage:
         self.made = made
         self.folder = made.folder
 
-    async def start(self, name: str, definition: str = "move", **more: Any) -> str:
+    async def start(self, name: str, definition: str = "move", key: str | None = None, **more: Any) -> str:
         """A saga under way, by default a move."""
-        body = {"definition": definition, "input": {"name": name, **more}}
+        body = {"definition": definition, "input": {"name": name, **more}, **({"key": key} if key else {})}
         _, begun = await self.made.call("POST", "/api/sagas", json=body)
         return str(begun["sagaId"])
 
@@ -229,6 +229,30 @@ async def test_a_held_saga_begins_nothing_until_it_is_released(stage: Stage) -> 
     assert (await stage.ended(saga_id))["status"] == "completed"
 
 
+async def test_all_that_a_filter_finds_are_held_and_released_each_with_its_event(stage: Stage) -> None:
+    started = [await stage.start(name, key=f"north-{name}") for name in ("ugo", "una")]
+    other = await stage.start("uma", key="south-uma")
+    for saga_id in (*started, other):
+        await stage.waiting(saga_id, "signal")
+    some = ("--definition", "move", "--key-prefix", "north-", "--reason", "snow")
+    assert stage.made.amends("saga", "hold", *some).stdout == "would be held: 2; --yes does it\n"
+    assert not (await stage.made.saga(started[0]))["held"]
+    assert stage.saga("hold", *some, "--yes") == {"matched": 2, "changed": 2, "dryRun": False}
+    assert [(await stage.made.saga(one))["held"] for one in (*started, other)] == [True, True, False]
+    _, page = await stage.made.call("GET", f"/api/sagas/{started[1]}/events")
+    assert (page["items"][-1]["type"], page["items"][-1]["actor"]) == ("SagaHeld", "root")
+    assert page["items"][-1]["data"]["reason"] == "snow"
+    async with Client(stage.made.runtime["url"], key=stage.made.runtime["api_key"]) as client:
+        assert await client.hold_all(reason="snow", key_prefix="north-") == 0
+        assert await client.release_all(reason="thaw", key_prefix="north-", dry_run=True) == 2
+        assert await client.release_all(reason="thaw", key_prefix="north-") == 2
+        with pytest.raises(ClientError, match="no filter is named"):
+            await client.hold_all(reason="all")
+    for saga_id in (*started, other):
+        stage.saga("cancel", saga_id, "--reason", "no more")
+        await stage.ended(saga_id)
+
+
 async def test_a_child_that_fails_turns_its_parent_back(stage: Stage) -> None:
     with stage.wrong("no-van"):
         saga_id = await stage.start("dan")
@@ -256,7 +280,16 @@ async def test_an_undo_of_a_child_that_gives_up_is_tried_again_and_the_family_en
 
         child = await until(child_at_rest, 30)
         assert [wait["kind"] for wait in (await stage.made.saga(saga_id))["waits"]] == ["child"]
-    stage.saga("retry", child, "van", "--reason", "they take it now")
+    lines = stage.made.amends("explain", saga_id).stdout.splitlines()
+    undo = "operator: the undo of step van gave up: what van did is still there"
+    assert f"  waits for child carried → carrying {child} → {undo}" in lines
+    assert f"    what ends it: amends explain {child}" in lines
+    told = stage.made.amends("explain", child).stdout
+    assert f"amends saga resolve {child} van:undo --undone --reason …" in told
+    refused = stage.made.amends("saga", "resolve", child, "van", "--skip", "--reason", "no")
+    assert (refused.returncode, "waits for no operator" in refused.stderr) == (1, True)
+    done = stage.made.amends("saga", "retry", child, "van:undo", "--reason", "they take it now")
+    assert done.stdout.startswith("RetryRequested by root at version "), done.stderr
     assert (await stage.ended(saga_id))["status"] == "compensated"
     assert stage.notes("fay") == ["pack", "rent", "give back", "unpack"]
 
@@ -276,7 +309,7 @@ async def test_a_step_behind_the_pivot_is_tried_again_or_skipped(stage: Stage) -
             stage.saga("signal", saga_id, "agreed", '{"by": "Bo"}')
             await stage.waiting(saga_id, "operator")
     stage.saga("retry", again, "told", "--reason", "found it")
-    stage.saga("resolve", skipped, "skip", "--step", "told", "--reason", "not needed")
+    stage.saga("resolve", skipped, "told", "--skip", "--reason", "not needed")
     assert [(await stage.ended(saga_id))["status"] for saga_id in (again, skipped)] == ["completed", "completed"]
     assert stage.notes("hal")[-1] == "told 3"
     assert "told 3" not in stage.notes("ida")
@@ -285,10 +318,10 @@ async def test_a_step_behind_the_pivot_is_tried_again_or_skipped(stage: Stage) -
 async def test_a_result_is_corrected_before_it_is_used(stage: Stage) -> None:
     saga_id = await stage.start("joe")
     await stage.waiting(saga_id, "signal")
-    refused = stage.made.amends("saga", "correct", saga_id, '{"name": "joe"}', "--step", "load", "--reason", "typo")
+    refused = stage.made.amends("saga", "correct", saga_id, "load", '{"name": "joe"}', "--reason", "typo")
     assert refused.returncode == 1
     assert "boxes" in refused.stderr
-    stage.saga("correct", saga_id, '{"name": "joe", "boxes": 9}', "--step", "load", "--reason", "typo")
+    stage.saga("correct", saga_id, "load", '{"name": "joe", "boxes": 9}', "--reason", "typo")
     stage.saga("signal", saga_id, "agreed", '{"by": "Bo"}')
     assert (await stage.ended(saga_id))["status"] == "completed"
     assert stage.notes("joe")[-1] == "told 9"
@@ -340,7 +373,10 @@ async def test_a_service_does_all_of_it_with_the_client(stage: Stage) -> None:
         with stage.wrong("no-telling"):
             saga_id = await stage.start("lea")
             await stage.waiting(saga_id, "signal")
-            await client.hold(saga_id, reason="look")
+            with pytest.raises(MovedError, match="no longer at 1"):
+                await client.hold(saga_id, reason="look", expect_version=1)
+            seen = (await stage.made.saga(saga_id))["version"]
+            await client.hold(saga_id, reason="look", expect_version=seen)
             await client.correct(saga_id, {"name": "lea", "boxes": 5}, step="load", reason="typo")
             await client.release(saga_id, reason="go")
             await client.signal(saga_id, agreed, {"by": "Bo"})

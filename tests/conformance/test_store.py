@@ -11,7 +11,7 @@ from eventstore.memory import MemoryStore
 from eventstore.postgres import PostgresStore
 from orchestrator.waits import move_of
 from sagas.decide import decide
-from sagas.inputs import Hold, Input, Outcome, Release, Start
+from sagas.inputs import Cancel, Hold, Input, Outcome, Release, Start
 from sagas.manifest import Handler, Manifest, Node, Role
 from sagas.ports import Move, Published, SagaFilter, Store, WaitRow
 from sagas.state import State, Value
@@ -270,6 +270,22 @@ async def test_sagas_are_listed_newest_first_in_pages(store: Store) -> None:
     assert [row.state.saga_id for row in page] == [saga_id(3), saga_id(2)]
     assert await store.sagas(SagaFilter(status="failed")) == []
     assert len(await store.sagas(SagaFilter(waiting="step", definition="pair"))) == 5
+
+
+async def test_open_sagas_are_found_by_how_their_key_begins_and_whether_they_are_held(store: Store) -> None:
+    async def found(**wanted: Any) -> list[str]:
+        return [row.state.saga_id for row in await store.sagas(SagaFilter(**wanted))]
+
+    await store.start([started(number, key=key) for number, key in ((1, "a_1"), (2, "a_2"), (3, "ab3"), (4, None))])
+    heads = await store.heads([saga_id(number) for number in range(1, 5)])
+    turned_back = move(heads[saga_id(4)], Cancel(saga_id(4), "so", "c1"))
+    ended = move(turned_back.state, failed(turned_back.state, "first"))
+    assert ended.state.terminal
+    await store.append([move(heads[saga_id(1)], Hold(saga_id(1), "so", "h1")), turned_back])
+    await store.append([ended])
+    assert await found(key_prefix="a_") == [saga_id(2), saga_id(1)]
+    assert await found(key_prefix="a_", held=True) == [saga_id(1)]
+    assert await found(held=False) == [saga_id(3), saga_id(2)], "what has ended is neither"
 
 
 async def test_manifests_are_kept_by_fingerprint(store: Store) -> None:

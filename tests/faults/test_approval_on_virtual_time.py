@@ -179,7 +179,7 @@ def test_behind_the_pivot_a_step_that_gives_up_waits_for_an_operator(trouble: An
     assert (done.status, table.status) == ("active", "ready"), done
     (wait,) = done.waits
     assert (wait.kind, wait.step) == ("operator", "notified")
-    assert "operator: step notified failed, and behind the pivot nothing is undone" in why(done)
+    assert "step notified failed, and behind the pivot nothing is undone" in why(done)
     assert table.tasks == {"t": "catálogo"}
 
 
@@ -187,7 +187,7 @@ def test_behind_the_pivot_a_lost_commit_waits_for_an_operator() -> None:
     done = go(Table(), notified=Unknown())
     assert done.status == "active"
     assert [wait.kind for wait in done.waits] == ["operator"]
-    assert "operator: nobody knows whether step notified happened" in why(done)
+    assert "nobody knows whether step notified happened" in why(done)
 
 
 @pytest.mark.parametrize("step", BEFORE_PIVOT)
@@ -200,7 +200,7 @@ def test_an_undo_that_gives_up_rests_on_an_operators_desk(step: str) -> None:
     assert done.took.total_seconds() >= 1 + 5 + 30 + 60 + 300
     before = UNDO_ORDER[: UNDO_ORDER.index(step)]
     assert table.log == list(before), "what depends on it is undone, nothing below it"
-    assert f"operator: the undo of step {step} gave up: what {step} did is still there" in why(done)
+    assert f"the undo of step {step} gave up: what {step} did is still there" in why(done)
 
 
 @pytest.mark.parametrize("undo", BEFORE_PIVOT)
@@ -217,7 +217,7 @@ def test_whatever_turns_it_back_an_undo_that_gives_up_is_found_on_a_desk(step: s
         return
     assert [(wait.kind, wait.step) for wait in done.waits] == [("operator", undo)], done
     assert done.status == "failed"
-    assert f"operator: the undo of step {undo} gave up" in why(done)
+    assert f"the undo of step {undo} gave up" in why(done)
 
 
 def test_an_undo_that_fails_once_is_tried_again() -> None:

@@ -143,7 +143,7 @@ async def test_views_show_how_far_a_running_step_is(made: Bench) -> None:
     sealed = saga.seal()
 
     async def view() -> dict[str, Any]:
-        return await views.detail(made.store, sealed.manifest, (await made.store.heads([saga_id]))[saga_id])
+        return await views.detail(made.store, sealed.manifest, (await made.store.heads([saga_id]))[saga_id], 0.0)
 
     async with made.worker(sealed):
         saga_id = await made.start(sealed)

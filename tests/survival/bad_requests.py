@@ -16,9 +16,9 @@ NUMBERS = (0, -1, 2**63, 2**70, 1e308, 0.1)
 SCALARS: list[Any] = [None, True, *NUMBERS, *WORDS, "\x00", ID, [], {}, [[]], {"": ""}]
 TYPES = ("application/json", "application/json; charset=latin-1", "text/plain", "multipart/form-data", "x", "")
 NAMES = ("a.txt", "a.pdf", "a.xlsx", "a.csv", "a", "", ".", "../../a.txt", "a.exe", "é.txt", "a" * 300 + ".pdf")
-QUERIES = ("limit", "cursor", "definition", "status", "key", "waiting", "nonsense")
+QUERIES = ("limit", "cursor", "definition", "status", "key", "keyPrefix", "waiting", "nonsense")
 FIELDS = ("definition", "input", "key", "action", "approvedBy", "reason", "plan_id", "approved_by", "channels",
-          "step", "item", "value", "outcome", "result")  # fmt: skip
+          "step", "item", "value", "outcome", "result", "undo", "dryRun", "keyPrefix")  # fmt: skip
 
 
 ASKED: dict[str, dict[str, Any]] = {

@@ -170,14 +170,14 @@ def test_show_gives_machines_the_history_page_by_page(amends: Call, monkeypatch:
 
     def answer(settings: object, method: str, path: str, body: object = None) -> object:
         if "/events?" not in path:
-            return {"sagaId": ID}
+            return {"sagaId": ID, "version": 2}
         items, following = pages[path.rpartition("cursor=")[2]]
         return {"items": items, "next": following}
 
     monkeypatch.setattr(sagas, "call", answer)
     code, text = amends("saga", "show", ID.upper(), "--json")
     assert code == 0
-    assert json.loads(text) == {"sagaId": ID, "history": [{"sequenceNumber": 1}, {"sequenceNumber": 2}]}
+    assert json.loads(text) == {"sagaId": ID, "version": 2, "history": [{"sequenceNumber": 1}, {"sequenceNumber": 2}]}
 
 
 def test_list_goes_on_where_a_page_ended(amends: Call, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 from pydantic import BaseModel
 
-from amends import Client, ClientError, Saga
+from amends import Client, ClientError, MovedError, Saga
 from amends import client as module
 
 KEY = "a-key-of-the-tests"
@@ -28,12 +28,16 @@ async def first(request: Number) -> None: ...
 
 
 @asynccontextmanager
-async def client(*replies: Any) -> AsyncGenerator[tuple[Client, list[tuple[str, str | None]]]]:
+async def client(
+    *replies: Any, seen: list[str | None] | None = None
+) -> AsyncGenerator[tuple[Client, list[tuple[str, str | None]]]]:
     """A client whose server gives these replies in turn (None: it breaks the connection), and what it was sent."""
     left, sent = list(replies), list[tuple[str, str | None]]()
+    seen = [] if seen is None else seen
 
     async def reply(request: web.Request) -> web.StreamResponse:
         sent.append((request.method, request.headers.get("Idempotency-Key")))
+        seen.append(request.headers.get("If-Match"))
         found = left.pop(0) if len(left) > 1 else left[0]
         if found is None:
             assert request.transport is not None
@@ -83,6 +87,22 @@ async def test_a_cancel_is_done_once_too_and_reading_needs_no_key() -> None:
     assert [method for method, _ in sent] == ["POST", "POST", "GET"]
     assert sent[0] == sent[1]
     assert sent[2][1] is None
+
+
+async def test_what_is_asked_of_a_version_is_refused_when_the_saga_has_moved() -> None:
+    told: dict[str, Any] = {"reason": "why", "expect_version": 3}
+    moved = (412, {"title": "Moved", "detail": "If-Match: the saga is at version 4 and no longer at 3"})
+    seen: list[str | None] = []
+    async with client(moved, seen=seen) as (asker, sent):
+        for asked in (
+            asker.cancel("s", **told), asker.hold("s", **told), asker.release("s", **told),
+            asker.retry("s", "first", undo=True, **told), asker.correct("s", 1, **told),
+            asker.resolve("s", "accept", **told),
+        ):  # fmt: skip
+            with pytest.raises(MovedError, match="at version 4 and no longer at 3"):
+                await asked
+    assert seen == ['"3"'] * 6
+    assert len({key for _, key in sent}) == 6, "nothing is tried again"
 
 
 async def test_a_server_that_stays_away_is_the_callers_to_know() -> None:

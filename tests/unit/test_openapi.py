@@ -65,7 +65,7 @@ def test_bodies_parameters_and_answers_are_described() -> None:
     assert "2XX" not in start["responses"]
     listed = paths["/api/sagas"]["get"]
     assert [entry["name"] for entry in listed["parameters"] if entry["in"] == "query"] == [
-        "definition", "status", "key", "waiting", "cursor", "limit"
+        "definition", "status", "key", "keyPrefix", "waiting", "cursor", "limit"
     ]  # fmt: skip
     assert listed["responses"]["200"]["content"]["application/json"]["schema"]["required"] == ["items", "next"]
     upload = paths["/api/marketplace/analysis/upload"]["post"]

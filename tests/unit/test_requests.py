@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from eventstore.rows import frees_key
-from sagas.inputs import Answer, Correct, Hold, Outcome, Repair, Resolve, TryAgain
+from sagas.inputs import Answer, Correct, Hold, Outcome, Release, Repair, Resolve, TryAgain
 from sagas.manifest import Handler, Node
 from tests.unit.test_decisions import BOUND_SECONDS, FAILED, SAGA, Play, node
 from tests.unit.test_holding import ask
@@ -272,6 +272,20 @@ def test_a_transaction_step_behind_the_pivot_that_did_not_happen_is_skipped_when
         play.tell("r", closed=True)
         assert play.state.step("r").status == "skipped"
         assert play.state.status == "completed"
+
+
+def test_what_was_said_of_a_transaction_step_holds_though_its_key_is_asked_for_again() -> None:
+    """rule_T2: its key is closed for that, and no attempt of it could commit any more."""
+    play = behind_the_pivot(transactional=True)
+    ask(play, Hold(SAGA, "look", "h1"))
+    assert resolve(play, "skip", "r").code == "accepted"
+    assert again(play, "r").code == "accepted"
+    ask(play, Release(SAGA, "go", "r1"))
+    play.pass_time(0.1)
+    assert play.command("r").kind == "probe"
+    play.tell("r", closed=True)
+    assert play.state.step("r").status == "skipped"
+    assert play.state.status == "completed"
 
 
 def test_a_transaction_step_that_happened_after_all_is_not_skipped() -> None:

@@ -20,21 +20,21 @@ def test_used_up_repairs_of_a_step_and_of_a_deadline_are_named() -> None:
     for number in range(10):
         for wait in [wait for wait in play.state.waits.values() if wait.kind == "step"]:
             play.give(Repair(SAGA, wait.opened_by, "waits_unpublished", f"r{number}"))
-    assert "operator: step a got stuck again and again, and the repairs are used up" in said(play)
+    assert "step a got stuck again and again, and the repairs are used up" in said(play)
 
     play = Play(node("a"), deadline=30.0)
     (deadline,) = [wait for wait in play.state.waits.values() if wait.kind == "deadline"]
     play.state = replace(play.state, repairs={"waits_overdue": 99})
     play.now += 100
     play.give(Repair(SAGA, deadline.opened_by, "waits_overdue", "r"))
-    assert "operator: the saga's deadline got stuck again and again, and the repairs are used up" in said(play)
+    assert "the saga's deadline got stuck again and again, and the repairs are used up" in said(play)
 
 
 def test_a_step_behind_the_pivot_of_which_nobody_knows_is_named() -> None:
     play = Play(node("p", "pivot"), node("b", "retriable", after=("p",), delays=()))
     play.tell("p")
     play.tell("b", "unknown", cause="error", error={**FAILED, "happened": None})
-    assert "operator: nobody knows whether step b happened" in said(play)
+    assert "nobody knows whether step b happened" in said(play)
 
 
 def test_an_undo_that_gave_up_is_named() -> None:
@@ -45,7 +45,7 @@ def test_an_undo_that_gave_up_is_named() -> None:
         if play.find("a", "undo") is not None:
             play.tell("a", "failed", error=FAILED)
         play.pass_time(400)
-    assert "operator: the undo of step a gave up: what a did is still there" in said(play)
+    assert "the undo of step a gave up: what a did is still there" in said(play)
 
 
 @pytest.mark.parametrize(("held", "status"), [(False, "pending"), (True, "active")])

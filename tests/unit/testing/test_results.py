@@ -53,7 +53,7 @@ def skipped() -> tuple[Play, dict[str, Any], dict[str, Any]]:
         node("a", "no_undo", each="input.items", when="input.flag"), value={"items": [1, 2], "flag": False}, paths=paths
     )
     store = MemoryStore(lambda: 1000.0)
-    view = asyncio.run(cast("Coroutine[Any, Any, Any]", views.detail(store, play.manifest, play.state)))
+    view = asyncio.run(cast("Coroutine[Any, Any, Any]", views.detail(store, play.manifest, play.state, 0.0)))
     return play, view, views.job(view)
 
 
