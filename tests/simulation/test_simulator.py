@@ -19,7 +19,6 @@ from tests.simulation.planted import find, smallest
 
 CLOCK = LoopClock()
 DIGESTS = """
-from amends.clock import LoopClock
 from amends.testing.simulator import batch
 sagas = batch.sagas_of([])
 for seed in range(5):
