@@ -136,7 +136,7 @@ def prove(
     walk.asked.update(("child_rests", name) for name in resting)
     holes = [*never_completed(manifest), *_of_children(manifest, children or {})]
     found = tuple(Hole(what, ()) for what in holes) + (tuple(_holes(plain, walk)) if complete else ())
-    twins = same.twins if isinstance(same, Reduced) else {}
+    twins: Mapping[str, tuple[str, ...]] = same.twins if isinstance(same, Reduced) else {}
     return Proof(
         saga=manifest.name, states=len(walk.seen), choices=count, ends=tuple(end for end in ENDS if end in walk.ends),
         asked=_by_cause(manifest, walk.asked, twins), windows=tuple(windows.told(twins)), holes=found,

@@ -148,11 +148,12 @@ def _line(event: Event, model: Event) -> str:
 
 def _shown(event: Event, says: Event, name: str) -> object:
     """A field; of an error or of facts what the model says of them."""
-    value, model = getattr(event, name), getattr(says, name)
+    value: Json = getattr(event, name)
+    model: Json = getattr(says, name)
     if isinstance(value, Mapping) and isinstance(model, Mapping):
         known = cast("Mapping[str, Json]", value)
         return {key: known.get(key) for key in cast("Mapping[str, Json]", model)}
-    return value
+    return cast("object", value)
 
 
 def _is_said(event: Event, field: "dataclasses.Field[Any]") -> bool:

@@ -166,13 +166,22 @@ def _command(here: Situation, name: str, item: int | None, attempt: int | None) 
 
 
 def _role(event: e.Event) -> str:
-    kinds = {e.UndoScheduled: "undo", e.ProbeScheduled: "probe", e.FallbackScheduled: "fallback"}
-    return kinds.get(type(event), "step")
+    match event:
+        case e.UndoScheduled():
+            return "undo"
+        case e.ProbeScheduled():
+            return "probe"
+        case e.FallbackScheduled():
+            return "fallback"
+        case _:
+            return "step"
 
 
 def _judged(here: Situation, node: Node, told: _Told, answer: object) -> Outcome:
     """What a worker says of such an answer."""
-    raised = answer() if isinstance(answer, type) and issubclass(answer, BaseException | Unknown) else answer
+    raised: Any = answer
+    if isinstance(answer, type) and issubclass(answer, BaseException | Unknown):
+        raised = answer()
 
     def word(kind: Any, **more: Any) -> Outcome:
         return Outcome(here.state.saga_id, told.opened_by, told.attempt, node.name, told.item, told.role, kind, **more)

@@ -5,6 +5,8 @@ import random
 import pytest
 
 from sagas import compensation
+from sagas.manifest import Node
+from sagas.state import StepState
 from tests.property.families import Family, family_of
 from tests.property.test_core import check_always, check_ended, check_order
 
@@ -77,6 +79,10 @@ def test_without_trouble_children_complete_before_their_parents() -> None:
 
 def test_a_child_that_is_left_behind_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     real = compensation.needs_undo
-    monkeypatch.setattr(compensation, "needs_undo", lambda node, step: node.kind != "child" and real(node, step))
+
+    def forgets(node: Node, step: StepState) -> bool:
+        return node.kind != "child" and real(node, step)
+
+    monkeypatch.setattr(compensation, "needs_undo", forgets)
     with pytest.raises(AssertionError, match=r"a child is|is undone while the child"):
         check_families(60, 0.3)

@@ -5,8 +5,9 @@ import random
 import pytest
 
 from sagas import compensation
-from sagas.manifest import Manifest
+from sagas.manifest import Manifest, Node
 from sagas.prove import prove
+from sagas.state import StepState
 from tests.property.families import family_of
 from tests.property.graphs import manifest_of
 
@@ -42,7 +43,11 @@ def test_the_reduced_walk_finds_the_ends_of_sagas_that_start_others() -> None:
 def test_a_hole_that_the_full_walk_finds_the_reduced_one_finds_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """An undo that is forgotten for steps that stand in a certain place, so that other steps cannot stand for them."""
     real = compensation.needs_undo
-    monkeypatch.setattr(compensation, "needs_undo", lambda node, step: node.name != "s1" and real(node, step))
+
+    def forgets(node: Node, step: StepState) -> bool:
+        return node.name != "s1" and real(node, step)
+
+    monkeypatch.setattr(compensation, "needs_undo", forgets)
     found = [
         manifest
         for manifest in map(manifest_of, map(random.Random, SEEDS))
