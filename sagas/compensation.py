@@ -13,6 +13,7 @@ from sagas.manifest import ITEMS_OPEN_MAX, UNDO_DELAYS_SECONDS, Node
 from sagas.state import StepState
 
 PROBES_MAX = len(UNDO_DELAYS_SECONDS) + 1
+NOTHING_TO_UNDO = frozenset({"pending", "skipped", "undone"})
 Settled = Literal["settled", "scheduled", "busy", "stuck", "blocked"]
 
 
@@ -43,16 +44,14 @@ def unwind(draft: Draft) -> None:
     if draft.state.status != "compensating" or draft.state.held:
         return
     manifest = draft.manifest
-    items = {node.name: items_of(manifest, draft.state, node) for node in manifest.nodes}
-    owed = {
-        node.name for node in manifest.nodes if any(needs_undo(node, draft.step(node, i)) for i in items[node.name])
-    }
+    nodes = manifest.by_name
+    owed = {name for (name, _), step in draft.state.steps.items() if name in nodes and needs_undo(nodes[name], step)}
     settled: set[str] = set()
     seen: set[Settled] = set()
     for node in reversed(manifest.nodes):
         ready = settled.issuperset(manifest.descendants[node.name])
         leans = not owed.isdisjoint(manifest.ancestors[node.name])
-        found = _settle_items(draft, node, items[node.name], ready=ready, leans=leans)
+        found = _settle_items(draft, node, items_of(manifest, draft.state, node), ready=ready, leans=leans)
         seen |= found
         if found <= {"settled"}:
             settled.add(node.name)
@@ -89,6 +88,8 @@ def _settle(
 ) -> Settled:
     """Where one step stands. `ready`: all that depends on it is settled; `leans`: something that it needs is undone."""
     step = draft.step(node, item)
+    if step.status in NOTHING_TO_UNDO:
+        return "settled"
     if step.status in ("scheduled", "running", "retrying") and not needs_undo(node, step):
         return "busy"
     undoing = step.status == "undoing"

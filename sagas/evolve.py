@@ -4,10 +4,10 @@ The waits of a saga are part of the fold: an event opens at most one wait, whose
 number (rules A5, A10).
 """
 
-from dataclasses import replace
 from typing import Any, assert_never
 
 from sagas import events as e
+from sagas.copies import replace
 from sagas.events import Event, Recorded
 from sagas.family import child_ended, child_started
 from sagas.folding import Change, drop, key_of, opened, with_step

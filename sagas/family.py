@@ -1,9 +1,9 @@
 """The fold of a family: a child that was started, that turns back, and that ended (rule B5)."""
 
-from dataclasses import replace
 from uuid import UUID, uuid5
 
 from sagas import events as e
+from sagas.copies import replace
 from sagas.events import Recorded
 from sagas.folding import drop, key_of, with_step
 from sagas.state import State, value_of

@@ -1,7 +1,6 @@
 """What every part of the fold uses: records of steps, and the waits that come and go with an event."""
 
-from dataclasses import replace
-
+from sagas.copies import replace
 from sagas.events import Event, Recorded
 from sagas.manifest import Role
 from sagas.state import Key, State, StepState, Wait, WaitKind

@@ -1,9 +1,9 @@
 """The fold of what a saga itself waits for: signals, pauses, deadlines (def_R7, rule B6)."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from sagas import events as e
+from sagas.copies import replace
 from sagas.events import Recorded
 from sagas.folding import Change, drop, key_of, opened, with_step, without
 from sagas.state import Key, State, StepState, Value, Wait, value_of

@@ -10,13 +10,14 @@ from typing import Any, Generic, TypeVar
 
 from amends.clock import LoopClock
 from amends.testing.answers import Answers, GivenResources, NotStarted, Unknown
+from amends.testing.faults import Fault, Faults, FaultySender, FaultyWorker
 from amends.testing.pace import LEASE_SECONDS, WatchedStore
 from amends.testing.transactions import MemoryTransactions
 from amends.testing.virtual import VirtualLoop, run_virtual
 from amends.timeline import timeline
 from amends.views import records_of, result_of, values_of
 from consumers.execution import Surroundings
-from consumers.inprocess import Broker, InProcessTransport
+from consumers.inprocess import Broker
 from consumers.worker import Worker
 from eventstore.memory import MemoryStore
 from orchestrator.engine import Engine
@@ -28,7 +29,7 @@ from sagas.errors import Permanent
 from sagas.events import Event, Recorded
 from sagas.inputs import Send, Start
 from sagas.nodes import Signal
-from sagas.ports import Command, WaitRow
+from sagas.ports import WaitRow
 from sagas.seal import Sealed, unsupported_in
 from sagas.state import SagaStatus, State
 
@@ -84,6 +85,7 @@ def run(
     until: timedelta | None = None,
     seed: int = 0,
     unused_ok: bool = False,
+    faults: Mapping[Any, Fault | Sequence[Fault | None]] | None = None,
 ) -> Run[O]:
     """Run a saga to its end, or until only people could go on.
 
@@ -93,21 +95,24 @@ def run(
     are sent at their time: `send(approval, Approval(...), after=hours(3))`. Children run too, with their own handlers.
     The run also ends after `until` of virtual time (30 days), and when a step was tried 2,000 times.
 
+    `faults` say what goes wrong around the handlers of steps, with the first attempt or, in a list, with each:
+    `{book_hotel: [Fault.WORKER_DIES, None, Fault.RUNS_TWICE]}`.
+
     Raises:
         AssertionError: a handler needs what nobody gave, an answer is no result of its step, or was never asked for (a
-            typo, perhaps).
+            typo, perhaps), as a fault that never struck.
         DefinitionError: the saga does not hold together.
     """
     sealed = saga.seal()
     if missing := unsupported_in(sealed.saga):
         raise NotImplementedError(f"saga '{saga.name}' uses what cannot run yet: {', '.join(missing)}")
     given = Answers(sealed, answers or {}, resources or {})
-
+    wrong = Faults(saga, faults or {})
     sendings = [_checked(sealed, sending) for sending in signals or ()]
 
     async def drive() -> Run[O]:
         length = (until or LONGEST).total_seconds()
-        return await _drive(sealed, given, sealed.normalise(input), sendings, length)
+        return await _drive(sealed, given, wrong, sealed.normalise(input), sendings, length)
 
     chance = random.getstate()
     random.seed(seed)
@@ -119,12 +124,14 @@ def run(
         raise given.wrong[0]
     if not unused_ok and (unused := given.unused()):
         raise AssertionError(f"answers that nobody asked for: {', '.join(unused)}\n{done}")
+    if not unused_ok and (unused := wrong.unused()):
+        raise AssertionError(f"faults that never struck: {', '.join(unused)}\n{done}")
     return done
 
 
-def send(signal: Signal[M], value: M, *, after: timedelta = NOW) -> Sending:
+def send(signal: Signal[M] | str, value: M, *, after: timedelta = NOW) -> Sending:
     """Something that somebody sends to a wait, so long after the start."""
-    return Sending(signal.name, value, after)
+    return Sending(signal if isinstance(signal, str) else signal.name, value, after)
 
 
 def _checked(sealed: Sealed, sending: Sending) -> Sending:
@@ -134,30 +141,16 @@ def _checked(sealed: Sealed, sending: Sending) -> Sending:
     return replace(sending, value=sealed.normalise_value(sending.name, sending.value))
 
 
-class _Sender(InProcessTransport):
-    """Sends commands that nobody is to begin to where no worker looks."""
-
-    def __init__(self, broker: Broker, given: Answers) -> None:
-        super().__init__(broker, "orchestrator")
-        self._given = given
-
-    async def publish(self, commands: Sequence[Command], before: float) -> list[str | None]:
-        """Put commands into their queues, or into one that nobody reads."""
-        given = self._given
-        sent = [
-            replace(one, queue="nobody's") if given.never_begun(one.definition, one.step, one.role) else one
-            for one in commands
-        ]
-        return await super().publish(sent, before)
-
-
-async def _drive(sealed: Sealed, given: Answers, value: Any, sendings: Sequence[Sending], until: float) -> Run[Any]:
+async def _drive(
+    sealed: Sealed, given: Answers, wrong: Faults, value: Any, sendings: Sequence[Sending], until: float
+) -> Run[Any]:
     loop = asyncio.get_running_loop()
     assert isinstance(loop, VirtualLoop)
     store = WatchedStore(loop, until)
     loop.skip(store.quiet_until)
+    wrong.judged = store.changed.set
     clock, broker = LoopClock(), Broker()
-    sender = _Sender(broker, given)
+    sender = FaultySender(broker, wrong, given)
     saga_id = f"01900000-0000-7000-8000-{next(_runs):012d}"
     publisher = Publisher(store, sender, clock, LEASE_SECONDS)
     engine = Engine(store, clock, publisher)
@@ -166,7 +159,7 @@ async def _drive(sealed: Sealed, given: Answers, value: Any, sendings: Sequence[
         await store.put_manifest(one.manifest)
     here = Surroundings(GivenResources(given), MemoryTransactions(given), worker="worker")
     bound = {name: given.bind_child(one) for name, one in family.items()} | {sealed.manifest.name: given.bind(sealed)}
-    worker = Worker(InProcessTransport(broker, "worker"), store, bound, here, engine)
+    worker = Worker(FaultyWorker(broker, "worker", wrong, saga_id), store, bound, here, engine)
     orchestrator = Orchestrator(store, sender, clock, engine, publisher)
     tasks = [asyncio.create_task(worker.run()), asyncio.create_task(orchestrator.run())]
     await engine.apply([Start(saga_id, sealed.manifest, value)])
@@ -178,7 +171,7 @@ async def _drive(sealed: Sealed, given: Answers, value: Any, sendings: Sequence[
         while not given.wrong and until - loop.time() > AN_INSTANT:
             store.changed.clear()
             heads = store.everything()
-            if heads and all(map(_has_ended, heads)) and loop.time() >= last:
+            if heads and all(map(_has_ended, heads)) and loop.time() >= last and not wrong.to_come:
                 break
             changing = asyncio.create_task(store.changed.wait())
             await asyncio.wait([changing, *tasks], timeout=until - loop.time(), return_when=asyncio.FIRST_COMPLETED)

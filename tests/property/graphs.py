@@ -225,8 +225,9 @@ class World:
                 self.give(TryAgain(*told, **asked))
             case "undone":
                 self.give(Resolve(*told, outcome="undone", **asked))
-                if self.state.step(*key).status == "undone" and self.state.version > before:
+                if self.state.version > before:
                     self.done.discard(key)
+                    self.maybe.discard(key)
             case "happened" if key in self.done:
                 self.give(Resolve(*told, outcome="happened", **asked))
             case "did_not_happen" | "skip" as outcome if key not in self.done and not self.late:

@@ -19,6 +19,7 @@ from tests.property.graphs import World, manifest_of
 OPERATED_MAX = 5
 ENDINGS = (
     e.StepSucceeded, e.StepSkipped, e.FallbackUsed, e.ProbeAnswered, e.StepResolved, e.TimerFired, e.SignalReceived,
+    e.ChildEnded,
 )  # fmt: skip
 TROUBLES = (0.0, 0.1, 0.3, 0.6, 0.9)
 
@@ -75,7 +76,7 @@ def check_always(world: World) -> None:
     if state.terminal:
         assert all(wait.kind in ("operator", "notify") for wait in state.waits.values()), "terminal: nothing runs"
     else:
-        assert state.waits or state.held, "a saga that has not ended waits for something"
+        assert state.waits or state.held or state.closed, "a saga that has not ended waits for something"
     scheduled = [
         (entry.event.step, entry.event.item, entry.event.attempt)
         for entry in world.history
@@ -96,8 +97,9 @@ def check_ended(world: World) -> None:
     if state.status == "completed":
         for node in world.manifest.nodes:
             assert state.step(node.name).status in ("succeeded", "skipped") or node.each is not None
-    if state.status in ("active", "failed"):
-        assert any(wait.kind == "operator" for wait in state.waits.values()), "at rest: on an operator's desk"
+    if state.status in ("active", "compensating", "failed") and not state.closed:
+        rests = any(wait.kind in ("operator", "child") for wait in state.waits.values())
+        assert rests, "at rest: on an operator's desk, or a child's"
     desks = [(wait.step, wait.item) for wait in state.waits.values() if wait.kind == "operator"]
     assert len(desks) == len(set(desks)), "inv 19: one operator wait for one thing"
 
@@ -121,11 +123,24 @@ def check_order(world: World) -> None:
             for (name, _), sequence in undone_at.items():
                 if name in world.manifest.descendants[event.step] and sequence > entry.sequence:
                     assert any(
-                        isinstance(other.event, e.LateOutcomeSeen)
-                        and other.event.step == name
-                        and other.sequence > entry.sequence
+                        _is_late(other.event, name) and entry.sequence < other.sequence < sequence
                         for other in world.history
-                    ), f"{event.step} undone before {name}"
+                    ) or _on_desk(world, name, entry.sequence), f"{event.step} undone before {name}"
+
+
+def _is_late(event: e.Event, name: str) -> bool:
+    return isinstance(event, e.LateOutcomeSeen) and event.step == name
+
+
+def _on_desk(world: World, name: str, sequence: int) -> bool:
+    """Whether an operator knew of a late effect of the step, and chose what to undo first."""
+    desks = [
+        entry.sequence
+        for entry in world.history
+        if isinstance(entry.event, e.WaitOpened)
+        and (entry.event.step, entry.event.kind, entry.event.cause) == (name, "operator", "late_effect")
+    ]
+    return any(opened < sequence for opened in desks)
 
 
 def _has_items(world: World, name: str) -> bool:

@@ -6,6 +6,9 @@ import types
 from pathlib import Path
 
 import pytest
+import typer
+
+from amends.cli.proving import prove
 
 GUIDES = Path(__file__).parent.parent.parent / "docs" / "guides"
 
@@ -19,6 +22,20 @@ def test_the_examples_of_a_guide_run(path: Path) -> None:
         exec(compile("\n".join(blocks), path.name, "exec"), vars(module))
     finally:
         del sys.modules["guide"]
+
+
+def test_the_report_in_the_guide_is_what_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = (GUIDES / "sagas.md").read_text("utf-8")
+    (tmp_path / "shown_trip.py").write_text(re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0])
+    sys.path.insert(0, str(tmp_path))
+    try:
+        with pytest.raises(typer.Exit):
+            prove(["shown_trip"])
+    finally:
+        sys.path.remove(str(tmp_path))
+        sys.modules.pop("shown_trip", None)
+    (shown,) = re.findall(r"```\n(trip: every way.*?)```", text, re.DOTALL)
+    assert capsys.readouterr().out.startswith(shown)
 
 
 def test_every_link_in_the_documents_leads_somewhere() -> None:

@@ -1,0 +1,162 @@
+"""When two points of a way are one to the prover: nothing that can happen differs but names, times and numbers.
+
+`Full` merges what differs in times and numbers of attempts alone. `Reduced` also forgets what no rule looks at any
+more, and which of several steps of one kind and place it was (docs/decisions/0020).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Protocol
+
+from sagas.choices import LONG_SECONDS, Point
+from sagas.compensation import PROBES_MAX, needs_undo
+from sagas.manifest import Handler, Manifest, Node
+from sagas.state import OPEN, State, StepState
+
+Local = tuple[object, ...]
+Key = tuple[object, ...]
+SEVERAL = 2
+BLOCKED: Local = ("owed", False, False)
+UNDONE: Local = ("undone", False, False)
+"""A late word makes it one to be undone again; that matters while what it stands on is still to be undone."""
+
+
+class Sameness(Protocol):
+    """Gives points that are one the same key."""
+
+    def key(self, here: Point) -> Key:
+        """What the point has in common with those that lead to the same."""
+        ...
+
+
+class Full:
+    """Points differ in whatever is recorded but times and numbers."""
+
+    def key(self, here: Point) -> Key:
+        """Everything but times and numbers."""
+        state = here.state
+        steps = [
+            (name, -1 if item is None else item, step.status, step.tried, step.maybe, step.fallback, step.probes,
+             step.signals > 0, step.reason or "", _may_run(step, here.now))
+            for (name, item), step in state.steps.items()
+        ]  # fmt: skip
+        waits = sorted((w.kind, w.step or "", w.item or 0, w.role, w.cause or "") for w in state.waits.values())
+        facts = tuple(sorted(state.facts.items()))
+        wants_back = state.status == "active" and state.back_cause is not None
+        return state.status, wants_back, tuple(sorted(steps)), tuple(waits), facts, here.spoke
+
+
+class Reduced:
+    """Points differ only in what a rule may still look at."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self._manifest = manifest
+
+    @cached_property
+    def twins(self) -> Mapping[str, tuple[str, ...]]:
+        """For each node those that nothing tells from it but their names, itself among them."""
+        groups: dict[object, list[str]] = {}
+        for node in self._manifest.nodes:
+            groups.setdefault(self._place(node), []).append(node.name)
+        return {name: tuple(names) for names in groups.values() for name in names}
+
+    def key(self, here: Point) -> Key:
+        """What the rules may still look at; twins and items in any order."""
+        state = here.state
+        waits: dict[tuple[str, int | None], list[str]] = {}
+        of_saga: list[str] = []
+        for wait in state.waits.values():
+            if wait.step is None:
+                of_saga.append(wait.kind)
+            else:
+                waits.setdefault((wait.step, wait.item), []).append(f"{wait.kind}/{wait.role}/{wait.cause}")
+        forward = state.status == "active"
+        locals_ = self._forward(here, waits) if forward else self._backward(here, waits)
+        groups = [
+            locals_[group[0]] if len(group) == 1 else tuple(sorted(locals_[name] for name in group))
+            for group in self._groups
+        ]
+        facts = tuple(sorted(item for item in state.facts.items() if forward or item[0].startswith("each:")))
+        wants_back = forward and state.back_cause is not None
+        stuck = not forward and any(step.status == "undo_failed" for step in state.steps.values())
+        return (state.status, wants_back, stuck, *groups, *sorted(of_saga), facts, here.spoke)
+
+    @cached_property
+    def _groups(self) -> tuple[tuple[str, ...], ...]:
+        return tuple(dict.fromkeys(self.twins.values()))
+
+    def _place(self, node: Node) -> object:
+        """What the rules see of a node, but for its name."""
+        manifest = self._manifest
+        read = {part for path, _ in manifest.paths for part in path.split(".")[:1]} | {n.each for n in manifest.nodes}
+        if node.name in read:
+            return node.name  # others read what it gives
+        needed = tuple(other.name for other in manifest.nodes if node.name in other.after)
+        handlers = tuple(map(_seen_of, (node.handler, node.undo, node.probe, node.fallback)))
+        bare = replace(node, name="", handler=None, undo=None, probe=None, fallback=None, after=(), queue="", gives="",
+                       priority="normal", result_schema={}, child=None, child_input=None)  # fmt: skip
+        return repr(bare), frozenset(node.after), needed, handlers
+
+    def _forward(self, here: Point, waits: Mapping[tuple[str, int | None], list[str]]) -> dict[str, tuple[Local, ...]]:
+        found: dict[str, list[Local]] = {node.name: [] for node in self._manifest.nodes}
+        for key, step in here.state.steps.items():
+            found[key[0]].append(
+                (key[1] is None, step.status, step.tried, step.maybe, step.fallback, step.probes >= PROBES_MAX,
+                 step.signals > 0, _may_run(step, here.now), *sorted(waits.get(key, ())))
+            )  # fmt: skip
+        return {name: tuple(sorted(many)) for name, many in found.items()}
+
+    def _backward(self, here: Point, waits: Mapping[tuple[str, int | None], list[str]]) -> dict[str, tuple[Local, ...]]:
+        state = here.state
+        found: dict[str, tuple[Local, ...]] = dict.fromkeys(self._manifest.by_name, ())
+        stuck: list[str] = []
+        windows = False
+        for key, step in state.steps.items():
+            window = _may_run(step, here.now)
+            windows = windows or window
+            if step.status == "undo_failed":
+                stuck.append(key[0])
+            local = self._local(key[0], step, waits.get(key, ()), window=window, spoke=here.spoke)
+            if local is not None:
+                found[key[0]] = (*found[key[0]], local)
+        busy = {name for name, many in found.items() if any(one[0] != "undone" for one in many)}
+        for name, many in found.items():
+            if many and busy.isdisjoint(self._manifest.ancestors[name]):
+                found[name] = tuple(one for one in many if one != UNDONE)
+        if stuck and not windows:
+            for name in {name for one in stuck for name in self._manifest.ancestors[one]}:
+                found[name] = tuple(one for one in found[name] if one != BLOCKED)
+        return {name: many if len(many) < SEVERAL else tuple(sorted(many)) for name, many in found.items()}
+
+    def _local(self, name: str, step: StepState, open_: Sequence[str], *, window: bool, spoke: bool) -> Local | None:
+        """What the way back may still look at of a step; nothing where it is settled, or never will be."""
+        node, status = self._manifest.by_name[name], step.status
+        if status in OPEN:
+            return (status, step.maybe, window, *sorted(open_))
+        if status == "undo_failed":
+            return None
+        if status == "undone" and not open_:
+            speaks = not (spoke or node.transactional or node.handler is None)
+            return ("undone", window, False) if speaks else None
+        asks = status == "unknown" and node.probe is not None and step.probes < PROBES_MAX
+        if needs_undo(node, step) or status == "undoing" or open_ or window:
+            done = status in ("succeeded", "failed", "unknown")
+            return ("owed" if done else status, asks, window, *sorted(open_))
+        return None
+
+
+def _may_run(step: StepState, now: float) -> bool:
+    return step.maybe_at > 0 and step.maybe_at + LONG_SECONDS / 2 > now
+
+
+def _seen_of(handler: Handler | None) -> object:
+    if handler is None:
+        return None
+    return handler.transactional, handler.timeout, handler.retry.forever
+
+
+def ends_of(state: State) -> tuple[tuple[str, str], ...]:
+    """Whom an operator is asked about, and why: (cause, step)."""
+    asked = {(wait.cause or "", wait.step or "") for wait in state.waits.values() if wait.kind == "operator"}
+    return tuple(sorted(asked))
