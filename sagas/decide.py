@@ -24,6 +24,7 @@ from sagas.failure import (
 )
 from sagas.forward import advance, too_many_items
 from sagas.inputs import (
+    Answer,
     Cancel,
     ChildEnds,
     Correct,
@@ -48,12 +49,15 @@ from sagas.messages import child_ends, parent_turns_back
 from sagas.numbers import DEFAULT_NUMBERS, Numbers
 from sagas.requests import asked, signal
 from sagas.state import COMMAND_KINDS, State, Wait, is_start_limit
+from sagas.versions import what_it_needs
 
 NOT_DUE = "the wait is not due yet"
 
 
 def decide(manifest: Manifest, state: State, word: Input, now: float, numbers: Numbers = DEFAULT_NUMBERS) -> Decision:
     """What follows from `word` in `state` at the instant `now` (the database's clock, seconds since 1970)."""
+    if state.newer:
+        return Decision((), state, not_ours(state))
     draft = Draft(manifest, state, word, now, numbers)
     match word:
         case Start():
@@ -81,6 +85,11 @@ def decide(manifest: Manifest, state: State, word: Input, now: float, numbers: N
     if draft.changed and isinstance(word, Send | Request | ParentTurnsBack | ChildEnds):
         go_on(draft)
     return draft.decision()
+
+
+def not_ours(state: State) -> Answer:
+    """The answer to all that is asked of a saga that a newer program wrote to."""
+    return Answer("newer", state.saga_id, state.version, state.status, what_it_needs(state.release))
 
 
 def go_on(draft: Draft) -> None:

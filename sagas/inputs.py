@@ -305,7 +305,7 @@ Message = ParentTurnsBack | ChildEnds
 Input = Start | Word | Due | Asked | Send | Message | Repair
 Facts = Mapping[str, bool | int]
 
-AnswerCode = Literal["accepted", "created", "known", "conflict", "refused", "moved", "not_found", "nothing"]
+AnswerCode = Literal["accepted", "created", "known", "conflict", "refused", "moved", "newer", "not_found", "nothing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,7 +314,8 @@ class Answer:
 
     `accepted`: events were appended. `created`, `known`, `conflict`: what a start met (def_R23). `refused`: it makes no
     sense now, and `detail` says why. `moved`: the saga is no longer at the version that was expected.
-    `nothing`: it changes nothing (a duplicate, a wait that is over).
+    `newer`: only a newer program can decide it; it must come again. `nothing`: it changes nothing (a duplicate, a wait
+    that is over).
     """
 
     code: AnswerCode
