@@ -15,8 +15,9 @@ from sagas.definition import Saga
 from sagas.errors import InputError
 from sagas.events import FallbackUsed, Json, ProbeAnswered, StepResolved, StepSkipped, StepSucceeded
 from sagas.inputs import Answer, Asked, Cancel, Send, Start
+from sagas.listing import SagaFilter
 from sagas.manifest import Manifest
-from sagas.ports import CommandSender, SagaFilter, Store, TransportRefused, TransportUnavailable
+from sagas.ports import CommandSender, Store, TransportRefused, TransportUnavailable
 from sagas.seal import Sealed, unsupported_in
 
 if TYPE_CHECKING:
@@ -129,8 +130,10 @@ class Backend:
         head = (await self.store.heads([saga_id])).get(saga_id)
         if head is None:
             return None
-        manifests = await self._engine.manifests([head])
-        return await views.detail(self.store, manifests[head.fingerprint], head)
+        manifest = (await self._engine.manifests([head])).get(head.fingerprint)
+        if head.newer or manifest is None:
+            return await views.unread(self.store, head)
+        return await views.detail(self.store, manifest, head)
 
     async def job(self, saga_id: str) -> dict[str, Json] | None:
         """A saga as a job; None when there is none."""
@@ -145,7 +148,7 @@ class Backend:
     async def manifest_of(self, saga_id: str) -> Manifest | None:
         """The manifest that a saga goes by; None when there is no such saga."""
         head = (await self.store.heads([saga_id])).get(saga_id)
-        return None if head is None else (await self._engine.manifests([head]))[head.fingerprint]
+        return None if head is None else (await self._engine.manifests([head])).get(head.fingerprint)
 
     async def close(self) -> None:
         """Let what runs in the background end."""
@@ -154,7 +157,8 @@ class Backend:
     async def _pivot_passed(self, saga_id: str) -> str | None:
         """When a saga that goes on behind its pivot passed it."""
         head = (await self.store.heads([saga_id]))[saga_id]
-        pivot = (await self._engine.manifests([head]))[head.fingerprint].pivot
+        manifest = (await self._engine.manifests([head])).get(head.fingerprint)
+        pivot = manifest.pivot if manifest is not None else None
         if head.status != "active" or pivot is None:
             return None
         history = await self.store.history(saga_id, limit=views.HISTORY_MAX)
@@ -171,7 +175,7 @@ class Backend:
     def _handle(self, name: str, answer: Answer) -> Handle[Any]:
         if answer.code == "conflict":
             raise KeyConflict(answer.detail or "the key is taken", answer.saga_id)
-        if answer.code == "refused":
+        if answer.code in ("refused", "newer"):
             raise InputError(name, [("", answer.detail or "refused")])
         return Handle(answer.saga_id, answer.code == "created", answer.status)
 

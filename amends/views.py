@@ -10,9 +10,11 @@ from sagas.codec import encode
 from sagas.durations import age
 from sagas.events import Json, Recorded
 from sagas.forward import items_of
+from sagas.listing import SagaRow
 from sagas.manifest import Manifest, Node
-from sagas.ports import SagaRow, Store, WaitRow
+from sagas.ports import Store, WaitRow
 from sagas.state import COMMAND_KINDS, Key, State, StepState
+from sagas.versions import Newer, what_it_needs
 
 HISTORY_MAX = 10_000
 DONE = ("succeeded", "skipped", "undone")
@@ -37,7 +39,7 @@ def summary(row: SagaRow) -> dict[str, Json]:
         "key": state.key,
         "version": state.version,
         "held": state.held,
-        "waitsFor": waits[0] if waits else None,
+        "waitsFor": what_it_needs(state.release) if state.newer else waits[0] if waits else None,
         "createdAt": instant(row.created_at),
         "updatedAt": instant(row.updated_at),
     }
@@ -61,6 +63,29 @@ async def detail(store: Store, manifest: Manifest, state: State) -> dict[str, Js
         "error": state.error,
         "steps": [_step(state, key, results.get(key), history) for key in keys],
         "waits": [_wait(state, row) for row in waits],
+        "createdAt": instant(state.started_at),
+        "completedAt": instant(state.ended_at) if state.ended_at is not None else None,
+    }
+
+
+async def unread(store: Store, state: State) -> dict[str, Json]:
+    """A saga that a newer program wrote to: what is known of it here, and the event that nobody here can read."""
+    history = await store.history(state.saga_id, limit=HISTORY_MAX)
+    met = next((entry.event for entry in history if isinstance(entry.event, Newer)), None)
+    event = f" ({met.type}, version {met.version})" if met is not None else ""
+    message = what_it_needs(state.release) + event
+    return {
+        "sagaId": state.saga_id,
+        "definition": state.definition,
+        "status": state.status,
+        "held": state.held,
+        "version": state.version,
+        "key": state.key,
+        "input": None,
+        "result": None,
+        "error": {"type": "NewerEvent", "code": "newer_event", "message": message, "attempt": 0, "retryable": True},
+        "steps": [],
+        "waits": [_wait(state, row) for row in await store.waits(state.saga_id)],
         "createdAt": instant(state.started_at),
         "completedAt": instant(state.ended_at) if state.ended_at is not None else None,
     }
@@ -115,7 +140,7 @@ def event(entry: Recorded) -> dict[str, Json]:
     """An event as the API shows it."""
     return {
         "sequenceNumber": entry.sequence,
-        "type": type(entry.event).__name__,
+        "type": entry.event.type if isinstance(entry.event, Newer) else type(entry.event).__name__,
         "data": encode(entry.event),
         "createdAt": instant(entry.at),
         "causationId": entry.causation,

@@ -328,6 +328,6 @@ class Answer:
 class Applies(Protocol):
     """The one way in, as those see it who may not import the orchestrator (rule A1, C5)."""
 
-    async def apply(self, inputs: Sequence[Input]) -> Sequence[object]:
+    async def apply(self, inputs: Sequence[Input]) -> Sequence["Answer"]:
         """Decide these inputs and append what follows in one commit."""
         ...

@@ -2,8 +2,8 @@
 
 An event type has a version (`Event.VERSION`), which is stored with each event. Whoever changes the fields of a type, or
 what they mean, raises it, adds an upcaster from the version before, and a line to `CAME_WITH`; so does who adds a type,
-or a field to the manifest (then it is `SagaStarted` and `SagaMigrated` that change). Golden files in `tests/golden` hold
-what was written once. The fields `input`, `value`, `result` and `payload` never move: queries read them as they stand.
+or a field to the manifest (then `SagaStarted` and `SagaMigrated` change). Golden files in `tests/golden` hold what was
+written once. The fields `input`, `value`, `result` and `payload` never move: queries read them as they stand.
 
 A head says with its `format` which program can read all that was folded into it.
 """

@@ -110,7 +110,7 @@ async def _told(request: web.Request, backend: Backend, word: Asked | Send) -> w
     if told.code == "not_found":
         raise unknown(request)
     where = f"see GET /api/sagas/{word.saga_id} for how it stands"
-    if told.code == "refused":
+    if told.code in ("refused", "newer"):
         raise field_problem(409, "Refused", "id", f"cannot be done: {told.detail}", where)
     if told.code == "moved":
         raise field_problem(412, "Moved", "If-Match", str(told.detail), where)

@@ -1,10 +1,11 @@
 -- A page of sagas, newest first: ids are in the order of time.
-SELECT saga_id::text, state::text, extract(epoch FROM created_at)::float8 AS created_at,
+SELECT saga_id::text, version, state::text, extract(epoch FROM created_at)::float8 AS created_at,
     extract(epoch FROM updated_at)::float8 AS updated_at
 FROM amends.sagas AS saga
 WHERE ($1::text IS NULL OR definition = $1) AND ($2::text IS NULL OR status = $2) AND ($3::text IS NULL OR key = $3)
     AND ($4::text IS NULL OR EXISTS (
         SELECT FROM amends.waits AS wait WHERE wait.saga_id = saga.saga_id AND wait.kind = $4))
+    AND (NOT $7::bool OR status NOT IN ('completed', 'compensated') AND NOT closed)
     AND ($5::uuid IS NULL OR saga_id < $5)
 ORDER BY saga_id DESC
 LIMIT $6
