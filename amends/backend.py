@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from amends import views
 from amends.identifiers import new_id
 from amends.joining import KeyConflict, NotSupported
+from amends.stored_values import Seen, see
 from amends.timeline import instant
 from orchestrator.engine import Engine
 from orchestrator.publisher import Background
@@ -124,6 +125,24 @@ class Backend:
         if head is None:
             raise UnknownSaga(saga_id)
         return self._sealed(head.definition).normalise_value(name, value)
+
+    async def look_at(self, saga_id: str, fingerprint: str) -> tuple[Manifest, Seen] | None:
+        """A version of a definition, and what it makes of a saga's values; None: nobody has declared it here.
+
+        Raises:
+            UnknownSaga: there is no such saga.
+        """
+        head = (await self.store.heads([saga_id])).get(saga_id)
+        if head is None:
+            raise UnknownSaga(saga_id)
+        target = (await self.store.manifests([fingerprint])).get(fingerprint)
+        if target is None:
+            return None
+        types = self.sagas.get(target.name)
+        same = types if types is not None and types.manifest.fingerprint == fingerprint else None
+        old = (await self._engine.manifests([head])).get(head.fingerprint)
+        known = [(old, head)] if old is not None and not head.newer and target.name == head.definition else []
+        return target, (await see(self.store, known, target, same)).get(saga_id, Seen({}))
 
     async def view(self, saga_id: str) -> dict[str, Json] | None:
         """A saga with its steps, waits and values; None when there is none."""

@@ -20,7 +20,7 @@ from orchestrator.work import Work
 from sagas.codec import value_in
 from sagas.decide import decide, not_ours
 from sagas.events import Recorded
-from sagas.inputs import Answer, Due, Input, Outcome, Progressed, Request, Send, Start
+from sagas.inputs import Answer, Due, Input, Migrate, Outcome, Progressed, Request, Send, Start
 from sagas.manifest import Manifest
 from sagas.numbers import DEFAULT_NUMBERS, Numbers
 from sagas.ports import (
@@ -212,6 +212,9 @@ class Engine:
             work.drafts[index] = decision.answer
             state = decision.state
             events += decision.recorded
+            if isinstance(word, Migrate) and state.fingerprint == word.manifest.fingerprint:
+                manifest = word.manifest
+                self.know(manifest)
         if not events:
             for index in mine:
                 work.answer(index, work.drafts[index])

@@ -31,6 +31,7 @@ from sagas.inputs import (
     Due,
     Hold,
     Input,
+    Migrate,
     Outcome,
     ParentTurnsBack,
     Progressed,
@@ -76,7 +77,7 @@ def decide(manifest: Manifest, state: State, word: Input, now: float, numbers: N
             parent_turns_back(draft, word)
         case ChildEnds():
             child_ends(draft, word)
-        case Cancel() | Hold() | Release() | TryAgain() | Correct() | Resolve():
+        case Cancel() | Hold() | Release() | TryAgain() | Correct() | Resolve() | Migrate():
             asked(draft, word)
         case Repair():
             _repair(draft, word)

@@ -4,7 +4,7 @@ Each has an id, which its events keep as their causation id. Instants are second
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from sagas.events import Failure, Json, OutcomeKind, Resolution
@@ -214,6 +214,14 @@ class Resolve(Valued):
     outcome: Resolution
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Migrate(Request):
+    """The saga is to go on by another version of its definition; `facts` is what its paths read of known values."""
+
+    manifest: Manifest
+    facts: Mapping[str, bool | int] = field(default_factory=dict[str, bool | int])
+
+
 @dataclass(frozen=True, slots=True)
 class ParentTurnsBack:
     """The parent turns back, and with it its child, also one that has completed (rule B5, def_R24)."""
@@ -296,7 +304,7 @@ class Repair:
 Word = Outcome | Started | Progressed
 """What a worker says of an attempt."""
 
-Asked = Cancel | Hold | Release | TryAgain | Correct | Resolve
+Asked = Cancel | Hold | Release | TryAgain | Correct | Resolve | Migrate
 """What people ask."""
 
 Message = ParentTurnsBack | ChildEnds
@@ -328,6 +336,6 @@ class Answer:
 class Applies(Protocol):
     """The one way in, as those see it who may not import the orchestrator (rule A1, C5)."""
 
-    async def apply(self, inputs: Sequence[Input]) -> Sequence["Answer"]:
+    async def apply(self, inputs: Sequence[Input]) -> Sequence[Answer]:
         """Decide these inputs and append what follows in one commit."""
         ...

@@ -177,6 +177,14 @@ class Client:
         """
         await self._ask(id, "resolve", reason=reason, outcome=outcome, step=step, item=item, result=result)
 
+    async def migrate(self, id: str, saga: Saga[Any, Any], *, reason: str) -> None:
+        """Let a saga go on by this version of its definition, which the API must know.
+
+        Raises:
+            ClientError: the API refused (409: what it has done does not fit; 422: the version is not known there).
+        """
+        await self._ask(id, "migrate", reason=reason, fingerprint=saga.seal().manifest.fingerprint)
+
     async def _ask(self, id: str, verb: str, **body: object) -> None:
         told = {key: value for key, value in body.items() if value is not None or key in ("value", "result")}
         await self.call("POST", f"/api/sagas/{id}/{verb}", told)
