@@ -8,7 +8,7 @@ import aiohttp
 import orjson
 from pydantic import TypeAdapter
 
-from amends.settings import api_key
+from amends.settings import api_key, load
 from amends.settings import url as api_url
 from sagas.definition import Saga
 from sagas.durations import Seconds, in_seconds
@@ -183,7 +183,8 @@ class Client:
         Raises:
             ClientError: the API refused (409: what it has done does not fit; 422: the version is not known there).
         """
-        await self._ask(id, "migrate", reason=reason, fingerprint=saga.seal().manifest.fingerprint)
+        fingerprint = saga.seal(load().defaults).manifest.fingerprint
+        await self._ask(id, "migrate", reason=reason, fingerprint=fingerprint)
 
     async def _ask(self, id: str, verb: str, **body: object) -> None:
         told = {key: value for key, value in body.items() if value is not None or key in ("value", "result")}

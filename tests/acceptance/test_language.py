@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import subprocess
 import sys
 from collections.abc import AsyncGenerator, Generator
 from contextlib import contextmanager
@@ -330,6 +331,61 @@ async def test_a_handler_that_falls_silent_is_cancelled(stage: Stage) -> None:
     found = await stage.ended(saga_id)
     assert (found["status"], stage.notes("ned")) == ("compensated", ["look"])
     assert found["error"]["message"] == "'watched' gave no heartbeat for 1 s"
+
+
+def module_of(stage: Stage, name: str, old: str, new: str) -> Any:
+    """A new version of the module, as it would be deployed."""
+    assert MODULE.count(old) == 1
+    (stage.folder / f"{name}.py").write_text(MODULE.replace(old, new))
+    sys.path.insert(0, str(stage.folder))
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.remove(str(stage.folder))
+
+
+async def test_sagas_that_wait_move_to_a_new_version_once_it_is_known_that_they_can(stage: Stage) -> None:
+    told = '@move.step("told", retry=Retry(delays=[]))'
+    rest = f'rest = move.sleep("rest", 0.1, after=[settle])\n\n\n{told[:-1]}, after=[rest])'
+    newer = module_of(stage, "moving_with_a_rest", told, rest)
+    module_of(stage, "moving_without_a_word", '"told"', '"cried"')
+    one, other = await stage.start("mia"), await stage.start("ned")
+    for saga_id in (one, other):
+        await stage.waiting(saga_id, "signal")
+    url = stage.made.runtime["database_url"]
+
+    def amends(*arguments: str) -> tuple[int, str]:
+        command = [sys.executable, "-m", "amends", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, cwd=stage.folder)
+        return done.returncode, done.stdout + done.stderr
+
+    code, said = amends("check", "moving_without_a_word", "--against", url)
+    assert code == 1, said
+    assert "the step 'told' is gone, and they still need it (step)" in said
+    assert "what to do: keep 'told' under its name until they have ended" in said
+    assert amends("check", "moving_with_a_rest", "--against", url)[0] == 0
+    command = ["migrate-sagas", "move", "--to", "moving_with_a_rest", "--reason", "they need a rest"]
+    command += ["--data-dir", str(stage.folder)]
+    code, said = amends(*command)
+    assert (code, "2 would move, 0 stay" in said) == (0, True), said
+    async with Client(stage.made.runtime["url"], key=stage.made.runtime["api_key"]) as client:
+        with pytest.raises(ClientError, match="422"):
+            await client.migrate(one, newer.move, reason="nobody has brought it here yet")
+    code, said = amends(*command, "--yes")
+    assert (code, "2 moved, 0 stay" in said) == (0, True), said
+    for saga_id in (one, other):
+        stage.saga("signal", saga_id, "agreed", '{"by": "Bo"}')
+        found = await stage.ended(saga_id)
+        assert found["status"] == "completed"
+        assert "rest" in [step["step"] for step in found["steps"]]
+        history = stage.made.amends("saga", "show", saga_id)
+        assert "because they need a rest" in history.stdout
+    async with Client(stage.made.runtime["url"], key=stage.made.runtime["api_key"]) as client:
+        third = await stage.start("oda")
+        await stage.waiting(third, "signal")
+        await client.migrate(third, newer.move, reason="it too")
+        await client.cancel(third, reason="enough")
+    await stage.ended(third)
 
 
 async def test_a_service_does_all_of_it_with_the_client(stage: Stage) -> None:
