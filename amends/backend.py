@@ -10,6 +10,7 @@ from amends.identifiers import new_id
 from amends.joining import KeyConflict, NotSupported
 from amends.stored_values import Seen, see
 from amends.timeline import instant
+from eventstore.workers import nobody_for
 from orchestrator.engine import Engine
 from orchestrator.publisher import Background
 from sagas.definition import Saga
@@ -152,7 +153,7 @@ class Backend:
         manifest = (await self._engine.manifests([head])).get(head.fingerprint)
         if head.newer or manifest is None:
             return await views.unread(self.store, head)
-        return await views.detail(self.store, manifest, head)
+        return await views.detail(self.store, manifest, head, await nobody_for(self.database, saga_id))
 
     async def job(self, saga_id: str) -> dict[str, Json] | None:
         """A saga as a job; None when there is none."""

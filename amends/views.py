@@ -1,6 +1,6 @@
 """A saga as the API, the command line and the job view show it (design section 10, req. X6)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from math import isinf
 from typing import Any
 
@@ -18,6 +18,7 @@ from sagas.versions import Newer, what_it_needs
 
 HISTORY_MAX = 10_000
 DONE = ("succeeded", "skipped", "undone")
+SCHEDULED = (e.StepScheduled, e.UndoScheduled, e.ProbeScheduled, e.FallbackScheduled)
 OPERATOR_CAUSES = {
     "step_failed": "step {step} failed, and behind the pivot nothing is undone",
     "outcome_unknown": "nobody knows whether step {step} happened",
@@ -45,8 +46,11 @@ def summary(row: SagaRow) -> dict[str, Json]:
     }
 
 
-async def detail(store: Store, manifest: Manifest, state: State) -> dict[str, Json]:
-    """A saga with its steps, waits and values: at most five queries, whatever its size."""
+async def detail(store: Store, manifest: Manifest, state: State, nobody_for: Collection[int] = ()) -> dict[str, Json]:
+    """A saga with its steps, waits and values: at most five queries, whatever its size.
+
+    `nobody_for` tells which commands lie though no worker that lives can run them, by what opened them.
+    """
     history = await store.history(state.saga_id, limit=HISTORY_MAX)
     waits = await store.waits(state.saga_id)
     keys = [key for node in manifest.nodes for key in records_of(manifest, state, node)]
@@ -62,7 +66,7 @@ async def detail(store: Store, manifest: Manifest, state: State) -> dict[str, Js
         "result": result_of(manifest, state, results),
         "error": state.error,
         "steps": [_step(state, key, results.get(key), history) for key in keys],
-        "waits": [_wait(state, row) for row in waits],
+        "waits": [_wait(state, row, _nobody_since(row, history, nobody_for)) for row in waits],
         "createdAt": instant(state.started_at),
         "completedAt": instant(state.ended_at) if state.ended_at is not None else None,
     }
@@ -174,6 +178,11 @@ def step_name(step: Mapping[str, Any]) -> str:
     return str(step["step"]) if step["item"] is None else f"{step['step']}[{step['item']}]"
 
 
+def _role(state: State, row: WaitRow) -> str:
+    wait = state.waits.get(row.opened_by)
+    return "" if wait is None or wait.role == "step" else f"the {wait.role} of "
+
+
 def operator_line(cause: str | None, step: str | None) -> str:
     """What an operator is asked."""
     what = "the saga's deadline" if step is None else f"step {step}"
@@ -225,15 +234,31 @@ def _times(history: Sequence[Recorded], key: Key) -> tuple[float | None, float |
     return started, ended
 
 
-def _wait(state: State, row: WaitRow) -> dict[str, Json]:
+def _nobody_since(row: WaitRow, history: Sequence[Recorded], nobody_for: Collection[int]) -> float | None:
+    """Since when no worker could run what this wait is about: the first of the refusals that nothing came between."""
+    since = row.since if row.opened_by in nobody_for else None
+    if row.kind not in (*COMMAND_KINDS, "retry"):
+        return None
+    for entry in reversed(history):
+        event = entry.event
+        if (event.step, event.item) != (row.step, row.item):
+            continue
+        if isinstance(event, e.StepRefused) and event.reason in ("no_handler", "no_resource"):
+            since = entry.at
+        elif not isinstance(event, SCHEDULED):
+            break
+    return since
+
+
+def _wait(state: State, row: WaitRow, nobody_since: float | None = None) -> dict[str, Json]:
     wait = state.waits.get(row.opened_by)
     cause = wait.cause if wait is not None else None
     where = row.step if row.item is None else f"{row.step}[{row.item}]"
     match row.kind:
         case "operator":
             what, ends = operator_line(cause, where), "somebody decides"
-        case "retry" if cause in ("no_handler", "no_resource"):
-            what = f"a worker that can run {where}: no capable worker since {instant(row.since)}"
+        case kind if nobody_since is not None and kind in (*COMMAND_KINDS, "retry"):
+            what = f"a worker that can run {_role(state, row)}{where}: no capable worker since {instant(nobody_since)}"
             ends = "a worker with its handler and resources is started"
         case "retry":
             what, ends = f"{where} to be tried again", "its time comes"
