@@ -78,7 +78,6 @@ class Sight(Protocol):
         """Commands that are so old and were never confirmed as sent."""
         ...
 
-
     async def newer(self, limit: int) -> list[NewerSaga]:
         """Open sagas that only a newer program can read."""
         ...

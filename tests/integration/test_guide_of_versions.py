@@ -52,9 +52,7 @@ async def test_the_terminal_of_the_guide(
     look = await amends(database_url, redis_url, tmp_path, *command)
     expected = shown('amends migrate-sagas shipping --to shop --reason "parcels are insured"')
     assert (look.returncode, plain(look.stdout)) == (1, expected), look.stderr
-    move = await amends(
-        database_url, redis_url, tmp_path, "migrate-sagas", "shipping", "--to", "shop", *reason, "--yes"
-    )
+    move = await amends(database_url, redis_url, tmp_path, *command, "--yes")
     assert (move.returncode, "1 moved, 1 stay" in move.stdout) == (1, True), move.stderr
 
     await engine.apply([Send(IDS[0], "approved", {"by": "Bo"}, "r1")])

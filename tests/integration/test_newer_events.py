@@ -12,6 +12,7 @@ from eventstore.postgres import PostgresStore
 from eventstore.projections import NewerVersion, Projection, advance
 from orchestrator.engine import Engine
 from reconciler.checks import sagas_newer, waits_overdue
+from reconciler.evidence import PostgresEvidence
 from sagas.inputs import Cancel, Input
 from sagas.listing import SagaFilter
 from tests.conformance.test_store import succeeded
@@ -93,9 +94,10 @@ async def test_a_newer_saga_is_no_orchestrators_work_and_a_finding(store: Postgr
     assert await store.unpublished(1, 10) == []
     await store.mark_unsent([(word.saga_id, 2)])
     assert await store.take_unsent(10) == []
-    async with store.pool.acquire() as connection:
-        assert await waits_overdue.find(connection, 10) == []
-        (finding,) = await sagas_newer.find(connection, 10)
+    async with PostgresEvidence(store.pool).look() as sight:
+        assert sight is not None
+        assert await waits_overdue.find(sight, 10) == []
+        (finding,) = await sagas_newer.find(sight, 10)
     assert (finding.saga_id, finding.repair, finding.proposal[:18]) == (word.saga_id, None, "run amends 9.9 or ")
 
 
