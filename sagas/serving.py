@@ -7,7 +7,7 @@ from sagas.binding import BoundHandler
 from sagas.manifest import Handler, Manifest, Node, Role
 from sagas.migrating import function_of, pivot_passed
 from sagas.seal import Sealed
-from sagas.state import COMMAND_KINDS, State
+from sagas.state import COMMAND_KINDS, DONE, State
 
 ROLES: tuple[Role, ...] = ("step", "undo", "probe", "fallback")
 SENT = frozenset({"item", "result", "node", "input"})
@@ -59,22 +59,32 @@ def gaps_of(old: Manifest, state: State, new: Mapping[str, Sealed]) -> Iterator[
 def needed(manifest: Manifest, state: State) -> dict[str, list[Role]]:
     """The nodes that a saga may still need, each with the roles of its functions."""
     found: dict[str, list[Role]] = {}
-    forward, back = state.status == "active", state.status != "completed" and not pivot_passed(manifest, state)
     for node in manifest.nodes:
-        steps = [step for (name, _), step in state.steps.items() if name == node.name]
-        waits = {wait.role for wait in state.waits.values() if wait.step == node.name and _is_command(wait.kind)}
-        begun = any(step.status not in ("pending", "skipped") for step in steps)
-        ended = bool(steps) and node.each is None and steps[0].status in ("succeeded", "skipped")
-        undone = bool(steps) and all(step.status in ("undone", "skipped", "pending") for step in steps)
-        roles = set[Role](waits)
-        if forward and not ended:
-            roles |= {"step", "fallback", "probe"}
-        if back and not undone and (begun or (forward and not ended)):
-            roles |= {"undo", "probe"} if not ended else {"undo"}
-        present = [role for role in ROLES if role in roles and function_of(node, role) is not None]
-        if present or (node.kind == "child" and roles):
+        wanted = _wanted(manifest, state, node)
+        present: list[Role] = [role for role in ROLES if role in wanted and function_of(node, role) is not None]
+        if present or (node.kind == "child" and wanted):
             found[node.name] = present
     return found
+
+
+def _wanted(manifest: Manifest, state: State, node: Node) -> set[Role]:
+    """The roles of a node that may come yet: what is owed, what lies ahead, and the way back while there is one."""
+    steps = [step for (name, _), step in state.steps.items() if name == node.name]
+    roles: set[Role] = {wait.role for wait in state.waits.values() if wait.step == node.name and _is_command(wait.kind)}
+    if state.status == "active":
+        ended = bool(steps) and node.each is None and steps[0].status in DONE
+        if not ended:
+            roles |= {"step", "fallback", "probe"}
+        skipped = ended and steps[0].status == "skipped"
+        if not skipped and not pivot_passed(manifest, state):
+            roles |= {"undo"}
+    elif state.status in ("compensating", "failed"):
+        left = [step for step in steps if step.status not in ("pending", "skipped", "undone")]
+        if any(step.status != "failed" or node.transactional for step in left):
+            roles |= {"undo"}
+        if any(step.status == "unknown" for step in left):
+            roles |= {"probe"}
+    return roles
 
 
 def _is_command(kind: str) -> bool:

@@ -1,6 +1,7 @@
 """What the guide on changing sagas shows on a terminal is what the commands say."""
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,7 @@ async def test_the_terminal_of_the_guide(
     old, new = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
     (tmp_path / "shop_of_before.py").write_text(old)
     (tmp_path / "shop.py").write_text(new)
-    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     (application,) = load_applications(["shop_of_before"])
     manifest = application.sagas[0].seal().manifest
     store = await PostgresStore.open(database_url)
