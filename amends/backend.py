@@ -193,9 +193,9 @@ class Backend:
         return self.sagas[name]
 
     def _handle(self, name: str, answer: Answer) -> Handle[Any]:
-        if answer.code == "conflict":
+        if answer.code in ("conflict", "newer"):
             raise KeyConflict(answer.detail or "the key is taken", answer.saga_id)
-        if answer.code in ("refused", "newer"):
+        if answer.code == "refused":
             raise InputError(name, [("", answer.detail or "refused")])
         return Handle(answer.saga_id, answer.code == "created", answer.status)
 
