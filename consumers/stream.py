@@ -12,6 +12,7 @@ from typing import Any
 
 from consumers.claims import auto_claim
 from consumers.envelopes import Foreign, dump, load_command, load_word
+from consumers.keys import ORCHESTRATORS, OUTCOMES, SET_ASIDE, WORKERS, command_key, queue_of
 from consumers.memory import MARKER, MemoryLost, ServerMemory
 from consumers.priorities import PRIORITIES, YIELDING, Turns
 from consumers.receiver import CommandDelivery, LeaseKeeper
@@ -34,24 +35,10 @@ from sagas.ports import (
 
 log = logging.getLogger("amends.stream")
 
-OUTCOMES = "amends:{o-0}:outcomes"
-SET_ASIDE = "amends:{set-aside}"
-WORKERS, ORCHESTRATORS = "workers", "orchestrator"
 BLOCK_SECONDS_MAX = 5.0
 CLAIM_SECONDS = 1.0
 PENDING_MAX = 10_000
 HIGH_WATER = 10_000
-
-
-def command_key(queue: str, priority: Priority) -> str:
-    """The stream of a queue's commands of one priority."""
-    return f"amends:{{q-{queue}}}:commands:{priority}"
-
-
-def queue_of(key: str) -> tuple[str, Priority]:
-    """The queue and priority that a stream is for."""
-    name, _, priority = key.removeprefix("amends:{q-").partition("}:commands:")
-    return name, next(known for known in PRIORITIES if known == priority)
 
 
 def _now() -> float:

@@ -244,6 +244,8 @@ def _repair(draft: Draft, word: Repair) -> None:
     wait = draft.state.waits.get(word.opened_by)
     if wait is None or wait.kind in ("operator", "notify"):
         draft.remark("the wait is over")
+    elif draft.state.held:
+        draft.remark("the saga is held")
     elif wait.kind not in COMMAND_KINDS and (wait.due_at is None or wait.due_at > draft.now):
         draft.remark(NOT_DUE)
     elif is_start_limit(wait) and draft.state.wait_of(wait.step, wait.item, "step") is not None:
