@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from amends import views
 from amends.identifiers import new_id
 from amends.joining import KeyConflict, NotSupported
+from amends.stored_values import Seen, see
 from amends.timeline import instant
+from eventstore.workers import nobody_for
 from orchestrator.engine import Engine
 from orchestrator.publisher import Background
 from sagas.definition import Saga
 from sagas.errors import InputError
 from sagas.events import FallbackUsed, Json, ProbeAnswered, StepResolved, StepSkipped, StepSucceeded
 from sagas.inputs import Answer, Asked, Cancel, Send, Start
+from sagas.listing import SagaFilter
 from sagas.manifest import Manifest
-from sagas.ports import CommandSender, SagaFilter, Store, TransportRefused, TransportUnavailable
+from sagas.ports import CommandSender, Store, TransportRefused, TransportUnavailable
 from sagas.seal import Sealed, unsupported_in
 
 if TYPE_CHECKING:
@@ -130,13 +133,35 @@ class Backend:
             raise UnknownSaga(saga_id)
         return self._sealed(head.definition).normalise_value(name, value)
 
+    async def look_at(self, saga_id: str, fingerprint: str) -> tuple[Manifest, Seen] | None:
+        """A version of a definition, and what it makes of a saga's values; None: nobody has declared it here.
+
+        Raises:
+            UnknownSaga: there is no such saga.
+        """
+        head = (await self.store.heads([saga_id])).get(saga_id)
+        if head is None:
+            raise UnknownSaga(saga_id)
+        target = (await self.store.manifests([fingerprint])).get(fingerprint)
+        if target is None:
+            return None
+        types = self.sagas.get(target.name)
+        same = types if types is not None and types.manifest.fingerprint == fingerprint else None
+        old = (await self._engine.manifests([head])).get(head.fingerprint)
+        known = [(old, head)] if old is not None and not head.newer and target.name == head.definition else []
+        return target, (await see(self.store, known, target, same)).get(saga_id, Seen({}))
+
     async def view(self, saga_id: str) -> dict[str, Json] | None:
         """A saga with its steps, waits and values; None when there is none."""
         head = (await self.store.heads([saga_id])).get(saga_id)
         if head is None:
             return None
-        manifests = await self._engine.manifests([head])
-        return await views.detail(self.store, manifests[head.fingerprint], head, await self._engine.now())
+        manifest = (await self._engine.manifests([head])).get(head.fingerprint)
+        if head.newer or manifest is None:
+            return await views.unread(self.store, head)
+        return await views.detail(
+            self.store, manifest, head, await self._engine.now(), await nobody_for(self.database, saga_id)
+        )
 
     async def job(self, saga_id: str) -> dict[str, Json] | None:
         """A saga as a job; None when there is none."""
@@ -151,7 +176,7 @@ class Backend:
     async def manifest_of(self, saga_id: str) -> Manifest | None:
         """The manifest that a saga goes by; None when there is no such saga."""
         head = (await self.store.heads([saga_id])).get(saga_id)
-        return None if head is None else (await self._engine.manifests([head]))[head.fingerprint]
+        return None if head is None else (await self._engine.manifests([head])).get(head.fingerprint)
 
     async def close(self) -> None:
         """Let what runs in the background end."""
@@ -160,7 +185,8 @@ class Backend:
     async def _pivot_passed(self, saga_id: str) -> str | None:
         """When a saga that goes on behind its pivot passed it."""
         head = (await self.store.heads([saga_id]))[saga_id]
-        pivot = (await self._engine.manifests([head]))[head.fingerprint].pivot
+        manifest = (await self._engine.manifests([head])).get(head.fingerprint)
+        pivot = manifest.pivot if manifest is not None else None
         if head.status != "active" or pivot is None:
             return None
         history = await self.store.history(saga_id, limit=views.HISTORY_MAX)
@@ -175,7 +201,7 @@ class Backend:
         return self.sagas[name]
 
     def _handle(self, name: str, answer: Answer) -> Handle[Any]:
-        if answer.code == "conflict":
+        if answer.code in ("conflict", "newer"):
             raise KeyConflict(answer.detail or "the key is taken", answer.saga_id)
         if answer.code == "refused":
             raise InputError(name, [("", answer.detail or "refused")])

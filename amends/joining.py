@@ -14,7 +14,7 @@ from sagas.seal import unsupported_in
 
 
 class KeyConflict(ValueError):
-    """The key is taken by a saga with another input; `saga_id` is that saga."""
+    """The key is taken by a saga with another input, or by one that only a newer Amends can read: `saga_id`."""
 
     def __init__(self, message: str, saga_id: str) -> None:
         super().__init__(message)
@@ -42,7 +42,7 @@ async def start(saga: Saga[Any, Any], input: object, *, connection: Any, key: st
     await store.put_absent_manifest(sealed.manifest)
     word = Start(new_id(), sealed.manifest, sealed.normalise(input), key=key)
     answer = await Engine(store, LoopClock()).start_within(word, connection)
-    if answer.code == "conflict":
+    if answer.code in ("conflict", "newer"):
         raise KeyConflict(answer.detail or "the key is taken", answer.saga_id)
     if answer.code == "refused":
         raise InputError(saga.name, [("key", answer.detail or "refused")])

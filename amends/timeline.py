@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from sagas import events as e
 from sagas.durations import readable
 from sagas.events import Event, Recorded
+from sagas.versions import Newer
 
 
 def timeline(history: Sequence[Recorded]) -> list[str]:
@@ -23,7 +24,7 @@ def instant(at: float) -> str:
 
 def sentence(event: Event) -> str:
     """What an event says."""
-    name = type(event).__name__
+    name = event.type if isinstance(event, Newer) else type(event).__name__
     parts = [f"{name:<20}"]
     if event.step is not None:
         parts.append(event.step if event.item is None else f"{event.step}[{event.item}]")

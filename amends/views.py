@@ -1,6 +1,6 @@
 """A saga as the API, the command line and the job view show it (design section 10, req. X6)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from math import isinf
 from typing import Any
 
@@ -10,14 +10,17 @@ from sagas import events as e
 from sagas.codec import encode
 from sagas.events import Json, Recorded
 from sagas.forward import items_of
+from sagas.listing import SagaRow
 from sagas.manifest import Manifest, Node
-from sagas.ports import SagaRow, Store, WaitRow
+from sagas.ports import Store, WaitRow
 from sagas.state import COMMAND_KINDS, Key, State, StepState
+from sagas.versions import Newer, what_it_needs
 
 HISTORY_MAX = 10_000
 REMEDIES_MAX = 20
 """Of so many operators' waits a view says what ends them: each is decided, and `each` may have thousands."""
 DONE = ("succeeded", "skipped", "undone")
+SCHEDULED = (e.StepScheduled, e.UndoScheduled, e.ProbeScheduled, e.FallbackScheduled)
 OPERATOR_CAUSES = {
     "step_failed": "step {step} failed, and behind the pivot nothing is undone",
     "outcome_unknown": "nobody knows whether step {step} happened",
@@ -39,14 +42,19 @@ def summary(row: SagaRow) -> dict[str, Json]:
         "key": state.key,
         "version": state.version,
         "held": state.held,
-        "waitsFor": waits[0] if waits else None,
+        "waitsFor": what_it_needs(state.release) if state.newer else waits[0] if waits else None,
         "createdAt": instant(row.created_at),
         "updatedAt": instant(row.updated_at),
     }
 
 
-async def detail(store: Store, manifest: Manifest, state: State, now: float) -> dict[str, Json]:
-    """A saga with its steps, waits and values at `now`: at most five queries, whatever its size."""
+async def detail(
+    store: Store, manifest: Manifest, state: State, now: float, nobody_for: Collection[int] = ()
+) -> dict[str, Json]:
+    """A saga with its steps, waits and values at `now`: at most five queries, whatever its size.
+
+    `nobody_for` tells which commands lie though no worker that lives can run them, by what opened them.
+    """
     history = await store.history(state.saga_id, limit=HISTORY_MAX)
     waits = await store.waits(state.saga_id)
     keys = [key for node in manifest.nodes for key in records_of(manifest, state, node)]
@@ -62,7 +70,30 @@ async def detail(store: Store, manifest: Manifest, state: State, now: float) -> 
         "result": result_of(manifest, state, results),
         "error": state.error,
         "steps": [_step(state, key, results.get(key), history) for key in keys],
-        "waits": _waits(manifest, state, waits, now),
+        "waits": _waits(manifest, state, {row: _nobody_since(row, history, nobody_for) for row in waits}, now),
+        "createdAt": instant(state.started_at),
+        "completedAt": instant(state.ended_at) if state.ended_at is not None else None,
+    }
+
+
+async def unread(store: Store, state: State) -> dict[str, Json]:
+    """A saga that a newer program wrote to: what is known of it here, and the event that nobody here can read."""
+    history = await store.history(state.saga_id, limit=HISTORY_MAX)
+    met = next((entry.event for entry in history if isinstance(entry.event, Newer)), None)
+    event = f" ({met.type}, version {met.version})" if met is not None else ""
+    message = what_it_needs(state.release) + event
+    return {
+        "sagaId": state.saga_id,
+        "definition": state.definition,
+        "status": state.status,
+        "held": state.held,
+        "version": state.version,
+        "key": state.key,
+        "input": None,
+        "result": None,
+        "error": {"type": "NewerEvent", "code": "newer_event", "message": message, "attempt": 0, "retryable": True},
+        "steps": [],
+        "waits": [_wait(state, row) for row in await store.waits(state.saga_id)],
         "createdAt": instant(state.started_at),
         "completedAt": instant(state.ended_at) if state.ended_at is not None else None,
     }
@@ -117,13 +148,18 @@ def event(entry: Recorded) -> dict[str, Json]:
     """An event as the API shows it."""
     return {
         "sequenceNumber": entry.sequence,
-        "type": type(entry.event).__name__,
+        "type": entry.event.type if isinstance(entry.event, Newer) else type(entry.event).__name__,
         "data": encode(entry.event),
         "createdAt": instant(entry.at),
         "causationId": entry.causation,
         "actor": entry.actor,
         "sentence": " ".join(sentence(entry.event).split()),
     }
+
+
+def _role(state: State, row: WaitRow) -> str:
+    wait = state.waits.get(row.opened_by)
+    return "" if wait is None or wait.role == "step" else f"the {wait.role} of "
 
 
 def operator_line(cause: str | None, step: str | None) -> str:
@@ -177,27 +213,43 @@ def _times(history: Sequence[Recorded], key: Key) -> tuple[float | None, float |
     return started, ended
 
 
-def _waits(manifest: Manifest, state: State, rows: Sequence[WaitRow], now: float) -> list[Json]:
+def _waits(manifest: Manifest, state: State, rows: Mapping[WaitRow, float | None], now: float) -> list[Json]:
     shown: list[Json] = []
     desks = 0
-    for row in rows:
+    for row, nobody_since in rows.items():
         wait = state.waits.get(row.opened_by)
         desks += row.kind == "operator"
         tells = row.kind == "operator" and wait is not None and desks <= REMEDIES_MAX
         ends: list[Json] = [*remedies(manifest, state, wait, now)] if tells and wait is not None else []
-        shown.append({**_wait(state, row), "remedies": ends})
+        shown.append({**_wait(state, row, nobody_since), "remedies": ends})
     return shown
 
 
-def _wait(state: State, row: WaitRow) -> dict[str, Json]:
+def _nobody_since(row: WaitRow, history: Sequence[Recorded], nobody_for: Collection[int]) -> float | None:
+    """Since when no worker could run what this wait is about: the first of the refusals that nothing came between."""
+    since = row.since if row.opened_by in nobody_for else None
+    if row.kind not in (*COMMAND_KINDS, "retry"):
+        return None
+    for entry in reversed(history):
+        event = entry.event
+        if (event.step, event.item) != (row.step, row.item):
+            continue
+        if isinstance(event, e.StepRefused) and event.reason in ("no_handler", "no_resource"):
+            since = entry.at
+        elif not isinstance(event, SCHEDULED):
+            break
+    return since
+
+
+def _wait(state: State, row: WaitRow, nobody_since: float | None = None) -> dict[str, Json]:
     wait = state.waits.get(row.opened_by)
     cause = wait.cause if wait is not None else None
     where = row.step if row.item is None else f"{row.step}[{row.item}]"
     match row.kind:
         case "operator":
             what, ends = operator_line(cause, where), "somebody decides"
-        case "retry" if cause in ("no_handler", "no_resource"):
-            what = f"a worker that can run {where}: no capable worker since {instant(row.since)}"
+        case kind if nobody_since is not None and kind in (*COMMAND_KINDS, "retry"):
+            what = f"a worker that can run {_role(state, row)}{where}: no capable worker since {instant(nobody_since)}"
             ends = "a worker with its handler and resources is started"
         case "retry":
             what, ends = f"{where} to be tried again", "its time comes"

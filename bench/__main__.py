@@ -29,7 +29,7 @@ from orchestrator.engine import Engine
 from orchestrator.publisher import Publisher
 from orchestrator.service import Orchestrator
 from sagas.inputs import Start
-from sagas.ports import SagaFilter
+from sagas.listing import SagaFilter
 
 LOOK_SECONDS = 0.02
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from consumers.priorities import PRIORITIES, YIELDING, Turns
 from consumers.receiver import CommandDelivery
@@ -11,6 +11,7 @@ from sagas.manifest import Priority
 from sagas.ports import GONE, Arrivals, Command, EntryState, OutcomeDelivery, WaitRow
 
 IDLE_SECONDS_MAX = 8.0
+LEASE_SECONDS = 4.0
 
 
 @dataclass(slots=True)
@@ -31,8 +32,8 @@ class Broker:
     entries: dict[str, _Entry] = field(default_factory=dict[str, _Entry])
     queued: dict[tuple[str, Priority], list[str]] = field(default_factory=dict[tuple[str, Priority], list[str]])
     words: list[OutcomeDelivery] = field(default_factory=list[OutcomeDelivery])
-    pending_words: dict[str, tuple[str, OutcomeDelivery]] = field(
-        default_factory=dict[str, tuple[str, OutcomeDelivery]]
+    pending_words: dict[str, tuple[str, float, OutcomeDelivery]] = field(
+        default_factory=dict[str, tuple[str, float, OutcomeDelivery]]
     )
     came: dict[str, float] = field(default_factory=dict[str, float])
     count: int = 0
@@ -45,6 +46,18 @@ class Broker:
         """The next entry's name."""
         self.count += 1
         return str(self.count)
+
+    def hand_out(self, consumer: str, entry: OutcomeDelivery) -> None:
+        """Write down who has an outcome."""
+        self.pending_words[entry.entry] = (consumer, _now(), entry)
+
+    def held_by(self, consumer: str) -> list[OutcomeDelivery]:
+        """The outcomes that a consumer has."""
+        return [entry for holder, _, entry in self.pending_words.values() if holder == consumer]
+
+    def left(self, before: float) -> list[OutcomeDelivery]:
+        """The outcomes that were handed out before that and not acknowledged."""
+        return [entry for _, at, entry in self.pending_words.values() if at <= before]
 
     def signal(self) -> None:
         """Something is new: whoever blocks looks again."""
@@ -72,6 +85,7 @@ class InProcessTransport:
         self._consumer = consumer
         self._queues: tuple[str, ...] = ()
         self._turns = Turns()
+        self._pending_first = True
 
     async def publish(self, commands: Sequence[Command], before: float) -> list[str | None]:
         """Put commands into their queues."""
@@ -85,19 +99,24 @@ class InProcessTransport:
         return names
 
     async def outcomes(self, count: int, block_seconds: float) -> Arrivals:
-        """Up to `count` outcomes, own pending ones first."""
-        mine = [entry for consumer, entry in self._broker.pending_words.values() if consumer == self._consumer]
-        if mine:
-            return Arrivals(tuple(mine[:count]))
+        """Up to `count` outcomes: own pending ones first, then those that somebody left, then new ones."""
+        recalled, self._pending_first = self._pending_first, False
+        if recalled and (mine := self._broker.held_by(self._consumer)):
+            return Arrivals(tuple(mine))
+        if left := self._broker.left(_now() - LEASE_SECONDS)[:count]:
+            for entry in left:
+                self._broker.hand_out(self._consumer, entry)
+            return Arrivals(tuple(replace(entry, again=True) for entry in left))
         await self._wait(lambda: bool(self._broker.words) or self._broker.woken, block_seconds)
         self._broker.woken = False
         taken, self._broker.words[:] = self._broker.words[:count], self._broker.words[count:]
         for entry in taken:
-            self._broker.pending_words[entry.entry] = (self._consumer, entry)
+            self._broker.hand_out(self._consumer, entry)
         return Arrivals(tuple(taken), len(taken) < count)
 
     def recall(self) -> None:
-        """Own pending ones come first always."""
+        """Own pending ones come first."""
+        self._pending_first = True
 
     async def acknowledge(self, entries: Sequence[str]) -> None:
         """Forget outcomes."""
@@ -107,9 +126,15 @@ class InProcessTransport:
 
     async def oldest_outcome(self) -> float | None:
         """The age of the first outcome that nobody has acknowledged."""
-        pending = [entry for _, entry in self._broker.pending_words.values()]
+        pending = [entry for _, _, entry in self._broker.pending_words.values()]
         came = [self._broker.came[entry.entry] for entry in (*pending, *self._broker.words)]
         return _now() - min(came) if came else None
+
+    async def put_back(self, deliveries: Sequence[OutcomeDelivery]) -> None:
+        """Put outcomes to the end."""
+        held = [delivery for delivery in deliveries if delivery.entry in self._broker.pending_words]
+        await self.acknowledge([delivery.entry for delivery in held])
+        await self.send([delivery.word for delivery in held])
 
     async def inspect(self, waits: Sequence[WaitRow]) -> list[EntryState]:
         """Where entries are."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from consumers.memory import REPLACE
-from consumers.scripts import MAKE_GROUP, NO_GROUP, WITHDRAW
+from consumers.scripts import MAKE_GROUP, NO_GROUP, PUT_BACK, WITHDRAW
 from consumers.wire import Command, ResponseError
 
 Id = tuple[int, int]
@@ -191,7 +191,9 @@ class MemoryServer:
         answer: list[Any] = []
         for key, start, (stream, found) in zip(names, starts, groups, strict=True):
             entries = (
-                self._new(stream, found, consumer, count) if start == ">" else _own(stream, found, consumer, count)
+                self._new(stream, found, consumer, count)
+                if start == ">"
+                else _own(stream, found, consumer, count, _id(start))
             )
             if entries or start != ">":
                 answer.append([key.encode(), entries])
@@ -315,6 +317,11 @@ class MemoryServer:
             stream.entries.clear()
         return 1 + before
 
+    def _put_back(self, key: str, group: str, name: str, body: bytes) -> None:
+        if self._acknowledge(key, group, name):
+            self._delete(key, name)
+            self._add(key, "*", "b", body)
+
     def _about(self, _groups: str, key: str) -> list[Any]:
         stream = self._memory.streams.get(key)
         if stream is None:
@@ -353,12 +360,13 @@ _SCRIPTS: dict[str, Callable[..., Any]] = {
     REPLACE: MemoryServer._replace,
     MAKE_GROUP: MemoryServer._make_group,
     WITHDRAW: MemoryServer._withdraw,
+    PUT_BACK: MemoryServer._put_back,
 }
 
 
-def _own(stream: Stream, group: Group, consumer: str, count: int) -> list[Any]:
+def _own(stream: Stream, group: Group, consumer: str, count: int, after: Id) -> list[Any]:
     """What this consumer holds; of an entry that was deleted only its name."""
-    held = sorted(name for name, one in group.pending.items() if one.consumer == consumer)
+    held = sorted(name for name, one in group.pending.items() if one.consumer == consumer and name > after)
     return [[_name(name), stream.entries.get(name)] for name in held[:count]]
 
 

@@ -125,7 +125,10 @@ class Reports:
                 words.append(self._to_apply.get_nowait())
             while True:
                 try:
-                    await self._engine.apply(words)
+                    answers = await self._engine.apply(words)
+                    newer = [word for word, answer in zip(words, answers, strict=True) if answer.code == "newer"]
+                    if newer:  # an orchestrator that can read the saga takes them from the stream
+                        await self._receiver.send(newer)
                     break
                 except LOST as loss:
                     log.warning("%d outcomes wait to be applied: %s", len(words), loss)

@@ -16,6 +16,14 @@ return 1 + before
 """
 """Whose group is gone may have handed out any entry: handed out again it would run twice. So they all go with it, and
 the check finds them lost. In a new memory nothing was handed out yet."""
+PUT_BACK = """
+-- KEYS[1]: the stream of outcomes. ARGV: its group, the id of an entry, and what it holds.
+if redis.call('XACK', KEYS[1], ARGV[1], ARGV[2]) == 1 then
+    redis.call('XDEL', KEYS[1], ARGV[2])
+    redis.call('XADD', KEYS[1], '*', 'b', ARGV[3])
+end
+"""
+"""Who was to apply an outcome cannot: it goes to the end, unless somebody else has it or is done with it."""
 WITHDRAW = """
 -- KEYS[1]: a stream of commands. ARGV: its group, and the id of an entry.
 -- The entry's body, if it was deleted unread; 0 if there is no such group.

@@ -12,11 +12,12 @@ from typing import Any
 
 from consumers.claims import auto_claim
 from consumers.envelopes import Foreign, dump, load_command, load_word
+from consumers.keys import ORCHESTRATORS, OUTCOMES, SET_ASIDE, WORKERS, command_key, queue_of
 from consumers.memory import MARKER, MemoryLost, ServerMemory
 from consumers.priorities import PRIORITIES, YIELDING, Turns
 from consumers.receiver import CommandDelivery, LeaseKeeper
 from consumers.replies import Entry, entry_state, length_of, name_of, pair, read_up_to
-from consumers.scripts import MAKE_GROUP, NO_GROUP, WITHDRAW, was_unread
+from consumers.scripts import MAKE_GROUP, NO_GROUP, PUT_BACK, WITHDRAW, was_unread
 from consumers.wire import RedisServer, Server, Wire, refuses
 from sagas.inputs import Word
 from sagas.manifest import Priority
@@ -34,24 +35,10 @@ from sagas.ports import (
 
 log = logging.getLogger("amends.stream")
 
-OUTCOMES = "amends:{o-0}:outcomes"
-SET_ASIDE = "amends:{set-aside}"
-WORKERS, ORCHESTRATORS = "workers", "orchestrator"
 BLOCK_SECONDS_MAX = 5.0
 CLAIM_SECONDS = 1.0
 PENDING_MAX = 10_000
 HIGH_WATER = 10_000
-
-
-def command_key(queue: str, priority: Priority) -> str:
-    """The stream of a queue's commands of one priority."""
-    return f"amends:{{q-{queue}}}:commands:{priority}"
-
-
-def queue_of(key: str) -> tuple[str, Priority]:
-    """The queue and priority that a stream is for."""
-    name, _, priority = key.removeprefix("amends:{q-").partition("}:commands:")
-    return name, next(known for known in PRIORITIES if known == priority)
 
 
 def _now() -> float:
@@ -71,8 +58,8 @@ class RedisStreams:
         self._queues: tuple[str, ...] = ()
         self._turn = 0
         self._turns = Turns()
-        self._pending_first = True
         self._nothing_came = False
+        self._pending_after: str | None = "0"
         self._claim_at = 0.0
 
     def on_memory_lost(self, call: MemoryLost) -> None:
@@ -125,17 +112,18 @@ class RedisStreams:
         return [queue_of(key) for key in high if self._lengths[key] >= HIGH_WATER]
 
     async def outcomes(self, count: int, block_seconds: float) -> Arrivals:
-        """Up to `count` outcomes: own pending ones first, then those that others left, then new ones."""
+        """Up to `count` outcomes: own pending ones first, then those that somebody left, then new ones."""
         found: list[Entry] = []
-        drained = False
-        if self._pending_first:
+        drained = again = False
+        if self._pending_after is not None:
             await self._make_group(OUTCOMES, ORCHESTRATORS)
-            found = await self._read_group(ORCHESTRATORS, [OUTCOMES], count, start="0")
-            self._pending_first = bool(found)
+            found = await self._read_group(ORCHESTRATORS, [OUTCOMES], count, start=self._pending_after)
+            self._pending_after = found[-1][0].decode() if found else None
         if not found and _now() >= self._claim_at:
             self._claim_at = _now() + CLAIM_SECONDS
             idle_ms = int(self._lease_seconds * 1000)
             found = [entry for _, entry in await self._auto_claim([OUTCOMES], ORCHESTRATORS, idle_ms, count)]
+            again = bool(found)
         if not found:
             found = await self._read_group(ORCHESTRATORS, [OUTCOMES], count, block=block_seconds)
             drained = len(found) < count
@@ -145,7 +133,7 @@ class RedisStreams:
             entry, body = name.decode(), fields.get(b"b")
             word = load_word(body) if body is not None else None
             if isinstance(word, Word):
-                deliveries.append(OutcomeDelivery(entry, word))
+                deliveries.append(OutcomeDelivery(entry, word, again))
                 continue
             done.append(entry)
             if word is not None:
@@ -156,11 +144,20 @@ class RedisStreams:
 
     def recall(self) -> None:
         """Read own pending outcomes again."""
-        self._pending_first = True
+        self._pending_after = "0"
 
     async def acknowledge(self, entries: Sequence[str]) -> None:
         """Acknowledge and delete outcomes."""
         await self._wire.many([("XACK", OUTCOMES, ORCHESTRATORS, *entries), ("XDEL", OUTCOMES, *entries)])
+
+    async def put_back(self, deliveries: Sequence[OutcomeDelivery]) -> None:
+        """Put outcomes to the end; one that somebody else has taken or acknowledged meanwhile stays as it is."""
+        batch = [
+            ("EVAL", PUT_BACK, 1, OUTCOMES, ORCHESTRATORS, delivery.entry, dump(delivery.word))
+            for delivery in deliveries
+        ]
+        if batch:
+            await self._wire.many(batch)
 
     async def oldest_outcome(self) -> float | None:
         """How old the first entry is that stands in the stream: what is acknowledged is deleted."""
@@ -378,7 +375,7 @@ class RedisStreams:
                 return []
             raise
         except TransportUnavailable:
-            self._pending_first = True
+            self._pending_after = "0"
             self._memory.doubt()
             raise
         read: list[tuple[bytes, list[Any]]] = answer or []

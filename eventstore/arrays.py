@@ -11,9 +11,10 @@ from sagas.ports import Move
 
 
 def arguments_of(moves: Sequence[Move]) -> list[Any]:
-    """The arguments of `append.sql`: sagas, events, waits gone, waits new, outbox, freed keys."""
+    """The arguments of `append.sql`: sagas, events, waits gone, waits new, outbox, freed keys, formats."""
     ordered = sorted(moves, key=lambda move: move.saga_id)
-    return [*_sagas(ordered), *_events(ordered), *_gone(ordered), *_new(ordered), *_outbox(ordered), _freed(ordered)]
+    last = [_freed(ordered), [move.state.format for move in ordered]]
+    return [*_sagas(ordered), *_events(ordered), *_gone(ordered), *_new(ordered), *_outbox(ordered), *last]
 
 
 def keys_of(moves: Sequence[Move]) -> list[Any]:

@@ -12,6 +12,7 @@ import orjson
 
 from eventstore.queries import query
 from sagas.events import Json
+from sagas.versions import is_newer, upcast
 
 BATCH = 500
 
@@ -27,7 +28,10 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class FeedEvent:
-    """An event as readers of the feed get it. `data` is its JSON form, `at` the database's clock in seconds."""
+    """An event as readers of the feed get it. `data` is its JSON form, `at` the database's clock in seconds.
+
+    `newer`: another program wrote it in a form that this one does not know.
+    """
 
     cursor: Cursor
     saga_id: str
@@ -35,6 +39,7 @@ class FeedEvent:
     type: str
     data: Mapping[str, Json]
     at: float
+    newer: bool = False
 
 
 async def read(connection: Any, after: Cursor, limit: int = BATCH) -> list[FeedEvent]:
@@ -46,8 +51,15 @@ async def read(connection: Any, after: Cursor, limit: int = BATCH) -> list[FeedE
             saga_id=row["workflow_id"],
             sequence=row["sequence_number"],
             type=row["event_type"],
-            data=orjson.loads(row["event_data"]),
+            data=_data(row),
             at=row["at"],
+            newer=is_newer(row["event_type"], row["schema_version"]),
         )
         for row in rows
     ]
+
+
+def _data(row: Any) -> Mapping[str, Json]:
+    """The data as today's version of the type has them; those of a newer one as they stand."""
+    kind, version, data = row["event_type"], row["schema_version"], orjson.loads(row["event_data"])
+    return data if is_newer(kind, version) else upcast(kind, version, data)

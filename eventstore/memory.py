@@ -8,19 +8,9 @@ import orjson
 from eventstore.rows import frees_key
 from sagas.codec import encode, value_in
 from sagas.events import Json, Recorded
+from sagas.listing import SagaFilter, SagaRow
 from sagas.manifest import Manifest, Priority
-from sagas.ports import (
-    Claim,
-    Committed,
-    CommitUnknown,
-    Move,
-    OutboxRow,
-    Published,
-    SagaFilter,
-    SagaRow,
-    Unstorable,
-    WaitRow,
-)
+from sagas.ports import Claim, Committed, CommitUnknown, Move, OutboxRow, Published, Unstorable, WaitRow
 from sagas.state import COMMAND_KINDS, State, Value
 from sagas.storable import unstorable
 
@@ -169,14 +159,14 @@ class MemoryStore:
             and row.published_at is None
             and not row.unsent
             and row.since <= oldest
-            and not self._heads[row.saga_id].held
+            and not self._left_alone(row)
         ]
         return sorted(found, key=lambda row: (row.since, row.saga_id, row.opened_by))[:limit]
 
     async def take_unsent(self, limit: int, full: Sequence[tuple[str, Priority]] = ()) -> list[WaitRow]:
         """Take marks away."""
         rows = self._waits.items()
-        unsent = [(row.since, key, row) for key, row in rows if row.unsent and not self._heads[row.saga_id].held]
+        unsent = [(row.since, key, row) for key, row in rows if row.unsent and not self._left_alone(row)]
         marked = sorted((since, key) for since, key, row in unsent if (row.queue, row.priority) not in full)[:limit]
         for _, key in marked:
             row, now = self._waits[key], self._now()
@@ -318,8 +308,12 @@ class MemoryStore:
             return value.inline
         return value_in(self._events[saga_id][value.event - 1].event)
 
+    def _left_alone(self, row: WaitRow) -> bool:
+        head = self._heads[row.saga_id]
+        return head.held or head.newer
+
     def _fires(self, row: WaitRow) -> bool:
-        if row.unsent or row.kind == "operator" or self._heads[row.saga_id].held:
+        if row.unsent or row.kind == "operator" or self._left_alone(row):
             return False
         return row.kind != "notify" or not any(
             other.kind == "notify" and other.step == row.step and key < (row.saga_id, row.opened_by)
@@ -336,5 +330,6 @@ class MemoryStore:
             and (wanted.key_prefix is None or (state.key or "").startswith(wanted.key_prefix))
             and (wanted.held is None or (wanted.held == state.held and not state.closed and not state.terminal))
             and (wanted.waiting is None or wanted.waiting in waiting)
+            and not (wanted.is_open and (state.terminal or state.closed))
             and (wanted.after is None or state.saga_id < wanted.after)
         )

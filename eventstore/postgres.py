@@ -12,23 +12,24 @@ import orjson
 from eventstore.arrays import arguments_of, keys_of
 from eventstore.connecting import meet_cluster, role_of
 from eventstore.queries import query
-from sagas.codec import decode
+from eventstore.reading import head_of, manifest_of, recorded
 from sagas.events import Json, Recorded
+from sagas.listing import SagaFilter, SagaRow
 from sagas.manifest import Manifest, Priority
 from sagas.ports import (
     Claim,
     Committed,
     CommitUnknown,
     Contended,
+    HeadBehind,
     Move,
     Published,
-    SagaFilter,
-    SagaRow,
     StoreUnavailable,
     Unstorable,
     WaitRow,
 )
 from sagas.state import State, Value
+from sagas.versions import FORMAT
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
@@ -61,6 +62,7 @@ AWAY = (
 )
 AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 UNSTORABLE = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
+NEXT_EVENT = "workflow_events_workflow_id_sequence_number_key"
 Waiting = tuple[str, int]
 
 
@@ -126,19 +128,20 @@ class PostgresStore:
     async def heads(self, saga_ids: Sequence[str]) -> dict[str, State]:
         """The heads of these sagas, in one query."""
         rows = await self._fetch(
-            "SELECT saga_id::text, state::text FROM amends.sagas WHERE saga_id = ANY($1::uuid[])", list(saga_ids)
+            "SELECT saga_id::text, version, state::text FROM amends.sagas WHERE saga_id = ANY($1::uuid[])",
+            list(saga_ids),
         )
-        return {row["saga_id"]: State.from_json(row["state"]) for row in rows}
+        return {row["saga_id"]: head_of(row) for row in rows}
 
     async def by_key(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], State]:
         """The sagas that hold these keys."""
         rows = await self._fetch(
-            "SELECT definition, key, state::text FROM unnest($1::text[], $2::text[]) AS asked(definition, key) "
-            "JOIN amends.sagas USING (definition, key)",
+            "SELECT definition, key, version, state::text "
+            "FROM unnest($1::text[], $2::text[]) AS asked(definition, key) JOIN amends.sagas USING (definition, key)",
             [definition for definition, _ in keys],
             [key for _, key in keys],
         )
-        return {(row["definition"], row["key"]): State.from_json(row["state"]) for row in rows}
+        return {(row["definition"], row["key"]): head_of(row) for row in rows}
 
     async def seen(self, causes: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
         """Which causation ids have events already."""
@@ -192,7 +195,7 @@ class PostgresStore:
 
     async def due(self, limit: int) -> list[WaitRow]:
         """Waits whose time has come, oldest first."""
-        return _rows(await self._fetch(query("due"), limit))
+        return _rows(await self._fetch(query("due"), limit, FORMAT))
 
     async def delivered(self, waits: Sequence[Waiting]) -> None:
         """Take messages away."""
@@ -200,17 +203,17 @@ class PostgresStore:
 
     async def next_due(self) -> float | None:
         """The earliest `due_at` of what `due` may give."""
-        found: float | None = await self._value(query("next_due"))
+        found: float | None = await self._value(query("next_due"), FORMAT)
         return found
 
     async def unpublished(self, age_seconds: float, limit: int) -> list[WaitRow]:
         """Commands that nobody confirmed for so long."""
-        return _rows(await self._fetch(query("unpublished"), age_seconds, limit))
+        return _rows(await self._fetch(query("unpublished"), age_seconds, limit, FORMAT))
 
     async def take_unsent(self, limit: int, full: Sequence[tuple[str, Priority]] = ()) -> list[WaitRow]:
         """Take the marks of up to `limit` commands away."""
         queues, priorities = [queue for queue, _ in full], [priority for _, priority in full]
-        return _rows(await self._fetch(query("take_unsent"), limit, queues, priorities))
+        return _rows(await self._fetch(query("take_unsent"), limit, queues, priorities, FORMAT))
 
     async def mark_unsent(self, waits: Sequence[Waiting]) -> None:
         """Mark commands that were not sent."""
@@ -277,19 +280,10 @@ class PostgresStore:
     async def sagas(self, wanted: SagaFilter) -> list[SagaRow]:
         """A page of sagas, newest first."""
         rows = await self._fetch(
-            query("sagas"),
-            wanted.definition,
-            wanted.status,
-            wanted.key,
-            wanted.waiting,
-            wanted.after,
-            wanted.limit,
-            wanted.key_prefix,
-            wanted.held,
-        )
-        return [
-            SagaRow(State.from_json(row["state"]), row["created_at"], row["updated_at"], row["saga_id"]) for row in rows
-        ]
+            query("sagas"), wanted.definition, wanted.status, wanted.key, wanted.waiting, wanted.after, wanted.limit,
+            wanted.key_prefix, wanted.held, wanted.is_open,
+        )  # fmt: skip
+        return [SagaRow(head_of(row), row["created_at"], row["updated_at"], row["saga_id"]) for row in rows]
 
     async def put_manifest(self, manifest: Manifest) -> None:
         """Keep a manifest; the last one put is the newest of its definition."""
@@ -323,7 +317,8 @@ class PostgresStore:
                 "SELECT fingerprint, manifest::text FROM amends.saga_definitions WHERE fingerprint = ANY($1::text[])",
                 list(fingerprints),
             )
-        return {row["fingerprint"]: Manifest.from_json(row["manifest"]) for row in rows}
+        found = {row["fingerprint"]: manifest_of(row) for row in rows}
+        return {fingerprint: manifest for fingerprint, manifest in found.items() if manifest is not None}
 
     async def _commit(self, statement: str, arguments: Sequence[Any]) -> Committed:
         try:
@@ -334,6 +329,9 @@ class PostgresStore:
             return _committed(await connection.fetchrow(statement, *arguments))
         except AGAIN as clash:
             raise Contended(str(clash)) from clash
+        except asyncpg.UniqueViolationError as met:
+            kind = HeadBehind if met.constraint_name == NEXT_EVENT else Unstorable
+            raise kind(str(met)) from met
         except UNSTORABLE as unfit:
             raise Unstorable(str(unfit)) from unfit
         except AWAY as loss:
@@ -383,15 +381,3 @@ def _committed(row: Any) -> Committed:
 
 def _rows(records: "Rows") -> list[WaitRow]:
     return [WaitRow(**dict(record.items())) for record in records]
-
-
-def recorded(row: Any) -> Recorded:
-    """An event as it stands in the table."""
-    return Recorded(
-        event=decode(row["event_type"], orjson.loads(row["event_data"])),
-        sequence=row["sequence_number"],
-        at=row["at"],
-        causation=row["causation_id"],
-        actor=row["actor"],
-        trace=row["trace_id"],
-    )

@@ -31,7 +31,7 @@ SELECT count(*) AS rows, md5(coalesce(string_agg(line, E'\\n' ORDER BY line), ''
 
 
 class NewerVersion(Exception):
-    """A newer version of the code fills the projection; this one leaves it alone."""
+    """A newer version of the code fills the projection, or must: this one leaves alone what it cannot read."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,10 @@ async def advance(pool: "Pool", projection: Projection, limit: int = BATCH) -> i
             await connection.execute(f"DELETE FROM {projection.table}")  # noqa: S608 - named in code
             cursor = Cursor()
         events = await read(connection, cursor, limit)
+        newer = next((place for place, event in enumerate(events) if event.newer), None)
+        if newer == 0:
+            raise NewerVersion(f"a newer program wrote the {events[0].type} of saga {events[0].saga_id}")
+        events = events[:newer]
         if not events and row["version"] == projection.version:
             return 0
         if events:

@@ -10,6 +10,19 @@ if TYPE_CHECKING:
 
 
 FORGET_SECONDS = 3600.0
+LIVES_SECONDS = 90.0
+LIES_SECONDS = 5.0
+NOBODY = """
+SELECT wait.opened_by
+FROM amends.waits AS wait JOIN amends.sagas AS saga USING (saga_id)
+WHERE wait.saga_id = $1 AND wait.kind IN ('step', 'undo', 'probe', 'fallback')
+    AND wait.since < clock_timestamp() - make_interval(secs => $3)
+    AND NOT EXISTS (
+        SELECT FROM amends.workers AS worker
+        WHERE worker.seen_at > clock_timestamp() - make_interval(secs => $2)
+            AND (format('%s.%s:%s', saga.definition, wait.step, wait.kind) = ANY (worker.handlers)
+                OR wait.kind = 'probe' AND format('%s.%s:step', saga.definition, wait.step) = ANY (worker.handlers)))
+"""
 
 
 async def forget(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
@@ -22,6 +35,17 @@ async def forget(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
         await pool.execute(
             "DELETE FROM amends.workers WHERE seen_at < clock_timestamp() - make_interval(secs => $1)", FORGET_SECONDS
         )
+
+
+async def nobody_for(pool: "asyncpg.Pool[asyncpg.Record]", saga_id: str) -> frozenset[int]:
+    """Which commands of a saga lie for a while though no worker that lives has their handler, by what opened them.
+
+    Raises:
+        StoreUnavailable: the database is away.
+    """
+    async with reachable():
+        rows = await pool.fetch(NOBODY, saga_id, LIVES_SECONDS, LIES_SECONDS)
+    return frozenset(row["opened_by"] for row in rows)
 
 
 class Registry:

@@ -18,9 +18,9 @@ from orchestrator.starting import Starting
 from orchestrator.waits import move_of
 from orchestrator.work import Work
 from sagas.codec import value_in
-from sagas.decide import decide
+from sagas.decide import decide, not_ours
 from sagas.events import Recorded
-from sagas.inputs import Answer, Due, Input, Outcome, Progressed, Request, Send, Start
+from sagas.inputs import Answer, Due, Input, Migrate, Outcome, Progressed, Request, Send, Start
 from sagas.manifest import Manifest
 from sagas.numbers import DEFAULT_NUMBERS, Numbers
 from sagas.ports import (
@@ -28,6 +28,7 @@ from sagas.ports import (
     Committed,
     CommitUnknown,
     Contended,
+    HeadBehind,
     Move,
     Store,
     StoreUnavailable,
@@ -187,8 +188,9 @@ class Engine:
             head = heads.get(saga_id)
             manifest = manifests.get(head.fingerprint) if head is not None else None
             if head is None or manifest is None:
+                nobody = Answer("not_found", saga_id, detail="there is no such saga")
                 for index in mine:
-                    work.answer(index, Answer("not_found", saga_id, detail="there is no such saga"))
+                    work.answer(index, nobody if head is None else not_ours(head))
             elif (move := self._decide(work, mine, manifest, head, seen, now)) is not None:
                 moves.append(move)
         if moves:
@@ -210,6 +212,9 @@ class Engine:
             work.drafts[index] = decision.answer
             state = decision.state
             events += decision.recorded
+            if isinstance(word, Migrate) and state.fingerprint == word.manifest.fingerprint:
+                manifest = word.manifest
+                self.know(manifest)
         if not events:
             for index in mine:
                 work.answer(index, work.drafts[index])
@@ -224,13 +229,16 @@ class Engine:
             log.warning("the answer of a commit is lost; looking for its %d sagas: %s", len(moves), doubt)
             work.doubted = True
             return
-        except (Contended, Unstorable) as trouble:
+        except (Contended, Unstorable, HeadBehind) as trouble:
             if len(moves) > 1:
                 half = len(moves) // 2
                 await self._commit(work, by_saga, moves[:half])
                 await self._commit(work, by_saga, moves[half:])
             elif isinstance(trouble, Unstorable):
                 quarantine(work, by_saga[moves[0].saga_id], trouble)
+            elif isinstance(trouble, HeadBehind):
+                for index in by_saga[moves[0].saga_id]:
+                    work.answer(index, not_ours(moves[0].state))
             return
         self.learn(committed)
         for move in moves:

@@ -57,11 +57,13 @@ class Messages:
         letters: list[_Letter] = []
         for row in rows:
             head, entry = heads[row.saga_id], entries[row.saga_id, row.opened_by]
+            if head.newer or head.fingerprint not in manifests:
+                continue  # only a newer program knows what it says
             letter = _letter(row, head, manifests[head.fingerprint], entry, children)
             if letter is not None:
                 letters.append(letter)
         sent = {(letter.row.saga_id, letter.row.opened_by) for letter in letters}
-        await self._put_off([row for row in rows if (row.saga_id, row.opened_by) not in sent])
+        await self.put_off([row for row in rows if (row.saga_id, row.opened_by) not in sent])
         return await self._written(letters)
 
     async def _written(self, letters: Sequence[_Letter]) -> list[tuple[WaitRow, Input]]:
@@ -82,7 +84,8 @@ class Messages:
             found.append((letter.row, letter.make(None if letter.plan is None else compose(letter.plan, load))))
         return found
 
-    async def _put_off(self, rows: Sequence[WaitRow]) -> None:
+    async def put_off(self, rows: Sequence[WaitRow]) -> None:
+        """Let messages come again in a while: nobody here knows how to tell them."""
         if rows:
             await self._store.postpone([(row.saga_id, row.opened_by, UNKNOWN_SECONDS) for row in rows])
 

@@ -32,6 +32,7 @@ BATCH = 500
 LOOK_SECONDS_MIN = 0.005
 IDLE_SECONDS_MIN = 0.05
 RETRY_SECONDS = 0.25
+NEWER_SECONDS = 10.0
 
 
 class Orchestrator:
@@ -89,11 +90,19 @@ class Orchestrator:
         answers = await self._apply(words) if words else []
         if refused := refusals(words, answers):
             await self._apply(refused)
-        if told:
-            await self._store.delivered([(row.saga_id, row.opened_by) for row, _ in told])
-        await self._acknowledge(deliveries)
+        codes = [answer.code for answer in answers]
+        await self._tell(told, codes[len(deliveries) :])
+        await self._acknowledge(deliveries, codes)
         if look:
-            await self._plan(busy=bool(words))
+            await self._plan(busy=any(code != "newer" for code in codes))
+
+    async def _tell(self, told: Sequence[tuple[WaitRow, Input]], codes: Sequence[str]) -> None:
+        """Take away the messages that their receivers have; who can be read by a newer program only is told later."""
+        later = [row for (row, _), code in zip(told, codes, strict=False) if code == "newer"]
+        over = [(row.saga_id, row.opened_by) for row, _ in told if row not in later]
+        if over:
+            await self._store.delivered(over)
+        await self._messages.put_off(later)
 
     async def _apply(self, words: Sequence[Input]) -> list[Answer]:
         """Apply inputs, and send what they owe; an answer for each."""
@@ -106,6 +115,9 @@ class Orchestrator:
         await self._engine.publish(applied)
         told = list(zip(words, applied.answers, strict=True))
         await self._move_on([word for word, answer in told if isinstance(word, Due) and answer.detail == NOT_DUE])
+        newer = [word for word, answer in told if isinstance(word, Due) and answer.code == "newer"]
+        if newer:  # the store leaves alone those of which the row says it
+            await self._store.postpone([(word.saga_id, word.opened_by, NEWER_SECONDS) for word in newer])
         for word, answer in told:
             if answer.code == "not_found" or (answer.detail or "").startswith("divergence"):
                 log.error("divergence: %s of saga %s: %s", type(word).__name__, word.saga_id, answer.detail)
@@ -136,11 +148,17 @@ class Orchestrator:
                 if row.kind not in COMMAND_KINDS and row.kind != "operator":
                     self._look_at = min(self._look_at, row.due_at + offset)
 
-    async def _acknowledge(self, deliveries: Sequence[OutcomeDelivery]) -> None:
+    async def _acknowledge(self, deliveries: Sequence[OutcomeDelivery], codes: Sequence[str]) -> None:
+        """Acknowledge what was applied. What only a newer program can apply is left, and comes again to somebody.
+
+        Left for one lease already, it goes to the end: what is lost is judged by the oldest outcome (rule A11).
+        """
         if buggify("orchestrator.acknowledges_late"):
             await self._clock.sleep(1.0)
-        if deliveries:
-            await self._sender.acknowledge([delivery.entry for delivery in deliveries])
+        answered = list(zip(deliveries, codes, strict=False))
+        if done := [delivery.entry for delivery, code in answered if code != "newer"]:
+            await self._sender.acknowledge(done)
+        await self._sender.put_back([delivery for delivery, code in answered if code == "newer" and delivery.again])
 
     async def _plan(self, *, busy: bool) -> None:
         """When to look for due waits again: at the next that is known of, at the latest after two seconds."""
@@ -162,17 +180,23 @@ class Orchestrator:
         rows = await self._store.take_unsent(self._batch, await self._sender.full())
         self._taken = rows
         if rows:
-            commands = await commands_for(self._store, self._engine.values, await self._wanted(rows))
-            self._taken = []
+            wanted, newer = await self._wanted(rows)
+            commands = await commands_for(self._store, self._engine.values, wanted)
+            self._taken = newer
             await self._publisher.publish(commands, taken_at)
 
-    async def _wanted(self, rows: Sequence[WaitRow]) -> list[Wanted]:
+    async def _wanted(self, rows: Sequence[WaitRow]) -> tuple[list[Wanted], list[WaitRow]]:
+        """What these commands need; and those that only a newer program can send."""
         heads = await self._store.heads(sorted({row.saga_id for row in rows}))
         manifests = await self._engine.manifests(list(heads.values()))
         found: list[Wanted] = []
+        newer: list[WaitRow] = []
         for row in rows:
             head = heads.get(row.saga_id)
+            if head is not None and (head.newer or head.fingerprint not in manifests):
+                newer.append(row)
+                continue
             wait = head.waits.get(row.opened_by) if head is not None else None
             if head is not None and wait is not None:
                 found.append((manifests[head.fingerprint], head, wait))
-        return found
+        return found, newer

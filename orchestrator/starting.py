@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 from orchestrator.quarantine import quarantine
 from orchestrator.waits import move_of
 from orchestrator.work import Work
-from sagas.decide import decide
+from sagas.decide import decide, not_ours
 from sagas.events import Json
 from sagas.inputs import Answer, Start
 from sagas.manifest import Manifest
@@ -120,6 +120,9 @@ class Starting:
         for index, word in words.items():
             head = by_key.get((word.manifest.name, word.key or "")) or by_id.get(word.saga_id)
             if head is None:
+                continue
+            if head.newer:
+                work.answer(index, not_ours(head))
                 continue
             if head.fingerprint == word.manifest.fingerprint:
                 self._host.know(word.manifest)

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reconciler.checks import waits_overdue, waits_unpublished
+from reconciler.checks import sagas_newer, waits_overdue, waits_unpublished
 from reconciler.evidence import Evidence
 from reconciler.findings import Finding
 from sagas.inputs import Applies
@@ -13,7 +13,7 @@ from sagas.ports import Clock, Store, StoreUnavailable, TransportRefused, Transp
 
 log = logging.getLogger("amends.reconciler")
 
-CHECKS = (waits_overdue.find, waits_unpublished.find)
+CHECKS = (waits_overdue.find, waits_unpublished.find, sagas_newer.find)
 BATCH = 500
 SLEEP_SECONDS_MAX = 15.0
 SLEEP_SECONDS_MIN = 0.5

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from eventstore.postgres import reachable
 from sagas.state import WaitKind
+from sagas.versions import FORMAT
 
 if TYPE_CHECKING:
     import asyncpg
@@ -16,7 +17,7 @@ OVERDUE = """
 SELECT saga_id::text, definition, opened_by, kind, step, item, attempt, extract(epoch FROM due_at)::float8 AS since,
     extract(epoch FROM clock_timestamp() - due_at)::float8 AS age
 FROM amends.waits JOIN amends.sagas USING (saga_id)
-WHERE due_at < clock_timestamp() - make_interval(secs => $1) AND NOT unsent AND NOT held
+WHERE due_at < clock_timestamp() - make_interval(secs => $1) AND NOT unsent AND NOT held AND format <= $3
     AND kind NOT IN ('notify', 'operator') AND (entry_id IS NOT NULL OR queue IS NULL)
 ORDER BY due_at LIMIT $2
 """
@@ -24,9 +25,15 @@ NEVER_PUBLISHED = """
 SELECT saga_id::text, definition, opened_by, kind, step, item, attempt, extract(epoch FROM since)::float8 AS since,
     extract(epoch FROM clock_timestamp() - since)::float8 AS age
 FROM amends.waits JOIN amends.sagas USING (saga_id)
-WHERE published_at IS NULL AND NOT unsent AND NOT held AND queue IS NOT NULL AND claimed_by IS NULL
+WHERE published_at IS NULL AND NOT unsent AND NOT held AND queue IS NOT NULL AND claimed_by IS NULL AND format <= $3
     AND since < clock_timestamp() - make_interval(secs => $1)
 ORDER BY since LIMIT $2
+"""
+NEWER = """
+SELECT saga_id::text, definition, state ->> 'release' AS release, extract(epoch FROM updated_at)::float8 AS since
+FROM amends.sagas
+WHERE format > 1 AND format > $1 AND status NOT IN ('completed', 'compensated') AND NOT closed
+ORDER BY saga_id LIMIT $2
 """
 
 
@@ -50,6 +57,16 @@ class StaleWait:
         return (self.step or "") if self.item is None else f"{self.step}[{self.item}]"
 
 
+@dataclass(frozen=True, slots=True)
+class NewerSaga:
+    """An open saga that only a newer program can read; `release` is the first that can, where it is known."""
+
+    saga_id: str
+    definition: str
+    release: str | None
+    since: float
+
+
 class Sight(Protocol):
     """One look. Each question is one query, answered oldest first."""
 
@@ -59,6 +76,10 @@ class Sight(Protocol):
 
     async def never_published(self, seconds: float, limit: int) -> list[StaleWait]:
         """Commands that are so old and were never confirmed as sent."""
+        ...
+
+    async def newer(self, limit: int) -> list[NewerSaga]:
+        """Open sagas that only a newer program can read."""
         ...
 
 
@@ -100,8 +121,11 @@ class _Sight:
     async def never_published(self, seconds: float, limit: int) -> list[StaleWait]:
         return await self._find(NEVER_PUBLISHED, seconds, limit)
 
+    async def newer(self, limit: int) -> list[NewerSaga]:
+        return [NewerSaga(**dict(row.items())) for row in await self._connection.fetch(NEWER, FORMAT, limit)]
+
     async def _find(self, query: str, seconds: float, limit: int) -> list[StaleWait]:
-        return [StaleWait(**dict(row.items())) for row in await self._connection.fetch(query, seconds, limit)]
+        return [StaleWait(**dict(row.items())) for row in await self._connection.fetch(query, seconds, limit, FORMAT)]
 
 
 async def _unlock(connection: Any) -> None:

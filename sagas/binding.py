@@ -62,6 +62,14 @@ class BoundHandler:
             found[name] = _with_given(value, given.get(name), self._given.get(name))
         return found
 
+    def takes_nothing(self, name: str) -> bool:
+        """Whether a parameter that comes with the command may be null."""
+        try:
+            self._values[name].load(None)
+        except UnfitError:
+            return False
+        return True
+
     def dump(self, result: object) -> Json:
         """The result as JSON.
 

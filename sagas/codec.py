@@ -17,6 +17,7 @@ from sagas.events import (
     StepSucceeded,
     ValueCorrected,
 )
+from sagas.versions import Newer, is_newer, upcast
 
 
 def _defaults(kind: type[Event]) -> tuple[tuple[str, Json], ...]:
@@ -31,6 +32,8 @@ _DEFAULTS = {kind: _defaults(kind) for kind in EVENT_TYPES.values()}
 
 def encode(event: Event) -> dict[str, Json]:
     """The event's data as JSON-able values. What equals its default is left out, but for `step`."""
+    if isinstance(event, Newer):
+        return dict(event.data)
     data: dict[str, Json] = {}
     for name, default in _DEFAULTS[type(event)]:
         value = getattr(event, name)
@@ -52,11 +55,15 @@ def value_in(event: Event) -> Json:
             return None
 
 
-def decode(kind: str, data: Mapping[str, Json]) -> Event:
-    """The event of type `kind` that `encode` wrote.
+def decode(kind: str, data: Mapping[str, Json], version: int = 1) -> Event:
+    """The event of type `kind` that `encode` wrote in this version of the type; `Newer` if a newer program did.
 
     Raises:
-        KeyError: no event type has this name.
-        TypeError: the data does not fit the type; an upcaster is missing.
+        KeyError, TypeError: an upcaster is missing, or the data does not fit.
     """
-    return EVENT_TYPES[kind](**data)
+    if is_newer(kind, version):
+        return Newer(
+            step=data.get("step"), item=data.get("item"), attempt=data.get("attempt", 0), type=kind, version=version,
+            data=data,
+        )  # fmt: skip
+    return EVENT_TYPES[kind](**upcast(kind, version, data))

@@ -24,12 +24,14 @@ from sagas.failure import (
 )
 from sagas.forward import advance, too_many_items
 from sagas.inputs import (
+    Answer,
     Cancel,
     ChildEnds,
     Correct,
     Due,
     Hold,
     Input,
+    Migrate,
     Outcome,
     ParentTurnsBack,
     Progressed,
@@ -48,12 +50,15 @@ from sagas.messages import child_ends, parent_turns_back
 from sagas.numbers import DEFAULT_NUMBERS, Numbers
 from sagas.requests import asked, signal
 from sagas.state import COMMAND_KINDS, State, Wait, is_start_limit
+from sagas.versions import what_it_needs
 
 NOT_DUE = "the wait is not due yet"
 
 
 def decide(manifest: Manifest, state: State, word: Input, now: float, numbers: Numbers = DEFAULT_NUMBERS) -> Decision:
     """What follows from `word` in `state` at the instant `now` (the database's clock, seconds since 1970)."""
+    if state.newer:
+        return Decision((), state, not_ours(state))
     draft = Draft(manifest, state, word, now, numbers)
     match word:
         case Start():
@@ -72,7 +77,7 @@ def decide(manifest: Manifest, state: State, word: Input, now: float, numbers: N
             parent_turns_back(draft, word)
         case ChildEnds():
             child_ends(draft, word)
-        case Cancel() | Hold() | Release() | TryAgain() | Correct() | Resolve():
+        case Cancel() | Hold() | Release() | TryAgain() | Correct() | Resolve() | Migrate():
             asked(draft, word)
         case Repair():
             _repair(draft, word)
@@ -81,6 +86,11 @@ def decide(manifest: Manifest, state: State, word: Input, now: float, numbers: N
     if draft.changed and isinstance(word, Send | Request | ParentTurnsBack | ChildEnds):
         go_on(draft)
     return draft.decision()
+
+
+def not_ours(state: State) -> Answer:
+    """The answer to all that is asked of a saga that a newer program wrote to."""
+    return Answer("newer", state.saga_id, state.version, state.status, what_it_needs(state.release))
 
 
 def go_on(draft: Draft) -> None:
@@ -234,6 +244,8 @@ def _repair(draft: Draft, word: Repair) -> None:
     wait = draft.state.waits.get(word.opened_by)
     if wait is None or wait.kind in ("operator", "notify"):
         draft.remark("the wait is over")
+    elif draft.state.held:
+        draft.remark("the saga is held")
     elif wait.kind not in COMMAND_KINDS and (wait.due_at is None or wait.due_at > draft.now):
         draft.remark(NOT_DUE)
     elif is_start_limit(wait) and draft.state.wait_of(wait.step, wait.item, "step") is not None:

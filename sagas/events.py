@@ -22,7 +22,6 @@ class Event:
     """What all events share."""
 
     VERSION: ClassVar[int] = 1
-
     step: str | None = None
     item: int | None = None
     attempt: int = 0
@@ -343,9 +342,11 @@ class StepResolved(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SagaMigrated(Event):
-    """The saga goes on by another version of its definition."""
+    """The saga goes on by another version of its definition. `facts` holds what the new paths read of known values."""
 
     fingerprint: str
+    reason: str = ""
+    facts: Mapping[str, bool | int] = field(default_factory=dict[str, bool | int])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

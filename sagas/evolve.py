@@ -23,6 +23,7 @@ from sagas.state import (
     is_start_limit,
     value_of,
 )
+from sagas.versions import Newer, format_of
 from sagas.waiting import signal_received, timer_fired, wait_opened, withdrawn
 
 WITHDRAWN = frozenset({"retry", "timer", "signal", "breaker", "deadline"})
@@ -42,15 +43,14 @@ def evolve(state: State, recorded: Recorded) -> State:
     """The state after `recorded`.
 
     Raises:
-        IllegalEvent: the event is not the next one of this saga.
+        IllegalEvent: the event is not the next one of this saga, or of a newer program.
     """
     first = isinstance(recorded.event, e.SagaStarted)
-    if recorded.sequence != state.version + 1 or first != (state.version == 0):
+    if recorded.sequence != state.version + 1 or first != (state.version == 0) or isinstance(recorded.event, Newer):
         raise IllegalEvent(state, recorded)
     after, wait = _apply(state, recorded)
-    if wait is None:
-        return replace(after, version=recorded.sequence)
-    return replace(after, version=recorded.sequence, waits={**after.waits, wait.opened_by: wait})
+    waits = after.waits if wait is None else {**after.waits, wait.opened_by: wait}
+    return replace(after, version=recorded.sequence, waits=waits, format=max(state.format, format_of(recorded.event)))
 
 
 def _apply(state: State, recorded: Recorded) -> Change:
@@ -86,7 +86,7 @@ def _apply(state: State, recorded: Recorded) -> Change:
         case e.CancelRequested():
             return replace(state, back_cause="cancel", back_reason=event.reason), None
         case e.SagaMigrated():
-            return replace(state, fingerprint=event.fingerprint), None
+            return replace(state, fingerprint=event.fingerprint, facts={**state.facts, **event.facts}), None
         case e.RepairApplied():
             count = state.repairs.get(event.finding, 0) + 1
             return replace(state, repairs={**state.repairs, event.finding: count}), None

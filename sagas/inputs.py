@@ -4,7 +4,7 @@ Each has an id, which its events keep as their causation id. Instants are second
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from sagas.events import Failure, Json, OutcomeKind, Resolution
@@ -218,6 +218,14 @@ class Resolve(Valued):
     outcome: Resolution
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Migrate(Request):
+    """The saga is to go on by another version of its definition; `facts` is what its paths read of known values."""
+
+    manifest: Manifest
+    facts: Mapping[str, bool | int] = field(default_factory=dict[str, bool | int])
+
+
 @dataclass(frozen=True, slots=True)
 class ParentTurnsBack:
     """The parent turns back, and with it its child, also one that has completed (rule B5, def_R24)."""
@@ -300,7 +308,7 @@ class Repair:
 Word = Outcome | Started | Progressed
 """What a worker says of an attempt."""
 
-Asked = Cancel | Hold | Release | TryAgain | Correct | Resolve
+Asked = Cancel | Hold | Release | TryAgain | Correct | Resolve | Migrate
 """What people ask."""
 
 Message = ParentTurnsBack | ChildEnds
@@ -309,7 +317,7 @@ Message = ParentTurnsBack | ChildEnds
 Input = Start | Word | Due | Asked | Send | Message | Repair
 Facts = Mapping[str, bool | int]
 
-AnswerCode = Literal["accepted", "created", "known", "conflict", "refused", "moved", "not_found", "nothing"]
+AnswerCode = Literal["accepted", "created", "known", "conflict", "refused", "moved", "newer", "not_found", "nothing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,7 +326,8 @@ class Answer:
 
     `accepted`: events were appended. `created`, `known`, `conflict`: what a start met (def_R23). `refused`: it makes no
     sense now, and `detail` says why. `moved`: the saga is no longer at the version that was expected.
-    `nothing`: it changes nothing (a duplicate, a wait that is over).
+    `newer`: only a newer program can decide it; it must come again. `nothing`: it changes nothing (a duplicate, a wait
+    that is over).
     """
 
     code: AnswerCode
@@ -331,6 +340,6 @@ class Answer:
 class Applies(Protocol):
     """The one way in, as those see it who may not import the orchestrator (rule A1, C5)."""
 
-    async def apply(self, inputs: Sequence[Input]) -> Sequence[object]:
+    async def apply(self, inputs: Sequence[Input]) -> Sequence[Answer]:
         """Decide these inputs and append what follows in one commit."""
         ...

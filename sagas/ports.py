@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 
 from sagas.events import Json, Recorded
 from sagas.inputs import Word
+from sagas.listing import SagaFilter, SagaRow
 from sagas.manifest import Manifest, Priority, Role
 from sagas.state import State, Value, WaitKind
 
@@ -27,6 +28,10 @@ class Contended(Exception):
 
 class Unstorable(Exception):
     """Something in the batch can never be stored; nothing of it was (rule A9)."""
+
+
+class HeadBehind(Exception):
+    """A saga of the batch has events that its head does not tell of: only who wrote them may go on with it."""
 
 
 class TransportUnavailable(Exception):
@@ -110,30 +115,6 @@ class Claim:
     claimed_by: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class SagaRow:
-    """A saga as lists show it; `cursor` is where a page after it begins."""
-
-    state: State
-    created_at: float
-    updated_at: float
-    cursor: str
-
-
-@dataclass(frozen=True, slots=True)
-class SagaFilter:
-    """Which sagas a list shows. `waiting`: with such an open wait; `held`: open, and held or not."""
-
-    definition: str | None = None
-    status: str | None = None
-    key: str | None = None
-    key_prefix: str | None = None
-    held: bool | None = None
-    waiting: WaitKind | None = None
-    after: str | None = None
-    limit: int = 50
-
-
 class Store(Protocol):
     """The only truth. All methods raise `StoreUnavailable` when the database cannot be reached."""
 
@@ -157,7 +138,7 @@ class Store(Protocol):
         """Append to sagas that exist, all in one statement and one commit (rules A3, A5, A6).
 
         Durable: once it has returned, everything of every saga in `moved`. On `CommitUnknown`: all or nothing, and
-        nobody knows which. On `Contended` and `Unstorable`: nothing.
+        nobody knows which. On `Contended`, `Unstorable` and `HeadBehind`: nothing.
         """
         ...
 
@@ -308,10 +289,14 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class OutcomeDelivery:
-    """An outcome, or word of a start or of progress, as it came from the stream; `entry` is what acknowledges it."""
+    """An outcome, or word of a start or of progress, as it came from the stream; `entry` is what acknowledges it.
+
+    `again`: it was left for one lease.
+    """
 
     entry: str
     word: Word
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,6 +341,10 @@ class CommandSender(Protocol):
 
     async def acknowledge(self, entries: Sequence[str]) -> None:
         """Forget outcomes whose events are committed (rule C5)."""
+        ...
+
+    async def put_back(self, deliveries: Sequence[OutcomeDelivery]) -> None:
+        """Put outcomes to the end that only a newer program can apply, so that none is the oldest for ever."""
         ...
 
     async def inspect(self, waits: Sequence[WaitRow]) -> list[EntryState]:

@@ -11,8 +11,9 @@ from sagas.compensation import may_run_until, want_back
 from sagas.draft import Draft
 from sagas.facts import facts_of
 from sagas.failure import after_failure, owe, step_unknown, undo_not_done
-from sagas.inputs import Asked, Cancel, Correct, Hold, Outcome, Release, Resolve, Send, TryAgain
+from sagas.inputs import Asked, Cancel, Correct, Hold, Migrate, Outcome, Release, Resolve, Send, TryAgain
 from sagas.manifest import Node, Role
+from sagas.migrating import migrate
 from sagas.state import StepState, Wait
 
 IN_FLIGHT = frozenset({"scheduled", "running", "undoing"})
@@ -38,6 +39,8 @@ def asked(draft: Draft, word: Asked) -> None:
             _correct(draft, word)
         case Resolve():
             _resolve(draft, word)
+        case Migrate():
+            migrate(draft, word)
         case _:
             assert_never(word)
 

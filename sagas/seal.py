@@ -74,6 +74,15 @@ class Sealed:
         except UnfitError as unfit:
             raise InputError(self.manifest.name, unfit.errors, f"what '{name}' gives, in a saga") from None
 
+    def refuses(self, name: str | None, value: Json) -> str | None:
+        """Why a value that a node gave, or the input, is none of its type; None where it is one."""
+        form = self.saga.graph.input if name is None else self.saga.graph.nodes[name].gives
+        try:
+            Values(form).load(value)
+        except UnfitError as unfit:
+            return str(unfit)
+        return None
+
     def load_result(self, value: Json) -> Any:
         """The saga's result as the type that it promises."""
         return Values(self.saga.result if self.saga.result is not None else NOTHING).load(value)

@@ -13,6 +13,7 @@ import orjson
 
 from sagas.events import Failure, Json, Resolution
 from sagas.manifest import Role
+from sagas.versions import FORMAT, RELEASES
 
 SagaStatus = Literal["active", "compensating", "completed", "compensated", "failed"]
 StepStatus = Literal[
@@ -125,7 +126,10 @@ PENDING = StepState()
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The head of one saga. `version` is the sequence number of its last event, 0 before the first."""
+    """The head of one saga. `version` is the sequence number of its last event, 0 before the first.
+
+    `format` says which program can read it (sagas/versions.py), `release` of a newer one which is the first that can.
+    """
 
     saga_id: str
     definition: str = ""
@@ -148,6 +152,8 @@ class State:
     back_cause: str | None = None
     back_reason: str | None = None
     error: Failure | None = None
+    format: int = 1
+    release: str | None = None
 
     def step(self, name: str, item: int | None = None) -> StepState:
         """The step's state; one that nothing has happened to is pending."""
@@ -161,6 +167,11 @@ class State:
         return None
 
     @property
+    def newer(self) -> bool:
+        """Whether a newer program wrote to the saga: all that is known here is which it is, and how it stands."""
+        return self.format > FORMAT
+
+    @property
     def terminal(self) -> bool:
         """Whether the saga has ended: nothing runs any more, for ever."""
         return self.status in ("completed", "compensated")
@@ -172,12 +183,24 @@ class State:
             document["steps"] = [[*key, _compact(step, PENDING)] for key, step in self.steps.items()]
         if self.waits:
             document["waits"] = [_compact(wait, NO_WAIT) for wait in self.waits.values()]
+        if self.format > 1:
+            document["release"] = RELEASES[self.format]
         return orjson.dumps(document)
 
     @classmethod
     def from_json(cls, document: bytes | str) -> "State":
-        """Read what `to_json` wrote."""
+        """Read what `to_json` wrote. Of what a newer program wrote, only what stays as it is for ever."""
         data: dict[str, Any] = orjson.loads(document)
+        release = data.pop("release", None)
+        if data.get("format", 1) > FORMAT:
+            return _unread(data, release)
+        try:
+            return cls._read(data)
+        except TypeError:  # a field that is unknown here
+            return _unread(orjson.loads(document), release)
+
+    @classmethod
+    def _read(cls, data: dict[str, Any]) -> "State":
         steps = {(name, item): _step(entry) for name, item, entry in data.pop("steps", ())}
         waits = {entry["opened_by"]: Wait(**entry) for entry in data.pop("waits", ())}
         data["input"] = Value(**data.get("input", {}))
@@ -189,6 +212,7 @@ class State:
 EMPTY = State(saga_id="")
 NO_WAIT = Wait(opened_by=0, kind="step", since=-1.0)
 NO_VALUE = Value()
+KEPT = ("saga_id", "definition", "fingerprint", "status", "version", "key", "held", "closed", "started_at", "ended_at")
 _FIELDS: dict[type, tuple[str, ...]] = {
     kind: tuple(entry.name for entry in dataclasses.fields(kind) if entry.name not in ("steps", "waits"))
     for kind in (State, StepState, Wait, Value)
@@ -204,6 +228,12 @@ def _compact(record: State | StepState | Wait | Value, default: object) -> dict[
     if isinstance(record, Wait):
         document["kind"] = record.kind
     return document
+
+
+def _unread(data: Mapping[str, Any], release: str | None) -> State:
+    """The head of a saga that a newer program wrote to."""
+    kept = {name: data[name] for name in KEPT if name in data}
+    return State(**kept, format=max(data.get("format", 1), FORMAT + 1), release=release)
 
 
 def _step(data: dict[str, Any]) -> StepState:

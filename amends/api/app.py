@@ -53,6 +53,7 @@ ROUTES = (
             ("retry", requests.retry, schemas.RETRY),
             ("correct", requests.correct, schemas.CORRECT),
             ("resolve", requests.resolve, schemas.RESOLVE),
+            ("migrate", requests.migrate, schemas.MIGRATE),
         )
     ),
 )  # fmt: skip

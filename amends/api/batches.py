@@ -12,7 +12,7 @@ from amends.backend import Backend
 from amends.identifiers import is_id
 from amends.problems import field_problem
 from sagas.inputs import Hold, Release
-from sagas.ports import SagaFilter
+from sagas.listing import SagaFilter
 from sagas.state import SagaStatus
 
 PAGE = 200

@@ -11,7 +11,7 @@ from amends.backend import Backend, UnknownSaga
 from amends.problems import Problem, field_problem
 from sagas.errors import InputError
 from sagas.events import Json, Resolution
-from sagas.inputs import Asked, Cancel, Correct, Hold, Release, Resolve, Send, TryAgain
+from sagas.inputs import Asked, Cancel, Correct, Hold, Migrate, Release, Resolve, Send, TryAgain
 
 REASON_CHARACTERS_MAX = 1000
 ITEM_MAX = 10_000
@@ -19,6 +19,7 @@ FIELDS: dict[type[Asked], tuple[str, ...]] = {
     TryAgain: ("step", "item", "undo"),
     Correct: ("step", "item", "value"),
     Resolve: ("step", "item", "outcome", "result"),
+    Migrate: ("fingerprint",),
 }
 Body = dict[str, Any]
 
@@ -71,6 +72,26 @@ async def resolve(request: web.Request, backend: Backend) -> web.Response:
     return await _ask(request, backend, Resolve, body, outcome=outcome, step=step, item=_item(body), value=value)
 
 
+async def migrate(request: web.Request, backend: Backend) -> web.Response:
+    """`POST /api/sagas/{id}/migrate`: go on by another version that is known here; 200, 409 it does not fit, 422."""
+    body = await read_json(request)
+    check_known(body, "reason", *FIELDS[Migrate])
+    saga_id, fingerprint = saga_id_of(request), body.get("fingerprint")
+    try:
+        found = await backend.look_at(saga_id, fingerprint) if isinstance(fingerprint, str) else None
+    except UnknownSaga:
+        raise unknown(request) from None
+    if found is None:
+        text, remedy = "is no version that is known here", "take it from `amends check`, and deploy that version first"
+        raise field_problem(422, "Invalid input", "fingerprint", text, remedy)
+    manifest, seen = found
+    if seen.unfit:
+        raise field_problem(
+            409, "Refused", "id", f"cannot be done: {'; '.join(seen.unfit)}", f"see GET /api/sagas/{saga_id}"
+        )
+    return await _ask(request, backend, Migrate, body, manifest=manifest, facts=seen.facts)
+
+
 async def send(request: web.Request, backend: Backend) -> web.Response:
     """`POST /api/sagas/{id}/signals/{name}`: send a signal; 200, 404 no such wait, 409 nobody waits any more, 422."""
     saga_id, name = saga_id_of(request), request.match_info["name"]
@@ -92,7 +113,7 @@ async def send(request: web.Request, backend: Backend) -> web.Response:
     return await answer_once(request, backend, [body, name], work)
 
 
-async def _ask(request: web.Request, backend: Backend, kind: type[Asked], body: Body, **more: Json) -> web.Response:
+async def _ask(request: web.Request, backend: Backend, kind: type[Asked], body: Body, **more: Any) -> web.Response:
     saga_id = saga_id_of(request)
     check_known(body, "reason", *FIELDS.get(kind, ()))
     reason, expected = reason_of(body), _expected(request)
@@ -113,7 +134,7 @@ async def _told(request: web.Request, backend: Backend, word: Asked | Send) -> w
     if told.code == "not_found":
         raise unknown(request)
     where = f"see GET /api/sagas/{word.saga_id} for how it stands"
-    if told.code == "refused":
+    if told.code in ("refused", "newer"):
         raise field_problem(409, "Refused", "id", f"cannot be done: {told.detail}", where)
     if told.code == "moved":
         raise field_problem(412, "Moved", "If-Match", str(told.detail), where)

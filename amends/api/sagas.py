@@ -11,7 +11,7 @@ from amends.api.idempotency import RequestIds, answer_once
 from amends.backend import Backend, Handle
 from amends.identifiers import is_id
 from amends.problems import Problem, field_problem
-from sagas.ports import SagaFilter
+from sagas.listing import SagaFilter
 from sagas.state import SagaStatus, WaitKind
 from sagas.storable import unstorable
 

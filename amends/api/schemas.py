@@ -77,6 +77,7 @@ SOME_DONE = thing(matched=NUMBER, changed=NUMBER, next=or_nothing(TEXT))
 CORRECT = thing(("step", "item"), reason=REASON, step=TEXT, item=NUMBER, value=ANYTHING)
 OUTCOME = {**TEXT, "enum": list(get_args(Resolution))}
 RESOLVE = thing(("step", "item", "result"), reason=REASON, outcome=OUTCOME, step=TEXT, item=NUMBER, result=ANYTHING)
+MIGRATE = thing(reason=REASON, fingerprint=TEXT)
 SIGNAL = thing(value=ANYTHING)
 ALIVE = thing(status=TEXT)
 READY = thing(status=TEXT, database=TEXT)

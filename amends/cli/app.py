@@ -2,7 +2,7 @@
 
 import typer
 
-from amends.cli import holding, keys, operators, proving, run, sagas, services, simulating
+from amends.cli import holding, keys, operators, proving, run, sagas, services, simulating, versions
 
 app = typer.Typer(
     name="amends",
@@ -16,7 +16,8 @@ app.command()(run.up)
 app.command()(run.demo)
 app.command()(run.migrate)
 app.command()(run.doctor)
-app.command()(run.check)
+app.command()(versions.check)
+app.command("migrate-sagas")(versions.migrate_sagas)
 app.command()(proving.prove)
 app.command()(simulating.simulate)
 app.command()(run.api)

@@ -103,39 +103,6 @@ async def _migrated(database_url: str, folders: Mapping[str, Path]) -> list[str]
         return await migrate(database_url, folders)
 
 
-def check(
-    modules: Annotated[list[str], typer.Argument(help="module[:attribute] with sagas")],
-    as_json: AsJson = False,
-) -> None:
-    """Check sagas without running anything: names, types, graph. Belongs in CI; needs no database."""
-    from amends.application import load_applications
-    from sagas.describe import warnings
-    from sagas.seal import unsupported
-
-    defaults = load().defaults
-    found_sagas = [saga for application in load_applications(modules) for saga in application.sagas]
-    manifests = [saga.seal(defaults).manifest for saga in found_sagas]
-    found: list[dict[str, Any]] = [
-        {
-            "saga": manifest.name,
-            "steps": len(manifest.nodes),
-            "fingerprint": manifest.fingerprint,
-            "warnings": list(warnings(manifest)),
-            "notRunYet": list(unsupported(manifest)),
-        }
-        for manifest in manifests
-    ]
-    if as_json:
-        typer.echo(json.dumps(found, indent=2))
-        return
-    for entry in found:
-        typer.echo(f"{entry['saga']}: {entry['steps']} steps, fingerprint {entry['fingerprint'][:6]}: good")
-        for line in entry["warnings"]:
-            typer.echo(f"  warning: {line}")
-        for line in entry["notRunYet"]:
-            typer.echo(f"  this version does not run it yet: {line}")
-
-
 def doctor(
     invariants: Annotated[bool, typer.Option("--invariants", help="check every saga's history and head")] = False,
     projection: Annotated[

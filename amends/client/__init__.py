@@ -8,7 +8,7 @@ import aiohttp
 import orjson
 from pydantic import TypeAdapter
 
-from amends.settings import api_key
+from amends.settings import api_key, load
 from amends.settings import url as api_url
 from sagas.definition import Saga
 from sagas.durations import Seconds, in_seconds
@@ -189,6 +189,15 @@ class Client:
         await self._ask(
             id, "resolve", expect_version, reason=reason, outcome=outcome, step=step, item=item, result=result
         )
+
+    async def migrate(self, id: str, saga: Saga[Any, Any], *, reason: str, expect_version: int | None = None) -> None:
+        """Let a saga go on by this version of its definition, which the API must know.
+
+        Raises:
+            ClientError: the API refused (409: what it has done does not fit; 422: the version is not known there).
+        """
+        fingerprint = saga.seal(load().defaults).manifest.fingerprint
+        await self._ask(id, "migrate", expect_version, reason=reason, fingerprint=fingerprint)
 
     async def hold_all(
         self, *, reason: str, definition: str | None = None, status: Status | None = None,

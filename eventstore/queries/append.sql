@@ -1,14 +1,14 @@
 -- Rule A3: one statement, one commit. Who lost the race is absent from `moved`, and so is everything of it.
 -- A command's age counts from this commit, by the database's own clock (rule C1).
--- $1..$8 sagas; $9..$17 events; $18, $19 waits gone; $20..$30 waits new; $31..$33 outbox; $34 whose key is freed
+-- $1..$8 sagas; $9..$17 events; $18, $19 waits gone; $20..$30 waits new; $31..$33 outbox; $34 whose key is freed; $35 formats
 WITH moved AS (
     UPDATE amends.sagas AS saga
     SET version = wanted.version, status = wanted.status, state = wanted.state, fingerprint = wanted.fingerprint,
-        held = wanted.held, closed = wanted.closed,
+        held = wanted.held, closed = wanted.closed, format = wanted.format,
         key = CASE WHEN wanted.frees_key THEN NULL ELSE saga.key END, updated_at = clock_timestamp()
     FROM unnest($1::uuid[], $2::int[], $3::int[], $4::text[], $5::json[], $6::text[], $7::bool[], $8::bool[],
-            $34::bool[])
-        AS wanted(saga_id, expected, version, status, state, fingerprint, held, closed, frees_key)
+            $34::bool[], $35::smallint[])
+        AS wanted(saga_id, expected, version, status, state, fingerprint, held, closed, frees_key, format)
     WHERE saga.saga_id = wanted.saga_id AND saga.version = wanted.expected
     RETURNING saga.saga_id
 ), recorded AS (

@@ -1,5 +1,5 @@
 -- A page of sagas, newest first: ids are in the order of time.
-SELECT saga_id::text, state::text, extract(epoch FROM created_at)::float8 AS created_at,
+SELECT saga_id::text, version, state::text, extract(epoch FROM created_at)::float8 AS created_at,
     extract(epoch FROM updated_at)::float8 AS updated_at
 FROM amends.sagas AS saga
 WHERE ($1::text IS NULL OR definition = $1) AND ($2::text IS NULL OR status = $2) AND ($3::text IS NULL OR key = $3)
@@ -9,5 +9,6 @@ WHERE ($1::text IS NULL OR definition = $1) AND ($2::text IS NULL OR status = $2
     AND ($7::text IS NULL OR starts_with(key, $7))
     AND ($8::boolean IS NULL
         OR (held = $8 AND NOT closed AND status NOT IN ('completed', 'compensated')))
+    AND (NOT $9::boolean OR status NOT IN ('completed', 'compensated') AND NOT closed)
 ORDER BY saga_id DESC
 LIMIT $6

@@ -1,12 +1,13 @@
 -- Rule A4: starts are a statement of their own; everything else joins `created`. A taken id or key is absent from it.
--- The arguments are those of append.sql, and $35 the keys.
+-- The arguments are those of append.sql, then definitions and keys.
 WITH created AS (
-    INSERT INTO amends.sagas (saga_id, version, status, state, fingerprint, held, closed, definition, key)
+    INSERT INTO amends.sagas (saga_id, version, status, state, fingerprint, held, closed, format, definition, key)
     SELECT wanted.saga_id, wanted.version, wanted.status, wanted.state, wanted.fingerprint, wanted.held, wanted.closed,
-        wanted.definition, CASE WHEN wanted.frees_key THEN NULL ELSE wanted.key END
+        wanted.format, wanted.definition, CASE WHEN wanted.frees_key THEN NULL ELSE wanted.key END
     FROM unnest($1::uuid[], $2::int[], $3::int[], $4::text[], $5::json[], $6::text[], $7::bool[], $8::bool[],
-            $34::bool[], $35::text[], $36::text[])
-        AS wanted(saga_id, expected, version, status, state, fingerprint, held, closed, frees_key, definition, key)
+            $34::bool[], $35::smallint[], $36::text[], $37::text[])
+        AS wanted(saga_id, expected, version, status, state, fingerprint, held, closed, frees_key, format, definition,
+            key)
     WHERE wanted.expected = 0
     ORDER BY wanted.saga_id
     ON CONFLICT DO NOTHING

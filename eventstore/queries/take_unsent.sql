@@ -5,6 +5,8 @@ WHERE (saga_id, opened_by) IN (
     SELECT saga_id, opened_by FROM amends.waits AS wait
     WHERE unsent AND published_at IS NULL AND (queue, priority) NOT IN (SELECT * FROM unnest($2::text[], $3::text[]))
         AND NOT EXISTS (SELECT FROM amends.sagas AS saga WHERE saga.held AND saga.saga_id = wait.saga_id)
+        AND NOT EXISTS (
+            SELECT FROM amends.sagas AS saga WHERE saga.format > 1 AND saga.format > $4::int AND saga.saga_id = wait.saga_id)
     ORDER BY since, saga_id, opened_by
     LIMIT $1
     FOR UPDATE SKIP LOCKED

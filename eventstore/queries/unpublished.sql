@@ -6,5 +6,7 @@ FROM amends.waits AS wait
 WHERE published_at IS NULL AND NOT unsent AND kind IN ('step', 'undo', 'probe', 'fallback')
     AND since <= clock_timestamp() - make_interval(secs => $1)
     AND NOT EXISTS (SELECT FROM amends.sagas AS saga WHERE saga.held AND saga.saga_id = wait.saga_id)
+    AND NOT EXISTS (
+        SELECT FROM amends.sagas AS saga WHERE saga.format > 1 AND saga.format > $3::int AND saga.saga_id = wait.saga_id)
 ORDER BY since, saga_id, opened_by
 LIMIT $2

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import subprocess
 import sys
 from collections.abc import AsyncGenerator, Generator
 from contextlib import contextmanager
@@ -15,116 +16,8 @@ from amends import Client, ClientError, MovedError
 from sagas.nodes import Signal
 from tests.acceptance import crowds
 from tests.acceptance.damage import folder_of
+from tests.acceptance.moving import MODULE
 from tests.acceptance.running import Running, until
-
-MODULE = '''
-"""A move: pack, ask, wait, let a firm carry, settle. Files beside this one say what goes wrong."""
-
-from pathlib import Path
-
-from pydantic import BaseModel
-
-from amends import CannotTell, DidNotHappen, Happened, Permanent, Retry, Saga
-
-HERE = Path(__file__).parent
-
-
-class Move(BaseModel):
-    name: str
-    boxes: int = 3
-
-
-class Yes(BaseModel):
-    by: str
-
-
-class Load(BaseModel):
-    name: str
-    boxes: int
-
-
-class Receipt(BaseModel):
-    number: int
-
-
-def note(line: str) -> None:
-    with (HERE / "notes").open("a") as file:
-        file.write(line + "\\n")
-
-
-def wrong(name: str) -> bool:
-    return (HERE / name).exists()
-
-
-carrying = Saga("carrying", input=Load, result=Receipt)
-
-
-@carrying.step("van")
-async def rent(load: Load) -> int:
-    if wrong("no-van"):
-        raise Permanent("no van")
-    note(f"rent {load.name}")
-    return load.boxes
-
-
-@rent.undo(retry=Retry(delays=[0.1]))
-async def give_back(load: Load) -> None:
-    if wrong("no-return"):
-        raise Permanent("nobody takes the van back")
-    note(f"give back {load.name}")
-
-
-@carrying.step("receipt")
-async def carry(load: Load, van: int) -> Receipt:
-    return Receipt(number=van)
-
-
-move = Saga("move", input=Move)
-
-
-@move.step("load", retry=Retry(delays=[60]))
-async def pack(move: Move) -> Load:
-    note(f"pack {move.name}")
-    return Load(name=move.name, boxes=move.boxes)
-
-
-@pack.undo
-async def unpack(move: Move) -> None:
-    note(f"unpack {move.name}")
-
-
-agreed = move.wait("agreed", model=Yes, timeout=3600, on_timeout="compensate", after=[pack])
-breath = move.sleep("breath", 0.5, after=[agreed])
-
-
-@move.step("checked", after=[breath])
-async def check(load: Load) -> Load:
-    return load
-
-
-carried = move.start("carried", carrying, input="checked")
-
-
-@move.step("settled", pivot=True, timeout=1, retry=Retry(delays=[]))
-async def settle(move: Move, carried: Receipt, agreed: Yes) -> int:
-    if wrong("no-settling"):
-        raise Permanent("not settled")
-    if wrong("vague"):
-        raise RuntimeError("the line went dead")
-    return carried.number
-
-
-@settle.probe
-async def find(move: Move) -> Happened[int] | DidNotHappen | CannotTell:
-    return CannotTell("nobody knows") if wrong("mute") else Happened(7)
-
-
-@move.step("told", retry=Retry(delays=[]))
-async def tell(move: Move, settled: int) -> None:
-    if wrong("no-telling"):
-        raise Permanent("no address")
-    note(f"told {move.name} {settled}")
-'''
 
 
 class Stage:
@@ -363,6 +256,57 @@ async def test_a_handler_that_falls_silent_is_cancelled(stage: Stage) -> None:
     found = await stage.ended(saga_id)
     assert (found["status"], stage.notes("ned")) == ("compensated", ["look"])
     assert found["error"]["message"] == "'watched' gave no heartbeat for 1 s"
+
+
+def module_of(stage: Stage, name: str, old: str, new: str) -> Any:
+    """A new version of the module, as it would be deployed."""
+    assert MODULE.count(old) == 1
+    (stage.folder / f"{name}.py").write_text(MODULE.replace(old, new))
+    sys.path.insert(0, str(stage.folder))
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.remove(str(stage.folder))
+
+
+async def test_sagas_that_wait_move_to_a_new_version_once_it_is_known_that_they_can(stage: Stage) -> None:
+    told = '@move.step("told", retry=Retry(delays=[]))'
+    rest = f'rest = move.sleep("rest", 0.1, after=[settle])\n\n\n{told[:-1]}, after=[rest])'
+    newer = module_of(stage, "moving_with_a_rest", told, rest)
+    module_of(stage, "moving_without_a_word", '"told"', '"cried"')
+    saga_id, other = await stage.start("nia"), await stage.start("oda")
+    for one in (saga_id, other):
+        await stage.waiting(one, "signal")
+
+    def amends(*arguments: str) -> tuple[int, str]:
+        command = [sys.executable, "-m", "amends", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, cwd=stage.folder)
+        return done.returncode, done.stdout + done.stderr
+
+    code, said = amends("check", "moving_without_a_word", "--against", stage.made.runtime["database_url"])
+    assert (code, "the step 'told' is gone, and they still need it (step)" in said) == (1, True), said
+    move = (
+        "migrate-sagas",
+        "move",
+        "--to",
+        "moving_with_a_rest",
+        "--reason",
+        "a rest",
+        "--data-dir",
+        str(stage.folder),
+    )
+    async with Client(stage.made.runtime["url"], key=stage.made.runtime["api_key"]) as client:
+        with pytest.raises(ClientError, match="422"):
+            await client.migrate(saga_id, newer.move, reason="nobody has brought it here yet")
+        code, said = amends(*move, "--yes", "--data-dir", str(stage.folder))
+        assert (code, "2 moved, 0 stay" in said) == (0, True), said
+        await client.signal(saga_id, newer.agreed, {"by": "Bo"})
+        assert "rest" in [step["step"] for step in (await stage.ended(saga_id))["steps"]]
+        _, history = await stage.made.call("GET", f"/api/sagas/{saga_id}/events")
+        assert any("because a rest" in entry["sentence"] for entry in history["items"])
+        await client.migrate(other, newer.move, reason="it goes by it already")
+        await client.cancel(other, reason="enough")
+    await stage.ended(other)
 
 
 async def test_a_service_does_all_of_it_with_the_client(stage: Stage) -> None:

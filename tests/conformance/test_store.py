@@ -12,8 +12,9 @@ from eventstore.postgres import PostgresStore
 from orchestrator.waits import move_of
 from sagas.decide import decide
 from sagas.inputs import Cancel, Hold, Input, Outcome, Release, Start
+from sagas.listing import SagaFilter
 from sagas.manifest import Handler, Manifest, Node, Role
-from sagas.ports import Move, Published, SagaFilter, Store, WaitRow
+from sagas.ports import Move, Published, Store, WaitRow
 from sagas.state import State, Value
 
 LEASE = 4.0

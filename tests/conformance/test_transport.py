@@ -33,6 +33,27 @@ async def test_a_command_goes_to_one_worker_and_its_outcome_comes_back(connect: 
     assert await sender.outcomes(10, 0.05) == Arrivals(drained=True)
 
 
+async def test_an_outcome_that_is_left_hides_no_other_and_can_be_put_to_the_end_once(connect: Connect) -> None:
+    """rule_A11: what only a newer program can apply is not the oldest for ever."""
+    worker, one = connect("w"), connect("o1")
+    await one.outcomes(1, 0)
+    await worker.send([OUTCOME])
+    (left,) = (await one.outcomes(10, 1)).deliveries
+    one.recall()
+    assert (await one.outcomes(10, 1)).deliveries == (left,)
+    await worker.send([STARTED])
+    (new,) = (await one.outcomes(10, 1)).deliveries
+    assert new.word == STARTED
+    await one.acknowledge([new.entry])
+    await one.put_back([left])
+    await one.put_back([left])
+    (again,) = (await one.outcomes(10, 1)).deliveries
+    assert again.word == OUTCOME
+    assert again.entry != left.entry
+    await one.acknowledge([again.entry])
+    assert await one.oldest_outcome() is None
+
+
 async def test_the_oldest_outcome_counts_until_it_is_acknowledged_whoever_has_it(connect: Connect) -> None:
     """rule_A11: a wait may be judged when all that has come since is committed."""
     worker, one, two = connect("w"), connect("o1"), connect("o2")

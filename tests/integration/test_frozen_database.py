@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from eventstore.postgres import PostgresStore
-from sagas.ports import SagaFilter, StoreUnavailable
+from sagas.listing import SagaFilter
+from sagas.ports import StoreUnavailable
 
 SECONDS = 0.3
 

@@ -6,18 +6,23 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
 
 import marketplace
+from amends.backend import Backend
 from amends.clock import LoopClock
+from amends.explanation import explain
 from consumers.projector import Projector
 from eventstore.migrate import migrate
 from eventstore.postgres import PostgresStore
-from eventstore.workers import Registry, forget
+from eventstore.workers import Registry, forget, nobody_for
 from marketplace.jobs import executions
+from orchestrator.engine import Engine
 from reconciler.evidence import LOCK
+from tests.conformance.test_store import MANIFEST, saga_id, started
 from tests.integration.test_job_executions import plan
 
 
@@ -68,6 +73,27 @@ async def test_a_projection_that_differs_is_named_with_its_remedy_which_helps(
     await projector.run_once()
     told = await amends(url, redis_url, tmp_path, "doctor", "--invariants")
     assert told.returncode == 0, told.stdout
+    await store.close()
+
+
+async def test_rule_c7_a_command_that_no_worker_can_run_says_so(database_url: str) -> None:
+    store = await PostgresStore.open(database_url)
+    await store.put_manifest(MANIFEST)
+    await store.start([started(1)])
+    assert await nobody_for(store.pool, saga_id(1)) == frozenset(), "it has only just been sent"
+    await store.pool.execute("UPDATE amends.waits SET since = now() - interval '1 minute'")
+    other, able = (Registry(store.pool, name, ["one"], [f"pair.first:{name}"]) for name in ("undo", "step"))
+    await other.beat()
+    assert await nobody_for(store.pool, saga_id(1)) == frozenset({2})
+    nobody: Any = None
+    backend = Backend(store, store.pool, Engine(store, LoopClock()), nobody, {})
+    view = await backend.view(saga_id(1))
+    assert view is not None
+    assert "waits for a worker that can run first: no capable worker since" in "\n".join(explain(view, 0, 0))
+    await able.beat()
+    assert await nobody_for(store.pool, saga_id(1)) == frozenset()
+    await store.pool.execute("UPDATE amends.workers SET seen_at = now() - interval '2 minutes'")
+    assert await nobody_for(store.pool, saga_id(1)) == frozenset({2}), "it has died"
     await store.close()
 
 

@@ -15,7 +15,7 @@ from consumers.receiver import CommandDelivery
 from consumers.stream import RedisStreams
 from consumers.worker import Worker
 from sagas import events as e
-from sagas.inputs import Input, Outcome, Word
+from sagas.inputs import Answer, Input, Outcome, Word
 from sagas.ports import TransportUnavailable
 from sagas.seal import Sealed
 from tests.acceptance.running import until
@@ -205,7 +205,7 @@ async def test_the_late_word_of_a_thread_goes_to_the_engine_itself(made: Bench) 
     class Spy:
         """The engine, overheard."""
 
-        async def apply(self, inputs: Sequence[Input]) -> Sequence[object]:
+        async def apply(self, inputs: Sequence[Input]) -> Sequence[Answer]:
             """Apply and remember."""
             applied.extend(inputs)
             return await made.engine.apply(inputs)

@@ -11,8 +11,8 @@ import pytest_asyncio
 from yarl import URL
 
 from tests.acceptance.damage import folder_of
+from tests.acceptance.moving import MODULE
 from tests.acceptance.running import Running, until
-from tests.acceptance.test_language import MODULE
 from tests.survival.bad_requests import BadRequest, bad_requests
 
 SEED = 20260214

@@ -1,10 +1,10 @@
 """Hold and release (rule_B7): what comes is recorded, nothing new begins, and time in hold costs nothing."""
 
 from sagas.decide import decide
-from sagas.inputs import Answer, Cancel, Hold, Input, Release
+from sagas.inputs import Answer, Cancel, Hold, Input, Release, Repair
 from sagas.manifest import Handler
 from tests.unit.test_decisions import FAILED, SAGA, Play, node
-from tests.unit.test_waiting import DAY, wait
+from tests.unit.test_waiting import DAY, sleep, wait
 
 RETRYABLE = {**FAILED, "retryable": True}
 
@@ -111,3 +111,16 @@ def test_a_wait_that_was_opened_during_the_hold_is_moved_by_what_it_saw_of_it() 
     retry = play.find("a", "retry")
     assert retry is not None
     assert retry.due_at == play.now + 1.0
+
+
+def test_a_wait_of_a_held_saga_is_not_repaired() -> None:
+    """rule_K2: what ends no wait would be repaired again and again."""
+    play = Play(node("a"), sleep("pause", 60.0))
+    pause = play.find("pause", "timer")
+    assert pause is not None
+    hold(play)
+    play.now += 100.0
+    assert ask(play, Repair(SAGA, pause.opened_by, "wait overdue")).code == "nothing"
+    release(play)
+    play.pass_time(60.0)
+    assert play.state.step("pause").status == "succeeded"

@@ -54,3 +54,24 @@ def test_a_held_job_is_active(held: bool, status: str) -> None:
     play = Play(node("a"))
     view = asyncio.run(view_of(play.manifest, replace(play.state, held=held), play.history))
     assert views.job(view)["status"] == status
+
+
+def test_rule_c7_a_step_that_nobody_can_run_says_since_when_and_burns_no_attempt() -> None:
+    play = Play(node("a", delays=(1.0,)))
+    play.now = 1_000_000.0
+    for _ in range(4):
+        play.tell("a", "refused", cause="no_handler")
+        assert "a worker that can run a: no capable worker since 1970-01-12T13:46:40.000Z" in said(play)
+        play.pass_time(40.0)
+        assert "no capable worker since 1970-01-12T13:46:40.000Z" in said(play), "while it is offered again"
+    play.tell("a", "failed", error={**FAILED, "retryable": True})
+    assert "no capable worker" not in said(play)
+    assert play.find("a", "retry") is not None, "the budget is whole"
+
+
+def test_rule_c7_an_undo_that_nobody_can_run_is_named_as_one() -> None:
+    play = Play(node("a"), node("b", after=("a",), delays=()))
+    play.tell("a")
+    play.tell("b", "failed", error=FAILED)
+    play.tell("a", "refused", cause="no_resource")
+    assert "a worker that can run the undo of a: no capable worker since" in said(play)

@@ -13,8 +13,8 @@ from amends.testing.simulator.hosts import SimulatedLoop, at_once
 from amends.testing.simulator.outside import Execution, Key
 from amends.testing.simulator.trace import Trace
 from consumers.envelopes import load_word
+from consumers.keys import OUTCOMES
 from consumers.memory_server import MemoryServer
-from consumers.stream import OUTCOMES
 from consumers.wire import Command
 from eventstore.memory import MemoryStore
 from sagas import events as e

@@ -11,7 +11,7 @@ from amends.testing.simulator.hosts import Host, SimulatedLoop, at_once
 from amends.testing.simulator.network import Link
 from consumers.wire import Disconnected
 from eventstore.memory import MemoryStore
-from reconciler.evidence import Sight, StaleWait
+from reconciler.evidence import NewerSaga, Sight, StaleWait
 from sagas.ports import CommitUnknown, Contended, Move, Store, StoreUnavailable, WaitRow
 from sagas.state import COMMAND_KINDS
 
@@ -168,6 +168,10 @@ class SimulatedEvidence:
             return self._stale([row for row in rows if row.kind in COMMAND_KINDS], now, lambda row: row.since)
 
         return await self._ask(find)
+
+    async def newer(self, limit: int) -> list[NewerSaga]:
+        """All hosts run one program."""
+        return []
 
     def _stale(self, rows: list[WaitRow], now: float, since: Callable[[WaitRow], float]) -> list[StaleWait]:
         return [

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 from amends.testing.simulator.hosts import Host
 from amends.testing.simulator.network import Link
 from amends.testing.simulator.script import Fault
+from consumers.keys import ORCHESTRATORS, OUTCOMES, WORKERS, command_key
 from consumers.memory_server import Memory
 from consumers.priorities import PRIORITIES
-from consumers.stream import ORCHESTRATORS, OUTCOMES, WORKERS, command_key
 from consumers.wire import SOCKET_SECONDS, Command, ResponseError
 
 if TYPE_CHECKING:

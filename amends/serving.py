@@ -1,0 +1,105 @@
+"""Before a deploy: which open sagas the new definitions could not serve, why, and what to do."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from amends.stored_values import see
+from sagas.events import Json
+from sagas.listing import SagaFilter
+from sagas.manifest import Manifest
+from sagas.ports import Store
+from sagas.seal import Sealed
+from sagas.serving import Gap, gaps_of
+from sagas.state import State
+from sagas.versions import what_it_needs
+
+PAGE = 500
+SHOWN = 3
+VALUES = "let the new type read what was stored (a default for a new field), or deploy when they have ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Unserved:
+    """Open sagas of one version that could not be served, for one reason."""
+
+    definition: str
+    fingerprint: str
+    gap: Gap
+    sagas: tuple[str, ...]
+
+    def document(self) -> dict[str, Json]:
+        """For machines."""
+        return {
+            "definition": self.definition, "fingerprint": self.fingerprint, "why": self.gap.what,
+            "remedy": self.gap.remedy, "sagas": list(self.sagas),
+        }  # fmt: skip
+
+    def lines(self) -> list[str]:
+        """For people."""
+        some = ", ".join(self.sagas[:SHOWN]) + (", …" if len(self.sagas) > SHOWN else "")
+        count = f"{len(self.sagas)} open saga{'s' if len(self.sagas) != 1 else ''}"
+        return [
+            f"{self.definition} {self.fingerprint[:6]}: {count} cannot be served: {self.gap.what}",
+            f"  {some}",
+            f"  what to do: {self.gap.remedy}",
+        ]
+
+
+@dataclass(slots=True)
+class Outlook:
+    """How many sagas are open, and which of them could not be served."""
+
+    open: int = 0
+    _found: dict[tuple[str, str, Gap], list[str]] = field(default_factory=dict[tuple[str, str, Gap], list[str]])
+
+    def add(self, state: State, gap: Gap) -> None:
+        """One of them cannot, for this reason."""
+        self._found.setdefault((state.definition, state.fingerprint, gap), []).append(state.saga_id)
+
+    @property
+    def unserved(self) -> list[Unserved]:
+        """By definition, version and reason."""
+        return [Unserved(*key, tuple(ids)) for key, ids in sorted(self._found.items(), key=lambda entry: str(entry[0]))]
+
+
+async def look_ahead(store: Store, sagas: Mapping[str, Sealed]) -> Outlook:
+    """Look at every open saga, a page at a time; at most four queries a page.
+
+    Raises:
+        StoreUnavailable: the database is away.
+    """
+    outlook, known = Outlook(), dict[str, Manifest]()
+    after: str | None = None
+    while True:
+        rows = await store.sagas(SagaFilter(is_open=True, after=after, limit=PAGE))
+        heads = [row.state for row in rows]
+        outlook.open += len(heads)
+        if missing := sorted({head.fingerprint for head in heads} - known.keys()):
+            known |= await store.manifests(missing)
+        readable = [(known[head.fingerprint], head) for head in heads if _is_readable(outlook, known, head)]
+        for old, head in readable:
+            for gap in gaps_of(old, head, sagas):
+                outlook.add(head, gap)
+        await _look_at_values(outlook, store, readable, sagas)
+        if len(rows) < PAGE:
+            return outlook
+        after = rows[-1].cursor
+
+
+def _is_readable(outlook: Outlook, known: Mapping[str, Manifest], head: State) -> bool:
+    if not head.newer and head.fingerprint in known:
+        return True
+    outlook.add(head, Gap(what_it_needs(head.release), "deploy with that version of amends"))
+    return False
+
+
+async def _look_at_values(
+    outlook: Outlook, store: Store, readable: Sequence[tuple[Manifest, State]], sagas: Mapping[str, Sealed]
+) -> None:
+    """What was given already must fit the new types, where these have changed."""
+    for name, sealed in sagas.items():
+        mine = [(old, head) for old, head in readable if head.definition == name and old != sealed.manifest]
+        seen = await see(store, mine, sealed.manifest, sealed) if mine else {}
+        for _, head in mine:
+            for why in seen[head.saga_id].unfit:
+                outlook.add(head, Gap(why, VALUES))

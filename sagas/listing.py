@@ -1,0 +1,33 @@
+"""Lists of sagas: which ones are asked for, and how each is shown."""
+
+from dataclasses import dataclass
+
+from sagas.state import State, WaitKind
+
+
+@dataclass(frozen=True, slots=True)
+class SagaRow:
+    """A saga as lists show it; `cursor` is where a page after it begins."""
+
+    state: State
+    created_at: float
+    updated_at: float
+    cursor: str
+
+
+@dataclass(frozen=True, slots=True)
+class SagaFilter:
+    """Which sagas a list shows.
+
+    `waiting`: with such an open wait; `held`: open, and held or not; `is_open`: not at an end.
+    """
+
+    definition: str | None = None
+    status: str | None = None
+    key: str | None = None
+    key_prefix: str | None = None
+    held: bool | None = None
+    waiting: WaitKind | None = None
+    after: str | None = None
+    limit: int = 50
+    is_open: bool = False
