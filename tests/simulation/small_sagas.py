@@ -24,12 +24,19 @@ class Word(BaseModel):
     text: str
 
 
-def step(saga: Saga[Order, None], name: str, *after: Node, undo: bool = True, **options: Any) -> Step[Any, Any]:
+def step(
+    saga: Saga[Order, None],
+    name: str,
+    *after: Node,
+    undo: bool = True,
+    undo_seconds: float = TIMEOUT_SECONDS,
+    **options: Any,
+) -> Step[Any, Any]:
     """A step of the saga, with an undo."""
     options = {"timeout": TIMEOUT_SECONDS, "retry": QUICK, **options}
     made = saga.step(name, after=after, **options)(_do())
     if undo:
-        made.undo(retry=QUICK, timeout=TIMEOUT_SECONDS)(_undo())
+        made.undo(retry=QUICK, timeout=undo_seconds)(_undo())
     return made
 
 

@@ -26,7 +26,7 @@ from consumers.wire import SOCKET_SECONDS, Command
 from sagas import events as e
 from sagas.definition import Saga
 from sagas.events import Recorded
-from sagas.inputs import Answer, Cancel, Hold, Input, Release, Resolve, Start, TryAgain
+from sagas.inputs import Answer, Cancel, Hold, Input, Release, Resolve, Send, Start, TryAgain
 from sagas.manifest import Role
 from sagas.ports import Move, WaitRow
 from sagas.state import State
@@ -225,6 +225,10 @@ class Stage:
     async def release(self, saga_id: str) -> Answer:
         """Somebody releases the saga."""
         return await self.ask(Release(saga_id, "go on", f"release/{self._loop.now}"))
+
+    async def send(self, saga_id: str, name: str, value: Any) -> Answer:
+        """Somebody sends a signal."""
+        return await self.ask(Send(saga_id, name, value, f"send/{self._loop.now}"))
 
     async def try_again(self, saga_id: str, step: str) -> Answer:
         """An operator has the step, or its undo, tried again."""

@@ -1,0 +1,85 @@
+"""Earlier wordings of the protocol, and mutations of it, that `planted.py` has not: for the schedules that forced them."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+import sagas.decide
+import sagas.late
+from consumers.reports import Reports
+from consumers.stream import RedisStreams
+from orchestrator.timers import Timers
+from sagas import events as e
+from sagas.draft import Draft
+from sagas.inputs import Outcome
+from sagas.manifest import Manifest, Node
+from sagas.ports import GONE, EntryState, WaitRow
+
+Patch = pytest.MonkeyPatch
+MUTATIONS: dict[str, Callable[[Patch], None]] = {}
+
+
+def mutation(plant: Callable[[Patch], None]) -> Callable[[Patch], None]:
+    """Enter a mutation by its name."""
+    MUTATIONS[plant.__name__.replace("_", " ")] = plant
+    return plant
+
+
+@mutation
+def late_words_go_into_the_stream_alone(patch: Patch) -> None:
+    settle = RedisStreams.settle
+
+    async def settled(self: RedisStreams, entries: Sequence[str]) -> list[bool]:
+        await settle(self, entries)
+        return [True for _ in entries]
+
+    async def nothing(self: Reports, incarnation: str) -> None:
+        self._lately.clear()
+
+    patch.setattr(RedisStreams, "settle", settled)
+    patch.setattr(Reports, "recover", nothing)
+
+
+@mutation
+def due_at_is_a_verdict(patch: Patch) -> None:
+    async def gone(self: RedisStreams, waits: Sequence[WaitRow]) -> list[EntryState]:
+        return [GONE for _ in waits]
+
+    async def sure(self: Timers, gone: Sequence[Any]) -> list[Any]:
+        return list(gone)
+
+    patch.setattr(RedisStreams, "inspect", gone)
+    patch.setattr(Timers, "_surely", sure)
+
+
+@mutation
+def any_undo_ends_the_step(patch: Patch) -> None:
+    def undone(draft: Draft, node: Node, word: Outcome) -> None:
+        if word.kind == "succeeded" and draft.step(node, word.item).status in ("undoing", "undo_failed"):
+            draft.emit(e.StepUndone(step=node.name, item=word.item, attempt=word.attempt))
+
+    patch.setattr(sagas.late, "_late_undo", undone)
+
+
+@mutation
+def undone_when_what_is_next_to_it_is_settled(patch: Patch) -> None:
+    def next_to(self: Manifest) -> dict[str, frozenset[str]]:
+        return {
+            node.name: frozenset(other.name for other in self.nodes if node.name in other.after) for node in self.nodes
+        }
+
+    patch.setattr(Manifest, "descendants", property(next_to))
+
+
+@mutation
+def dependencies_are_ignored(patch: Patch) -> None:
+    advance = sagas.decide.advance
+
+    def hasty(draft: Draft) -> None:
+        for node in draft.manifest.nodes:
+            if node.kind == "step" and draft.state.status == "active" and draft.step(node, None).status == "pending":
+                draft.emit(e.StepScheduled(step=node.name, attempt=1))
+        advance(draft)
+
+    patch.setattr(sagas.decide, "advance", hasty)
