@@ -1,6 +1,7 @@
 """Earlier wordings of the protocol, and mutations of it, that `planted.py` has not: for the schedules that forced them."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,12 +10,13 @@ import sagas.decide
 import sagas.late
 from consumers.reports import Reports
 from consumers.stream import RedisStreams
+from eventstore.memory import MemoryStore
 from orchestrator.timers import Timers
 from sagas import events as e
 from sagas.draft import Draft
 from sagas.inputs import Outcome
 from sagas.manifest import Manifest, Node
-from sagas.ports import GONE, EntryState, WaitRow
+from sagas.ports import GONE, Claim, EntryState, WaitRow
 
 Patch = pytest.MonkeyPatch
 MUTATIONS: dict[str, Callable[[Patch], None]] = {}
@@ -83,3 +85,54 @@ def dependencies_are_ignored(patch: Patch) -> None:
         advance(draft)
 
     patch.setattr(sagas.decide, "advance", hasty)
+
+
+@mutation
+def who_takes_a_mark_leaves_its_age(patch: Patch) -> None:
+    take = MemoryStore.take_unsent
+
+    async def taken(self: MemoryStore, limit: int, full: Any = ()) -> list[WaitRow]:
+        before = dict(self._waits)
+        rows = await take(self, limit, full)
+        for row in rows:
+            key = (row.saga_id, row.opened_by)
+            self._waits[key] = replace(row, since=before[key].since)
+        return rows
+
+    patch.setattr(MemoryStore, "take_unsent", taken)
+
+
+@mutation
+def marks_of_held_sagas_are_taken(patch: Patch) -> None:
+    take = MemoryStore.take_unsent
+
+    async def taken(self: MemoryStore, limit: int, full: Any = ()) -> list[WaitRow]:
+        heads = self._heads
+        self._heads = {saga_id: replace(head, held=False) for saga_id, head in heads.items()}
+        try:
+            return await take(self, limit, full)
+        finally:
+            self._heads = heads
+
+    patch.setattr(MemoryStore, "take_unsent", taken)
+
+
+@mutation
+def queued_commands_of_held_sagas_are_dropped(patch: Patch) -> None:
+    claims = MemoryStore.claims
+
+    async def unheld(self: MemoryStore, waits: Sequence[tuple[str, int]]) -> dict[tuple[str, int], Claim]:
+        return {key: claim for key, claim in (await claims(self, waits)).items() if not claim.held}
+
+    patch.setattr(MemoryStore, "claims", unheld)
+
+
+@mutation
+def what_was_refused_is_read_again(patch: Patch) -> None:
+    tell = Reports.tell
+
+    def told(self: Reports, entry: str, outcome: Outcome) -> None:
+        tell(self, entry, outcome)
+        self.told.discard(entry)
+
+    patch.setattr(Reports, "tell", told)

@@ -88,6 +88,12 @@ def _pay() -> Saga[Order, None]:
     return saga
 
 
+def _work_long() -> Saga[Order, None]:
+    saga = Saga("work_long", input=Order)
+    step(saga, "a", timeout=30.0)
+    return saga
+
+
 def _pay_and_send() -> Saga[Order, None]:
     saga = Saga("pay_and_send", input=Order)
     step(saga, "b", step(saga, "a"))
@@ -106,5 +112,5 @@ def _buy_and_ask() -> Saga[Order, None]:
     return saga
 
 
-PAY, PAY_AND_SEND, BUY, BUY_AND_ASK = _pay(), _pay_and_send(), _buy(), _buy_and_ask()
-"""One step; one after another; one and a pivot; and the same with a probe."""
+PAY, WORK_LONG, PAY_AND_SEND, BUY, BUY_AND_ASK = _pay(), _work_long(), _pay_and_send(), _buy(), _buy_and_ask()
+"""One step; one that may take long; one after another; one and a pivot; and the same with a probe."""

@@ -128,6 +128,13 @@ class Stage:
         """The host reaches the server of streams again."""
         self._process(name).to_streams.silent = False
 
+    def refuse_database(self, name: str) -> None:
+        """The host reaches the database no more."""
+        self._troubled()
+        link = self._process(name).to_database
+        link.refused = True
+        link.cut()
+
     # The server of streams
 
     def flush(self) -> None:
@@ -176,6 +183,20 @@ class Stage:
             return meets
 
         self._commits.append(watch)
+
+    def when_stored(self, name: str, then: Callable[[], object]) -> None:
+        """At the next call of this method of the store that finds something, before whoever asks hears of it."""
+        store = self._system.database.store
+        method = getattr(store, name)
+
+        async def once(*arguments: Any, **more: Any) -> Any:
+            found = await method(*arguments, **more)
+            if found:
+                setattr(store, name, method)
+                then()
+            return found
+
+        setattr(store, name, once)
 
     def _heard(self, command: Command, answer: Any) -> None:
         watching, self._commands = self._commands, []

@@ -73,18 +73,21 @@ async def test_a_late_unknown_while_turning_back_is_undone_once_more(stage: Stag
 async def test_an_undo_that_began_before_the_effect_was_known_does_not_end_the_step(stage: Stage) -> None:
     """schedule_7_O4: it may have run before the zombie's effect; only one that was scheduled after it counts."""
     stage.plan("a", BY_HAND, 1)
-    stage.plan("a", BY_HAND, 2, role="undo")
+    stage.plan("a", BY_HAND, 2, 3, role="undo")
     saga = await stage.start(PAY)
     call = await stage.entered("a")
     await stage.cancel(saga)
     lost = await lose(stage, saga, "a")
-    early = await stage.entered("a", role="undo")
+    early = await stage.entered("a", 2, role="undo")
+    early.landed = True  # what it did, it did before the effect was there
     call.succeed()
     stage.resume(lost)
-    await stage.until(lambda: stage.there("a"))
-    early.landed = True  # what it did, it did before
-    await stage.until(lambda: stage.events(saga, e.LateOutcomeSeen))
+    last = await stage.entered("a", 3, role="undo")
+    assert stage.causes(saga, e.UndoScheduled)[-1] == "late_succeeded"
     early.succeed()
+    await stage.seconds(1.0)
+    assert stage.events(saga, e.StepUndone) == []
+    last.succeed()
     await stage.rest()
     assert [event.attempt for event in stage.events(saga, e.StepUndone)] == [3]
     assert stage.head(saga).status == "compensated"
