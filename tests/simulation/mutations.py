@@ -10,6 +10,7 @@ import sagas.decide
 import sagas.late
 from consumers.reports import Reports
 from consumers.stream import RedisStreams
+from consumers.worker import Worker
 from eventstore.memory import MemoryStore
 from orchestrator.timers import Timers
 from sagas import events as e
@@ -128,11 +129,10 @@ def queued_commands_of_held_sagas_are_dropped(patch: Patch) -> None:
 
 
 @mutation
-def what_was_refused_is_read_again(patch: Patch) -> None:
-    tell = Reports.tell
+def what_was_never_entered_is_run_though_it_was_refused(patch: Patch) -> None:
+    async def again(self: Worker) -> None:
+        for delivery in await self._receiver.own_pending():
+            if delivery.entry not in self._running:
+                self._put_ahead(delivery)
 
-    def told(self: Reports, entry: str, outcome: Outcome) -> None:
-        tell(self, entry, outcome)
-        self.told.discard(entry)
-
-    patch.setattr(Reports, "tell", told)
+    patch.setattr(Worker, "_read_again", again)

@@ -59,7 +59,7 @@ class _Played(System):
     def __init__(self, sagas: Sequence[Saga[Any, Any]], settings: dict[str, Any]) -> None:
         kept = tuple(script.Saga(0.0, place, 0.0, kept=False) for place in range(len(sagas)))
         empty = replace(script.draw(1, 1), concurrency=4, batch=500, inline_bytes=8192, idle_seconds=0.5, points=0.0)
-        super().__init__(replace(empty, sagas=kept, requests=(), faults=(), **{"same_names": False, **settings}), sagas)
+        super().__init__(replace(empty, sagas=kept, requests=(), faults=(), **{"same_names": False, **settings}), sagas, verbose=True)
         self.ledger = Ledger(self.loop, 1, self.checks.executes, self.trace.tell, self.checks.fail)
         self.outside = self.checks.outside = self.ledger
         self.handlers = {name: self.ledger.bind(one) for name, one in self.sealed.items()}
@@ -118,6 +118,11 @@ class Stage:
         """What the server of streams says next to this host is lost, and its connections with it."""
         self._troubled()
         self._process(name).to_streams.lose_answers += 1
+
+    def lose_request_to_streams(self, name: str) -> None:
+        """What this host asks next does not arrive, and its connections break."""
+        self._troubled()
+        self._process(name).to_streams.lose_requests += 1
 
     def cut_off(self, name: str) -> None:
         """The host reaches the server of streams no more, and nobody says so."""
