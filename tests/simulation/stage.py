@@ -220,7 +220,7 @@ class Stage:
         self._started += 1
         saga_id = f"01900000-0000-7000-8000-{self._started:012d}"
         sealed = saga.seal()
-        word = Start(saga_id, sealed.manifest, sealed.normalise({"id": 1}), key=key)
+        word = Start(saga_id, sealed.manifest, sealed.normalise({"id": 1_000_000}), key=key)
         answer = await self.ask(word, joined=joined)
         assert answer.code in ("created", "known"), answer
         self.checks.accepted(answer, key)
