@@ -6,8 +6,14 @@ from typing import Any
 
 import pytest
 
+import orchestrator.waits
+import sagas.compensation
 import sagas.decide
+import sagas.family
+import sagas.forward
 import sagas.late
+import sagas.messages
+import sagas.requests
 from consumers.reports import Reports
 from consumers.stream import RedisStreams
 from consumers.worker import Worker
@@ -15,9 +21,10 @@ from eventstore.memory import MemoryStore
 from orchestrator.timers import Timers
 from sagas import events as e
 from sagas.draft import Draft
-from sagas.inputs import Outcome
+from sagas.inputs import ChildEnds, Outcome
 from sagas.manifest import Manifest, Node
-from sagas.ports import GONE, Claim, EntryState, WaitRow
+from sagas.ports import GONE, Claim, EntryState, Move, Unstorable, WaitRow
+from sagas.state import State
 
 Patch = pytest.MonkeyPatch
 MUTATIONS: dict[str, Callable[[Patch], None]] = {}
@@ -136,3 +143,51 @@ def what_was_never_entered_is_run_though_it_was_refused(patch: Patch) -> None:
                 self._put_ahead(delivery)
 
     patch.setattr(Worker, "_read_again", again)
+
+
+@mutation
+def the_end_of_a_child_is_news_each_time(patch: Patch) -> None:
+    def ends(draft: Draft, word: ChildEnds) -> None:
+        sagas.messages._ended(draft, draft.manifest.by_name[word.step], word)
+
+    patch.setattr(sagas.decide, "child_ends", ends)
+
+
+@mutation
+def a_child_has_one_id_for_all_its_attempts(patch: Patch) -> None:
+    child_id = sagas.family.child_id
+    patch.setattr(sagas.forward, "child_id", lambda parent, step, attempt: child_id(parent, step, 1))
+
+
+@mutation
+def a_child_that_is_closed_tells_nobody(patch: Patch) -> None:
+    is_message = orchestrator.waits.is_message
+
+    def unless_closed(manifest: Manifest, state: State, event: e.Event) -> bool:
+        return not isinstance(event, e.StepResolved) and is_message(manifest, state, event)
+
+    patch.setattr(orchestrator.waits, "is_message", unless_closed)
+
+
+@mutation
+def a_pivot_is_in_flight_until_it_is_known(patch: Patch) -> None:
+    def back(draft: Draft, cause: str, reason: str) -> None:
+        pivot = draft.manifest.pivot
+        if pivot is None or draft.state.step(pivot.name).status == "pending":
+            sagas.compensation.turn_back(draft, cause, reason)
+
+    patch.setattr(sagas.requests, "want_back", back)
+
+
+@mutation
+def what_is_reopened_takes_its_key_back(patch: Patch) -> None:
+    apply = MemoryStore._apply
+
+    def applied(self: MemoryStore, move: Move) -> None:
+        holder = self._keys.get((move.state.definition, move.state.key or ""), move.saga_id)
+        reopened = any(isinstance(entry.event, e.SagaReopened) for entry in move.events)
+        if reopened and holder != move.saga_id:
+            raise Unstorable("another saga has the key")
+        apply(self, move)
+
+    patch.setattr(MemoryStore, "_apply", applied)

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from amends.clock import LoopClock
 from amends.testing.simulator import script
 from amends.testing.simulator.checks import WatchedServer
+from amends.testing.simulator.database import at_once
 from amends.testing.simulator.hosts import Host, SimulatedLoop, StalledError, close_all
 from amends.testing.simulator.network import Link
 from amends.testing.simulator.system import LEASE_SECONDS, Process, System
@@ -27,7 +28,7 @@ from sagas import events as e
 from sagas.definition import Saga
 from sagas.events import Recorded
 from sagas.inputs import Answer, Cancel, Hold, Input, Release, Resolve, Send, Start, TryAgain
-from sagas.manifest import Role
+from sagas.manifest import Manifest, Role
 from sagas.ports import Move, WaitRow
 from sagas.state import State
 from tests.simulation.ledger import BY_HAND, Call, Ledger, Plan
@@ -109,6 +110,10 @@ class Stage:
     def resume(self, name: str) -> None:
         """It goes on where it stood."""
         self._host(name).resume()
+
+    def stands_still(self, name: str) -> bool:
+        """Whether it does."""
+        return self._host(name).stopped
 
     def drain(self, name: str) -> None:
         """It is told to end."""
@@ -264,6 +269,16 @@ class Stage:
         """An operator says what is true."""
         request_id = f"resolve/{self._loop.now}"
         return await self.ask(Resolve(saga_id, "seen", request_id, step=step, outcome=outcome, value=value))
+
+    def forget_definition(self, name: str) -> Manifest:
+        """The store does not know this definition yet."""
+        manifest = self._system.sealed[name].manifest
+        del self._system.database.store._manifests[manifest.fingerprint]
+        return manifest
+
+    def know_definition(self, manifest: Manifest) -> None:
+        """The store knows this definition."""
+        at_once(self._system.database.store.put_manifest(manifest))
 
     # What is seen
 
