@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Final
 
+from amends.testing.simulator.database import EPOCH
 from amends.testing.simulator.examples import example
 from amends.testing.simulator.outside import Execution, Outside
 from sagas.answers import CannotTell, DidNotHappen, Happened
@@ -25,6 +26,7 @@ class Call:
         self.role: Role = here.role
         self.attempt = here.attempt
         self.host = here.host
+        self.at = EPOCH + here.at
         self.landed = self.cancelled = False
         self._ledger = ledger
         self._here = here
@@ -56,7 +58,6 @@ class Ledger(Outside):
 
     calls: list[Call] = field(default_factory=list[Call])
     plans: dict[tuple[str, Role, int], Plan] = field(default_factory=dict[tuple[str, Role, int], Plan])
-    watching: list[Callable[[Call], object]] = field(default_factory=list[Callable[[Call], object]])
 
     def lands(self, here: Execution) -> None:
         """The effect of an execution is there."""

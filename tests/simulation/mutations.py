@@ -1,11 +1,13 @@
-"""Earlier wordings of the protocol, and mutations of it, that `planted.py` has not: for the schedules that forced them."""
+"""Earlier wordings of the protocol, and mutations of it, for the schedules that forced them.
 
-from collections.abc import Callable, Sequence
+The planted bugs beside them are looked for by seeds; of these only the schedules must find something.
+"""
+
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import pytest
-
+import consumers.memory_server
 import orchestrator.waits
 import sagas.compensation
 import sagas.decide
@@ -14,23 +16,26 @@ import sagas.forward
 import sagas.late
 import sagas.messages
 import sagas.requests
+from consumers.memory_server import Group, MemoryServer, Stream
 from consumers.reports import Reports
+from consumers.scripts import MAKE_GROUP
 from consumers.stream import RedisStreams
 from consumers.worker import Worker
 from eventstore.memory import MemoryStore
+from orchestrator.service import Orchestrator
 from orchestrator.timers import Timers
 from sagas import events as e
 from sagas.draft import Draft
-from sagas.inputs import ChildEnds, Outcome
+from sagas.inputs import ChildEnds, Due, Outcome
 from sagas.manifest import Manifest, Node
 from sagas.ports import GONE, Claim, EntryState, Move, Unstorable, WaitRow
-from sagas.state import State
+from sagas.state import State, StepState
+from tests.simulation.bugs import Bug, Patch
 
-Patch = pytest.MonkeyPatch
-MUTATIONS: dict[str, Callable[[Patch], None]] = {}
+MUTATIONS: dict[str, Bug] = {}
 
 
-def mutation(plant: Callable[[Patch], None]) -> Callable[[Patch], None]:
+def mutation(plant: Bug) -> Bug:
     """Enter a mutation by its name."""
     MUTATIONS[plant.__name__.replace("_", " ")] = plant
     return plant
@@ -84,7 +89,7 @@ def undone_when_what_is_next_to_it_is_settled(patch: Patch) -> None:
 
 @mutation
 def dependencies_are_ignored(patch: Patch) -> None:
-    advance = sagas.decide.advance
+    advance = sagas.forward.advance
 
     def hasty(draft: Draft) -> None:
         for node in draft.manifest.nodes:
@@ -191,3 +196,36 @@ def what_is_reopened_takes_its_key_back(patch: Patch) -> None:
         apply(self, move)
 
     patch.setattr(MemoryStore, "_apply", applied)
+
+
+@mutation
+def what_was_handed_out_with_a_lost_answer_is_left(patch: Patch) -> None:
+    async def nothing(self: Worker) -> None: ...
+
+    patch.setattr(Worker, "_read_again", nothing)
+
+
+@mutation
+def a_group_that_is_made_anew_hands_everything_out(patch: Patch) -> None:
+    def made(self: MemoryServer, key: str, grouped: str, group: str) -> int:
+        stream = self._memory.streams.setdefault(key, Stream())
+        return int(stream.groups.setdefault(group, Group()) is None)
+
+    patch.setitem(consumers.memory_server._SCRIPTS, MAKE_GROUP, made)
+
+
+@mutation
+def a_failed_transaction_step_is_not_undone(patch: Patch) -> None:
+    needs_undo = sagas.compensation.needs_undo
+
+    def unless_failed(node: Node, step: StepState) -> bool:
+        return step.status != "failed" and needs_undo(node, step)
+
+    patch.setattr(sagas.compensation, "needs_undo", unless_failed)
+
+
+@mutation
+def the_hold_moves_no_rows(patch: Patch) -> None:
+    async def nothing(self: Orchestrator, early: Sequence[Due]) -> None: ...
+
+    patch.setattr(Orchestrator, "_move_on", nothing)

@@ -11,6 +11,8 @@ from sagas.definition import Saga
 from sagas.nodes import Node, Step
 from sagas.retry import Retry
 
+__all__ = ["BUY", "BUY_AND_ASK", "ONCE", "PAY", "PAY_AND_SEND", "QUICK", "TIMEOUT_SECONDS", "WORK_LONG", "Order",
+           "Saga", "Word", "pivot", "step", "transaction"]  # fmt: skip
 TIMEOUT_SECONDS = 4.0
 QUICK = Retry(delays=[0.5])
 ONCE = Retry(delays=[])

@@ -5,24 +5,14 @@ about. Hosts are processes: a crash is a crash, a pause a pause.
 """
 
 import asyncio
-import gc
-import logging
-import random
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from amends.clock import LoopClock
-from amends.testing.simulator import script
-from amends.testing.simulator.checks import WatchedServer
-from amends.testing.simulator.database import at_once
-from amends.testing.simulator.hosts import Host, SimulatedLoop, StalledError, close_all
-from amends.testing.simulator.network import Link
-from amends.testing.simulator.system import LEASE_SECONDS, Process, System
-from amends.testing.simulator.trace import logged
+from amends.testing.simulator.hosts import Host, SimulatedLoop
+from amends.testing.simulator.system import Process
 from consumers.memory_server import Memory
-from consumers.priorities import PRIORITIES
-from consumers.stream import OUTCOMES, command_key
+from consumers.stream import command_key
 from consumers.wire import SOCKET_SECONDS, Command
 from sagas import events as e
 from sagas.definition import Saga
@@ -31,47 +21,19 @@ from sagas.inputs import Answer, Cancel, Hold, Input, Release, Resolve, Send, St
 from sagas.manifest import Manifest, Role
 from sagas.ports import Move, WaitRow
 from sagas.state import State
-from tests.simulation.ledger import BY_HAND, Call, Ledger, Plan
+from tests.simulation.ledger import Call, Plan
+from tests.simulation.played import Played
 
-__all__ = ["API", "BY_HAND", "CASES", "COMMANDS", "LEASE_SECONDS", "O0", "O1", "OUTCOMES", "W0", "W1", "Stage",
-           "schedule"]  # fmt: skip
 API, O0, O1, W0, W1, READER = "api0", "orchestrator0", "orchestrator1", "worker0", "worker1", "reader0"
 COMMANDS = command_key("default", "normal")
-HIDDEN_SECONDS = 600.0
 LOOK_SECONDS = 0.01
 Ev = TypeVar("Ev", bound=e.Event)
-
-
-class _Server(WatchedServer):
-    """A server that tells of every command, after it was done."""
-
-    heard: Callable[[Command, Any], None]
-
-    def execute(self, command: Command) -> Any:
-        """The answer to a command."""
-        answer = super().execute(command)
-        self.heard(command, answer)
-        return answer
-
-
-class _Played(System):
-    """A system without a script: who does what is said by the scene."""
-
-    def __init__(self, sagas: Sequence[Saga[Any, Any]], settings: dict[str, Any]) -> None:
-        kept = tuple(script.Saga(0.0, place, 0.0, kept=False) for place in range(len(sagas)))
-        empty = replace(script.draw(1, 1), concurrency=4, batch=500, inline_bytes=8192, idle_seconds=0.5, points=0.0)
-        super().__init__(replace(empty, sagas=kept, requests=(), faults=(), **{"same_names": False, **settings}), sagas, verbose=True)
-        self.ledger = Ledger(self.loop, 1, self.checks.executes, self.trace.tell, self.checks.fail)
-        self.outside = self.checks.outside = self.ledger
-        self.handlers = {name: self.ledger.bind(one) for name, one in self.sealed.items()}
-        self.server: _Server = _Server(lambda: self._now("streams"), self.checks)
-        self.faults.connect_host = lambda host: None  # type: ignore[method-assign] # who is dead stays so
 
 
 class Stage:
     """What a scene may do, and see. Seconds are of virtual time."""
 
-    def __init__(self, system: _Played) -> None:
+    def __init__(self, system: Played) -> None:
         self.server = system.server
         self.ledger = system.ledger
         self.calls = system.ledger.calls
@@ -165,12 +127,11 @@ class Stage:
         self.server.refusing = refuses
 
     def trim(self) -> None:
-        """Somebody deletes all commands that stand in the streams."""
+        """Somebody deletes all commands that stand in the stream."""
         self._troubled()
-        for key in (command_key("default", priority) for priority in PRIORITIES):
-            names = [name for name, _ in self.server.execute(("XRANGE", key, "-", "+"))]
-            if names:
-                self.server.execute(("XDEL", key, *names))
+        names = [name for name, _ in self.server.execute(("XRANGE", COMMANDS, "-", "+"))]
+        if names:
+            self.server.execute(("XDEL", COMMANDS, *names))
 
     def when_asked(self, name: str, key: str, then: Callable[[], object], *, answered: bool = False) -> None:
         """At the next such command about this key, once it is done; `answered`: only if it found something."""
@@ -207,6 +168,19 @@ class Stage:
             return found
 
         setattr(store, name, once)
+
+    def count(self, name: str) -> list[None]:
+        """An entry for each call of this method of the store from now on."""
+        store = self._system.database.store
+        method = getattr(store, name)
+        calls: list[None] = []
+
+        def counted(*arguments: Any, **more: Any) -> Any:
+            calls.append(None)
+            return method(*arguments, **more)
+
+        setattr(store, name, counted)
+        return calls
 
     def _heard(self, command: Command, answer: Any) -> None:
         watching, self._commands = self._commands, []
@@ -278,7 +252,8 @@ class Stage:
 
     def know_definition(self, manifest: Manifest) -> None:
         """The store knows this definition."""
-        at_once(self._system.database.store.put_manifest(manifest))
+        store = self._system.database.store
+        store._manifests[manifest.fingerprint] = manifest
 
     # What is seen
 
@@ -361,77 +336,3 @@ class Stage:
 
     def _host(self, name: str) -> Host:
         return self._process(name).host
-
-    def link(self, name: str) -> Link:
-        """The host's way to the server of streams."""
-        return self._process(name).to_streams
-
-
-Scene = Callable[[Stage], Awaitable[None]]
-
-
-@dataclass(frozen=True)
-class Case:
-    """A schedule that is played, and the planted bugs that break it."""
-
-    name: str
-    play: Callable[[], None]
-    breaks_with: tuple[str, ...]
-
-
-CASES: dict[str, Case] = {}
-
-
-def schedule(
-    *sagas: Saga[Any, Any],
-    hosts: Sequence[str] = (API, O0, W0),
-    breaks_with: Sequence[str] = (),
-    **settings: Any,
-) -> Callable[[Scene], Callable[[], None]]:
-    """A test from a scene. These hosts run when it begins; `breaks_with` are bugs under which it must fail."""
-
-    def made(scene: Scene) -> Callable[[], None]:
-        def played() -> None:
-            play(scene, sagas, hosts, settings)
-
-        name = getattr(scene, "__name__", "")
-        played.__name__ = played.__qualname__ = name
-        played.__doc__ = scene.__doc__
-        played.__module__ = scene.__module__
-        CASES[name] = Case(name, played, tuple(breaks_with))
-        return played
-
-    return made
-
-
-def play(scene: Scene, sagas: Sequence[Saga[Any, Any]], hosts: Sequence[str], settings: dict[str, Any]) -> None:
-    """Play a scene to its end."""
-    chance, collecting = random.getstate(), gc.isenabled()
-    gc.disable()
-    random.seed(1)
-    system = _Played(sagas, settings)
-    try:
-        stage = Stage(system)
-
-        async def begin() -> None:
-            stage.boot(*hosts, READER)
-            await scene(stage)
-
-        with logged(system.trace, verbose=True):
-            try:
-                system.loop.run_until_complete(begin())
-            except StalledError as stalled:
-                raise AssertionError(f"{stalled}\n{stage.timeline()}") from stalled
-        told = "\n".join(map(str, system.checks.violations))
-        assert not told, f"{told}\n{stage.timeline()}"
-        assert not system.loop.crashes, system.loop.crashes
-    finally:
-        random.setstate(chance)
-        for host in system.hosts:
-            host.stopped = True
-        logging.disable(logging.CRITICAL)
-        close_all(system.loop)
-        logging.disable(logging.NOTSET)
-        system.loop.close()
-        if collecting:
-            gc.enable()

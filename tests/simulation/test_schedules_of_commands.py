@@ -2,8 +2,8 @@
 
 from amends import Recoverable
 from sagas import events as e
+from tests.simulation.scenes import API, BY_HAND, COMMANDS, O0, O1, OUTCOMES, W0, W1, Stage, schedule
 from tests.simulation.small_sagas import PAY, PAY_AND_SEND, WORK_LONG
-from tests.simulation.stage import API, BY_HAND, COMMANDS, O0, O1, OUTCOMES, W0, W1, Stage, schedule
 
 
 @schedule(WORK_LONG, breaks_with=["the sweep sends the same attempt again"])
@@ -137,7 +137,8 @@ async def test_a_refused_attempt_is_not_run_though_its_entry_is_read_again(stage
     await stage.seconds(3.0)
     stage.pause(O0)
     said: list[None] = []
-    stage.when_asked("XADD", OUTCOMES, lambda: said.append(stage.lose_request_to_streams(W0)))
+    stage.when_asked("XADD", OUTCOMES, lambda: said.append(None))
+    stage.when_asked("XADD", OUTCOMES, lambda: stage.lose_request_to_streams(W0))
     stage.boot(W0)
     await stage.until(lambda: said)
     await stage.release(saga)
@@ -148,9 +149,7 @@ async def test_a_refused_attempt_is_not_run_though_its_entry_is_read_again(stage
     assert stage.attempts("a") == [2]
 
 
-@schedule(
-    PAY, hosts=(API, O0), breaks_with=["stale entries run", "queued commands of held sagas are dropped"]
-)
+@schedule(PAY, hosts=(API, O0), breaks_with=["stale entries run", "queued commands of held sagas are dropped"])
 async def test_a_queued_command_of_a_held_saga_is_refused_and_burns_nothing(stage: Stage) -> None:
     """schedule_second_7_C3: dropped without a word it would be found lost after the release (invariant 13)."""
     saga = await stage.start(PAY)
@@ -199,3 +198,20 @@ async def test_a_marked_command_of_a_held_saga_is_sent_after_the_release_under_i
     await stage.rest()
     assert stage.attempts("a") == [1]
     assert stage.events(saga, e.StepRefused) == []
+
+
+@schedule(PAY, breaks_with=["the hold moves no rows"])
+async def test_what_was_due_during_a_hold_is_due_as_much_later_and_looked_for_no_oftener(stage: Stage) -> None:
+    """reasoned_1_A5_B7: the fold adds the hold, and a wait that is found due too early is moved on."""
+    stage.plan("a", Recoverable("later", retry_after=5.0), 1)
+    saga = await stage.start(PAY)
+    await stage.until(lambda: stage.events(saga, e.StepFailed))
+    failed_at = stage.history(saga)[-1].at
+    await stage.hold(saga)
+    await stage.seconds(10.0)
+    await stage.release(saga)
+    looks = stage.count("due")
+    again = await stage.entered("a", 2)
+    assert len(looks) < 20
+    assert 14.9 < again.at - failed_at < 16.0
+    await stage.rest()

@@ -1,9 +1,9 @@
-"""Known schedules about sagas that start others: messages in order, ends that are told, children of a second attempt."""
+"""Known schedules about sagas that start others: messages in order, and ends that are told."""
 
 from amends import Permanent
 from sagas import events as e
+from tests.simulation.scenes import API, BY_HAND, O0, O1, W0, Stage, schedule
 from tests.simulation.small_sagas import ONCE, Order, Saga, pivot, step
-from tests.simulation.stage import API, BY_HAND, O0, O1, W0, Stage, schedule
 
 NO = Permanent("no")
 CHILD = Saga("child", input=Order)

@@ -2,8 +2,8 @@
 
 from consumers.memory_server import Memory
 from sagas import events as e
+from tests.simulation.scenes import API, BY_HAND, COMMANDS, LEASE_SECONDS, O0, OUTCOMES, W0, W1, Stage, schedule
 from tests.simulation.small_sagas import BUY, PAY, PAY_AND_SEND, TIMEOUT_SECONDS
-from tests.simulation.stage import API, BY_HAND, COMMANDS, LEASE_SECONDS, O0, OUTCOMES, W0, W1, Stage, schedule
 
 
 @schedule(PAY_AND_SEND, breaks_with=["entries of another memory run"])
@@ -124,7 +124,7 @@ async def test_a_command_that_is_queued_for_long_is_moved_on_and_not_judged(stag
     assert stage.head(saga).status == "completed"
 
 
-@schedule(PAY)
+@schedule(PAY, hosts=(API, O0, W0, W1), breaks_with=["a group that is made anew hands everything out"])
 async def test_a_command_in_a_group_that_was_destroyed_is_not_handed_out_twice(stage: Stage) -> None:
     """rule_L7: made anew, the group would hand out what runs already (docs/decisions/0021)."""
     stage.plan("a", BY_HAND, 1)

@@ -2,8 +2,8 @@
 
 from amends import Permanent
 from sagas import events as e
+from tests.simulation.scenes import API, BY_HAND, LEASE_SECONDS, O0, O1, OUTCOMES, W0, W1, Stage, schedule
 from tests.simulation.small_sagas import ONCE, PAY, PAY_AND_SEND, TIMEOUT_SECONDS, Order, Saga, Word, step
-from tests.simulation.stage import API, BY_HAND, LEASE_SECONDS, O0, O1, OUTCOMES, W0, W1, Stage, schedule
 
 PAIR = (API, O0, W0, W1)
 NO = Permanent("no")
