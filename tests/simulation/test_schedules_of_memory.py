@@ -131,7 +131,10 @@ async def test_a_command_in_a_group_that_was_destroyed_is_not_handed_out_twice(s
     saga = await stage.start(PAY)
     call = await stage.entered("a")
     stage.checks.troubled = True
+    stage.pause(call.host.name)  # the other one finds the group missing
     stage.server.execute(("XGROUP", "DESTROY", COMMANDS, "workers"))
+    await stage.seconds(0.5)
+    stage.resume(call.host.name)
     await stage.until(lambda: call.cancelled)
     await stage.rest()
     assert stage.attempts("a") == [1, 2]
