@@ -62,7 +62,7 @@ async def test_a_publisher_that_stood_still_between_its_commit_and_its_sending_s
 
 @schedule(PAY, hosts=(API, O0), breaks_with=["stale entries run"])
 async def test_an_entry_whose_wait_is_over_is_forgotten_by_who_reads_it_late(stage: Stage) -> None:
-    """mutation_stale_entries_run_C3: what is old is looked up before it runs."""
+    """mutation_8_C3: what is old is looked up before it runs."""
     stage.when_asked("XADD", COMMANDS, lambda: stage.lose_answer_of_streams(API))
     saga = await stage.start(PAY)
     await stage.until(lambda: len(stage.events(saga, e.StepScheduled)) == 2)
@@ -76,7 +76,7 @@ async def test_an_entry_whose_wait_is_over_is_forgotten_by_who_reads_it_late(sta
 
 @schedule(PAY, breaks_with=["outcomes are acknowledged before their commit"])
 async def test_an_outcome_whose_commit_never_came_is_taken_by_another_orchestrator(stage: Stage) -> None:
-    """mutation_outcome_acknowledged_before_commit_C5."""
+    """mutation_5_C5."""
     await stage.seconds(0.5)
     stage.refuse_database(O0)
     saga = await stage.start(PAY)
@@ -91,7 +91,7 @@ async def test_an_outcome_whose_commit_never_came_is_taken_by_another_orchestrat
 
 @schedule(PAY_AND_SEND, breaks_with=["a no op is decided on a stale head"])
 async def test_what_changes_nothing_on_an_old_head_is_decided_on_a_fresh_one(stage: Stage) -> None:
-    """mutation_no_op_on_a_stale_head_A8: while one orchestrator stood still, another moved the saga on."""
+    """mutation_6_A8: while one orchestrator stood still, another moved the saga on."""
     stage.plan("b", BY_HAND)
     saga = await stage.start(PAY_AND_SEND)
     first = await stage.entered("b", 1)
@@ -112,7 +112,7 @@ async def test_what_changes_nothing_on_an_old_head_is_decided_on_a_fresh_one(sta
 
 @schedule(PAY, hosts=(API, W0), breaks_with=["who takes a mark leaves its age"])
 async def test_who_takes_the_mark_of_an_old_command_sends_it_and_nobody_sweeps_it(stage: Stage) -> None:
-    """schedule_second_5_C9: the age limit and the sweep count from the taking."""
+    """second_5_C9: the age limit and the sweep count from the taking."""
     stage.when_stored("take_unsent", lambda: stage.pause(O0))
     saga = await stage.start(PAY, joined=True)
     await stage.seconds(6.0)
@@ -131,7 +131,7 @@ async def test_who_takes_the_mark_of_an_old_command_sends_it_and_nobody_sweeps_i
     seed=2,  # the worker asks for its entries before the refusal has taken this one away
 )  # fmt: skip
 async def test_a_refused_attempt_is_not_run_though_its_entry_is_read_again(stage: Stage) -> None:
-    """schedule_second_6_C6: its refusal, which says that nothing ran, stands in the stream already."""
+    """second_6_C6: its refusal, which says that nothing ran, stands in the stream already."""
     saga = await stage.start(PAY)
     await stage.hold(saga)
     await stage.seconds(3.0)
@@ -151,7 +151,7 @@ async def test_a_refused_attempt_is_not_run_though_its_entry_is_read_again(stage
 
 @schedule(PAY, hosts=(API, O0), breaks_with=["stale entries run", "queued commands of held sagas are dropped"])
 async def test_a_queued_command_of_a_held_saga_is_refused_and_burns_nothing(stage: Stage) -> None:
-    """schedule_second_7_C3: dropped without a word it would be found lost after the release (invariant 13)."""
+    """second_7_C3: dropped without a word it would be found lost after the release (invariant 13)."""
     saga = await stage.start(PAY)
     await stage.hold(saga)
     await stage.seconds(3.0)
@@ -168,7 +168,7 @@ async def test_a_queued_command_of_a_held_saga_is_refused_and_burns_nothing(stag
 
 @schedule(PAY, hosts=(API, O0, W0, W1), breaks_with=["a held saga goes on"])
 async def test_what_a_lost_worker_asks_for_waits_for_the_release_and_is_not_swept(stage: Stage) -> None:
-    """schedule_second_8_B7: nothing new is scheduled in a held saga (invariant 16)."""
+    """second_8_B7: nothing new is scheduled in a held saga (invariant 16)."""
     stage.plan("a", BY_HAND, 1)
     saga = await stage.start(PAY)
     call = await stage.entered("a")
@@ -185,7 +185,7 @@ async def test_what_a_lost_worker_asks_for_waits_for_the_release_and_is_not_swep
 
 @schedule(PAY, breaks_with=["marks of held sagas are taken", "marked commands are never sent"])
 async def test_a_marked_command_of_a_held_saga_is_sent_after_the_release_under_its_own_attempt(stage: Stage) -> None:
-    """schedule_second_9_B7, wording_second_4_C9: a refused write proves that nothing arrived."""
+    """second_4_C9: a refused write proves that nothing arrived."""
     await stage.seconds(1.5)
     stage.refuse_writes(True)
     saga = await stage.start(PAY)

@@ -29,7 +29,7 @@ def child_of(stage: Stage, saga: str, number: int = -1) -> str:
 async def test_a_child_whose_parent_turned_back_before_it_started_is_started_and_then_turned_back(
     stage: Stage,
 ) -> None:
-    """schedule_second_10_B5: told to turn back before it is there, it would run to its end and be waited for."""
+    """second_10_B5: told to turn back before it is there, it would run to its end and be waited for."""
     unknown = stage.forget_definition("child")  # who starts it was deployed before it
     saga = await stage.start(PARENT)
     await stage.cancel(saga)
@@ -61,7 +61,7 @@ async def test_a_message_that_comes_again_changes_nothing(stage: Stage) -> None:
 
 @schedule(BEHIND, breaks_with=["a child has one id for all its attempts"])
 async def test_an_operator_starts_another_child_behind_the_pivot(stage: Stage) -> None:
-    """schedule_second_11_B5: a second start of the same child would be known, and waited for without end."""
+    """second_11_B5: a second start of the same child would be known, and waited for without end."""
     stage.plan("b", NO)
     saga = await stage.start(BEHIND)
     await stage.until(lambda: stage.desks(saga))
@@ -76,7 +76,7 @@ async def test_an_operator_starts_another_child_behind_the_pivot(stage: Stage) -
 
 @schedule(PARENT, breaks_with=["a child that is closed tells nobody"])
 async def test_a_child_that_rests_is_waited_for_and_its_closing_is_told(stage: Stage) -> None:
-    """schedule_second_12_B5: it has not ended, and the parent has no operator's wait of its own."""
+    """second_12_B5: it has not ended, and the parent has no operator's wait of its own."""
     stage.plan("b", NO)
     stage.plan("a", NO, role="undo")
     saga = await stage.start(PARENT)
@@ -94,7 +94,7 @@ async def test_a_child_that_rests_is_waited_for_and_its_closing_is_told(stage: S
 
 @schedule(BOUND, breaks_with=["the way back leads past a pivot in flight"])
 async def test_a_child_with_a_pivot_is_told_nothing_while_it_runs(stage: Stage) -> None:
-    """rule_B5, def_R9: it is a pivot itself, so a cancel waits for its end and comes too late."""
+    """rule_B5: it is a pivot itself, so a cancel waits for its end and comes too late."""
     stage.plan("p", BY_HAND, 1)
     saga = await stage.start(BOUND)
     call = await stage.entered("p")

@@ -61,7 +61,7 @@ async def test_what_was_handed_out_with_a_lost_answer_is_run_under_its_own_attem
 
 @schedule(PAY, hosts=(API, O0, W0, W1), breaks_with=["a takeover runs the handler"])
 async def test_who_takes_a_command_over_says_so_and_never_runs_it(stage: Stage) -> None:
-    """mutation_takeover_runs_handler_L2: the paused worker may go on with the same attempt at any instant."""
+    """mutation_1_L2: the paused worker may go on with the same attempt at any instant."""
     stage.plan("a", BY_HAND, 1)
     saga = await stage.start(PAY)
     lost = await stage.entered("a")
@@ -92,7 +92,7 @@ async def test_a_worker_that_lives_keeps_its_command_for_as_long_as_it_runs(stag
 async def test_a_crash_between_the_acknowledgement_and_the_outcome_costs_an_attempt_and_loses_nothing(
     stage: Stage,
 ) -> None:
-    """mutation_command_acknowledged_before_its_outcome: the check of L5 heals it, as the model says."""
+    """mutation_14_C5: the check of L5 heals it, as the model says."""
     stage.plan("a", BY_HAND, 1)
     saga = await stage.start(PAY)
     await stage.entered("a")
@@ -128,7 +128,7 @@ async def test_a_probe_is_asked_once_nothing_of_the_attempt_may_still_run(stage:
 
 @schedule(PAY_AND_SEND, breaks_with=["no attempt check"])
 async def test_a_word_about_an_attempt_that_is_over_says_nothing_of_the_next(stage: Stage) -> None:
-    """rule_A1, rule_O4: the failure of a zombie is no failure of the attempt that took its place."""
+    """rule_O4: the failure of a zombie is no failure of the attempt that took its place."""
     stage.boot(W1)
     stage.plan("a", BY_HAND)
     saga = await stage.start(PAY_AND_SEND)

@@ -8,7 +8,7 @@ from tests.simulation.small_sagas import BUY, PAY, PAY_AND_SEND, TIMEOUT_SECONDS
 
 @schedule(PAY_AND_SEND, breaks_with=["entries of another memory run"])
 async def test_an_acknowledged_command_that_reappears_with_an_older_memory_is_not_run(stage: Stage) -> None:
-    """schedule_4_L7: it is first-sent and young, and its wait is long over."""
+    """schedule_4_L7_C3: it is first-sent and young, and its wait is long over."""
     memories: list[Memory] = []
     stage.plan("b", BY_HAND, 1)
     stage.when_asked("XADD", COMMANDS, lambda: memories.append(stage.server.snapshot()))
@@ -24,7 +24,7 @@ async def test_an_acknowledged_command_that_reappears_with_an_older_memory_is_no
 
 @schedule(PAY, breaks_with=["entries of another memory run"])
 async def test_a_command_that_reappears_is_not_run_though_its_outcome_was_forgotten_with_it(stage: Stage) -> None:
-    """schedule_4_L7: the wait is still open, so asking for it does not help."""
+    """schedule_4_L7_C3: the wait is still open, so asking for it does not help."""
     memories: list[Memory] = []
     stage.when_asked("XADD", COMMANDS, lambda: memories.append(stage.server.snapshot()))
     stage.when_asked("XADD", COMMANDS, lambda: stage.pause(O0))  # it reads no outcome
@@ -93,7 +93,7 @@ async def test_ten_lost_commands_of_one_step_are_poison(stage: Stage) -> None:
 
 @schedule(PAY, hosts=(API, O0, W0, W1), breaks_with=["late words go into the stream alone"])
 async def test_a_late_success_is_known_though_the_stream_forgot_it_before_anybody_read_it(stage: Stage) -> None:
-    """schedule_9_C5: nobody asks again for a saga without a wait, so the worker tells the engine itself."""
+    """schedule_9_C5_L7: nobody asks again for a saga without a wait, so the worker tells the engine itself."""
     stage.plan("a", BY_HAND, 1)
     saga = await stage.start(PAY)
     lost = await stage.entered("a")
@@ -113,7 +113,7 @@ async def test_a_late_success_is_known_though_the_stream_forgot_it_before_anybod
 
 @schedule(PAY, breaks_with=["due at is a verdict"])
 async def test_a_command_that_is_queued_for_long_is_moved_on_and_not_judged(stage: Stage) -> None:
-    """mutation_due_at_as_verdict_L5: its date is a check; what was never entered is neither lost nor unknown."""
+    """mutation_7_L5: its date is a check; what was never entered is neither lost nor unknown."""
     stage.crash(W0)
     saga = await stage.start(PAY)
     await stage.seconds(3 * (TIMEOUT_SECONDS + 2 * LEASE_SECONDS))

@@ -30,7 +30,7 @@ transaction(SHIP, "t", pivot(SHIP, "p"), undo=False)
 
 @schedule(RISK, breaks_with=["the undo begins at once"])
 async def test_nobody_may_say_that_a_pivot_did_not_happen_while_its_request_may_be_out(stage: Stage) -> None:
-    """schedule_second_17_O3: refused with the instant until its timeout and one lease have passed."""
+    """second_17_O3: refused with the instant until its timeout and one lease have passed."""
     stage.plan("p", BY_HAND)
     saga = await stage.start(RISK)
     call = await stage.entered("p")
@@ -49,7 +49,7 @@ async def test_nobody_may_say_that_a_pivot_did_not_happen_while_its_request_may_
 
 @schedule(BUY, breaks_with=["the way back leads past a pivot in flight"])
 async def test_a_cancel_waits_for_a_pivot_that_runs_and_comes_too_late(stage: Stage) -> None:
-    """mutation_turn_back_while_the_pivot_is_in_flight_B2 (invariant 6)."""
+    """mutation_4_B2 (invariant 6)."""
     stage.plan("p", BY_HAND, 1)
     saga = await stage.start(BUY)
     call = await stage.entered("p")
@@ -63,7 +63,7 @@ async def test_a_cancel_waits_for_a_pivot_that_runs_and_comes_too_late(stage: St
 
 @schedule(BUY, breaks_with=["a pivot is in flight until it is known"])
 async def test_a_pivot_that_waits_for_a_retry_and_surely_did_not_happen_holds_up_no_cancel(stage: Stage) -> None:
-    """wording_13_B2: without a doubt about an attempt the saga turns back at once."""
+    """wording_13_B2_T2: without a doubt about an attempt the saga turns back at once."""
     stage.plan("p", Recoverable("later", retry_after=3600.0))
     saga = await stage.start(BUY)
     await stage.until(lambda: stage.events(saga, e.StepFailed))
@@ -76,7 +76,7 @@ async def test_a_pivot_that_waits_for_a_retry_and_surely_did_not_happen_holds_up
 
 @schedule(BUY, breaks_with=["the way back leads past a pivot in flight"])
 async def test_a_pivot_that_waits_for_a_retry_and_may_have_happened_is_offered_again(stage: Stage) -> None:
-    """wording_13_B2: with a doubt it is in flight, and its next attempt tells."""
+    """wording_13_B2_T2: with a doubt it is in flight, and its next attempt tells."""
     stage.plan("p", BY_HAND, 1)
     saga = await stage.start(BUY)
     call = await stage.entered("p")
@@ -91,7 +91,7 @@ async def test_a_pivot_that_waits_for_a_retry_and_may_have_happened_is_offered_a
 
 @schedule(BOOK, breaks_with=["the key stays open after the undo"], inline_bytes=8)
 async def test_a_transaction_that_begins_after_its_undo_finds_its_key_closed(stage: Stage) -> None:
-    """mutation_key_not_closed_T2: its worker stood still between its entry and the first statement."""
+    """mutation_3_T2: its worker stood still between its entry and the first statement."""
     stage.when_stored("values", lambda: stage.pause(W0))
     saga = await stage.start(BOOK)
     await stage.until(lambda: stage.stands_still(W0))
@@ -111,7 +111,7 @@ async def test_a_transaction_that_begins_after_its_undo_finds_its_key_closed(sta
 
 @schedule(BOOK, breaks_with=["a failed transaction step is not undone"])
 async def test_a_transaction_step_that_failed_is_given_up_with_its_key(stage: Stage) -> None:
-    """mutation_no_undo_of_a_failed_transaction_step_T2: a belt, since nothing of it may still commit."""
+    """mutation_15_T2: a belt, since nothing of it may still commit."""
     stage.plan("t", NO)
     saga = await stage.start(BOOK)
     await stage.rest()
@@ -134,7 +134,7 @@ async def test_of_a_transaction_step_behind_the_pivot_it_is_only_said_that_it_is
 
 @schedule(PAY, hosts=PAIR, breaks_with=["what is reopened takes its key back"])
 async def test_a_saga_that_is_reopened_does_not_take_its_key_back(stage: Stage) -> None:
-    """reasoned_4_R23: another has it by now, and the operator's word would break on it."""
+    """reasoned_4_R23_O4: another has it by now, and the operator's word would break on it."""
     stage.plan("a", BY_HAND, 1)
     saga = await stage.start(PAY, key="k")
     call = await stage.entered("a")

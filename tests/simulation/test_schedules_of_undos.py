@@ -113,7 +113,7 @@ async def test_a_zombies_success_is_another_word_than_the_verdict_of_its_takeove
 
 @schedule(PAY, hosts=PAIR, breaks_with=["the undo begins at once"])
 async def test_an_undo_waits_until_a_request_that_may_be_out_has_landed(stage: Stage) -> None:
-    """mutation_undo_at_once_B1: counted from the event that recorded it unknown, for a command may queue for long."""
+    """wording_8_O3_B1: counted from the event that recorded it unknown, for a command may queue for long."""
     stage.crash(W0)
     stage.crash(W1)
     stage.plan("a", BY_HAND, 1)
@@ -136,7 +136,7 @@ async def test_an_undo_waits_until_a_request_that_may_be_out_has_landed(stage: S
 
 @schedule(PAY, breaks_with=["a later failure clears the doubt"])
 async def test_a_failure_of_the_second_attempt_does_not_say_that_the_first_did_not_happen(stage: Stage) -> None:
-    """mutation_later_failure_clears_maybe_O2: the step ends unknown and is undone."""
+    """mutation_12_O2: the step ends unknown and is undone."""
     stage.plan("a", BY_HAND, 1)
     stage.plan("a", NO, 2)
     saga = await stage.start(PAY)
@@ -151,7 +151,7 @@ async def test_a_failure_of_the_second_attempt_does_not_say_that_the_first_did_n
 
 @schedule(LEAN, breaks_with=["undone in forward order", "undone when what is next to it is settled"])
 async def test_a_step_is_not_undone_while_one_runs_that_leans_on_it_through_a_wait(stage: Stage) -> None:
-    """schedule_second_13_B1: the wait between them needs no undo itself (mutation: undo order)."""
+    """second_13_B1: the wait between them needs no undo itself."""
     stage.plan("b", BY_HAND, 1)
     stage.plan("c", BY_HAND)
     saga = await stage.start(LEAN)
@@ -170,7 +170,7 @@ async def test_a_step_is_not_undone_while_one_runs_that_leans_on_it_through_a_wa
 
 @schedule(PAY_AND_SEND, breaks_with=["dependencies are ignored"])
 async def test_a_step_begins_when_what_it_needs_has_succeeded(stage: Stage) -> None:
-    """mutation_dependencies_ignored (invariant 2)."""
+    """mutation_11 (invariant 2)."""
     stage.plan("a", BY_HAND, 1)
     saga = await stage.start(PAY_AND_SEND)
     call = await stage.entered("a")
@@ -183,7 +183,7 @@ async def test_a_step_begins_when_what_it_needs_has_succeeded(stage: Stage) -> N
 
 @schedule(PAY, hosts=PAIR, breaks_with=["late outcomes are ignored"])
 async def test_a_late_undo_of_a_saga_that_rests_failed_ends_its_step_and_reopens_it(stage: Stage) -> None:
-    """schedule_second_14_O4: undone it must not rest with an operator's wait for what is done."""
+    """second_14_O4: undone it must not rest with an operator's wait for what is done."""
     stage.plan("a", BY_HAND, 2, role="undo")
     stage.plan("a", NO, role="undo")
     saga = await stage.start(PAY)
@@ -206,7 +206,7 @@ async def test_a_late_undo_of_a_saga_that_rests_failed_ends_its_step_and_reopens
 
 @schedule(PAY, hosts=PAIR, breaks_with=["operators are asked twice"])
 async def test_a_late_success_of_a_step_whose_undo_gave_up_opens_no_second_desk(stage: Stage) -> None:
-    """schedule_second_15_O4: at most one operator's wait of any cause a step; the evidence is recorded."""
+    """second_15_O4: at most one operator's wait of any cause a step; the evidence is recorded."""
     stage.plan("a", BY_HAND, 1)
     stage.plan("a", NO, role="undo")
     saga = await stage.start(PAY)
@@ -227,7 +227,7 @@ async def test_a_late_success_of_a_step_whose_undo_gave_up_opens_no_second_desk(
 
 @schedule(PAY, hosts=(API, O0, W0), breaks_with=["redelivered outcomes are taken for news"])
 async def test_a_success_that_is_delivered_again_after_its_undo_raises_no_alarm(stage: Stage) -> None:
-    """schedule_second_16_O4: it is the same word, and no late effect."""
+    """second_16_O4: it is the same word, and no late effect."""
     stage.when_committed(e.StepSucceeded, lambda: stage.crash(O0))  # before it is acknowledged
     saga = await stage.start(PAY)
     await stage.hold(saga)
