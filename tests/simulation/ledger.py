@@ -11,7 +11,7 @@ from amends.testing.simulator.examples import example
 from amends.testing.simulator.outside import Execution, Outside
 from sagas.answers import CannotTell, DidNotHappen, Happened
 from sagas.binding import BoundHandler
-from sagas.manifest import Role
+from sagas.manifest import Manifest, Role
 
 BY_HAND: Final = "by hand"
 """A plan: the handler waits for the test."""
@@ -58,6 +58,11 @@ class Ledger(Outside):
 
     calls: list[Call] = field(default_factory=list[Call])
     plans: dict[tuple[str, Role, int], Plan] = field(default_factory=dict[tuple[str, Role, int], Plan])
+
+    def _stand_in(self, manifest: Manifest, bound: BoundHandler) -> BoundHandler:
+        other = super()._stand_in(manifest, bound)
+        other.is_async = bound.is_async
+        return other
 
     def lands(self, here: Execution) -> None:
         """The effect of an execution is there."""

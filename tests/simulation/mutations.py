@@ -229,3 +229,8 @@ def the_hold_moves_no_rows(patch: Patch) -> None:
     async def nothing(self: Orchestrator, early: Sequence[Due]) -> None: ...
 
     patch.setattr(Orchestrator, "_move_on", nothing)
+
+
+@mutation
+def threads_that_were_given_up_say_nothing(patch: Patch) -> None:
+    patch.setattr(Worker, "_left_running", lambda *arguments: None)

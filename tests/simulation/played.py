@@ -1,6 +1,6 @@
 """A system without a script: who does what is said by a scene."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -44,5 +44,11 @@ class Played(System):
         self.ledger = Ledger(self.loop, 1, self.checks.executes, self.trace.tell, self.checks.fail, LEASE_SECONDS)
         self.outside = self.checks.outside = self.ledger
         self.handlers = {name: self.ledger.bind(one) for name, one in self.sealed.items()}
+        self.run_in_thread = _in_thread
         self.server: Server = Server(lambda: self._now("streams"), self.checks)
         self.faults.connect_host = lambda host: None  # type: ignore[method-assign] # who is dead stays so
+
+
+async def _in_thread(call: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+    """What stands for a thread: who waits for it may be cancelled, and it goes on."""
+    return await call(**arguments)

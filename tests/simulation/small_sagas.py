@@ -11,8 +11,8 @@ from sagas.definition import Saga
 from sagas.nodes import Node, Step
 from sagas.retry import Retry
 
-__all__ = ["BUY", "BUY_AND_ASK", "ONCE", "PAY", "PAY_AND_SEND", "QUICK", "TIMEOUT_SECONDS", "WORK_LONG", "Order",
-           "Saga", "Word", "pivot", "step", "transaction"]  # fmt: skip
+__all__ = ["BLOCK", "BUY", "BUY_AND_ASK", "ONCE", "PAY", "PAY_AND_SEND", "QUICK", "TIMEOUT_SECONDS", "WORK_LONG",
+           "Order", "Saga", "Word", "pivot", "step", "transaction"]  # fmt: skip
 TIMEOUT_SECONDS = 4.0
 QUICK = Retry(delays=[0.5])
 ONCE = Retry(delays=[])
@@ -90,6 +90,16 @@ def _pay() -> Saga[Order, None]:
     return saga
 
 
+def _block() -> Saga[Order, None]:
+    saga = Saga("block", input=Order)
+
+    def do(order: Order, context: Context) -> int:
+        return 0
+
+    saga.step("a", timeout=TIMEOUT_SECONDS, retry=QUICK)(do).undo(retry=QUICK)(_undo())
+    return saga
+
+
 def _work_long() -> Saga[Order, None]:
     saga = Saga("work_long", input=Order)
     step(saga, "a", timeout=30.0)
@@ -114,5 +124,7 @@ def _buy_and_ask() -> Saga[Order, None]:
     return saga
 
 
-PAY, WORK_LONG, PAY_AND_SEND, BUY, BUY_AND_ASK = _pay(), _work_long(), _pay_and_send(), _buy(), _buy_and_ask()
-"""One step; one that may take long; one after another; one and a pivot; and the same with a probe."""
+PAY, BLOCK, WORK_LONG = _pay(), _block(), _work_long()
+"""One step; one that is a plain function, which runs in a thread; one that may take long."""
+PAY_AND_SEND, BUY, BUY_AND_ASK = _pay_and_send(), _buy(), _buy_and_ask()
+"""One step after another; one and a pivot; and the same with a probe."""

@@ -3,7 +3,7 @@
 from amends import Permanent
 from sagas import events as e
 from tests.simulation.scenes import API, BY_HAND, LEASE_SECONDS, O0, O1, OUTCOMES, W0, W1, Stage, schedule
-from tests.simulation.small_sagas import ONCE, PAY, PAY_AND_SEND, TIMEOUT_SECONDS, Order, Saga, Word, step
+from tests.simulation.small_sagas import BLOCK, ONCE, PAY, PAY_AND_SEND, TIMEOUT_SECONDS, Order, Saga, Word, step
 
 PAIR = (API, O0, W0, W1)
 NO = Permanent("no")
@@ -91,6 +91,23 @@ async def test_an_undo_that_began_before_the_effect_was_known_does_not_end_the_s
     await stage.rest()
     assert [event.attempt for event in stage.events(saga, e.StepUndone)] == [3]
     assert stage.head(saga).status == "compensated"
+    assert not stage.there("a")
+
+
+@schedule(BLOCK, breaks_with=["threads that were given up say nothing"])
+async def test_a_thread_that_ends_after_its_undo_is_put_on_a_desk(stage: Stage) -> None:
+    """schedule_10_R20_L5: nobody can end it; its real word is sent all the same, and past the stream."""
+    stage.plan("a", BY_HAND, 1)
+    saga = await stage.start(BLOCK)
+    call = await stage.entered("a")
+    await stage.cancel(saga)
+    await stage.status(saga, "compensated")
+    assert stage.causes(saga, e.StepOutcomeUnknown) == ["timed_out"]
+    call.succeed()
+    await stage.until(lambda: stage.desks(saga), 10.0)
+    assert stage.desks(saga) == [("a", "late_effect")]
+    await stage.try_again(saga, "a")
+    await stage.rest()
     assert not stage.there("a")
 
 
