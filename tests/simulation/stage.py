@@ -4,6 +4,9 @@ Every invariant of the simulator is watched meanwhile (`amends/testing/simulator
 about. Hosts are processes: a crash is a crash, a pause a pause.
 """
 
+# pyright: reportPrivateUsage=false
+# The stage looks behind the store in memory.
+
 import asyncio
 from collections.abc import Callable
 from typing import Any, TypeVar
