@@ -28,6 +28,7 @@ async def test_a_handler_that_kills_its_process_three_times_is_not_run_a_fourth_
         stage.boot(W0)
         await stage.entered("a", attempt)
         stage.crash(W0)
+        await stage.seconds(0.5)  # the server has seen that its connections are gone
     stage.boot(W0)
     await stage.rest()
     assert stage.attempts("a") == [1, 2, 3]

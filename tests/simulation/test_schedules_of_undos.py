@@ -26,6 +26,17 @@ async def lose(stage: Stage, saga: str, step: str) -> str:
     return call.host.name
 
 
+async def held_behind_its_step(stage: Stage) -> str:
+    """A saga whose step has succeeded, and that is held before it could complete."""
+    stage.plan("a", BY_HAND, 1)
+    saga = await stage.start(PAY)
+    call = await stage.entered("a")
+    await stage.hold(saga)
+    call.succeed()
+    await stage.until(lambda: stage.events(saga, e.StepSucceeded))
+    return saga
+
+
 @schedule(PAY, hosts=PAIR, breaks_with=["late outcomes are ignored"])
 async def test_a_late_unknown_of_a_compensated_saga_is_put_on_a_desk(stage: Stage) -> None:
     """schedule_6_O4_L3: the request went out after the undo, and was called off without an answer."""
@@ -64,7 +75,9 @@ async def test_a_late_unknown_while_turning_back_is_undone_once_more(stage: Stag
     await stage.until(lambda: len(stage.events(saga, e.UndoScheduled, "a")) == 2)
     assert stage.history(saga)[-1].at >= at + TIMEOUT_SECONDS + LEASE_SECONDS
     assert stage.causes(saga, e.UndoScheduled, "a")[-1] == "late_unknown"
-    (await stage.entered("x", role="undo")).succeed()
+    stage.plan("x", "at once", role="undo")
+    for undo in stage.called("x", role="undo"):
+        undo.succeed()
     await stage.rest()
     assert not stage.there("a")
 
@@ -203,9 +216,7 @@ async def test_a_late_undo_of_a_saga_that_rests_failed_ends_its_step_and_reopens
     """second_14_O4: undone it must not rest with an operator's wait for what is done."""
     stage.plan("a", BY_HAND, 2, role="undo")
     stage.plan("a", NO, role="undo")
-    saga = await stage.start(PAY)
-    await stage.hold(saga)
-    await stage.until(lambda: stage.events(saga, e.StepSucceeded))
+    saga = await held_behind_its_step(stage)
     await stage.cancel(saga)
     await stage.release(saga)
     slow = await stage.entered("a", role="undo")
@@ -246,9 +257,7 @@ async def test_a_late_success_of_a_step_whose_undo_gave_up_opens_no_second_desk(
 async def test_a_success_that_is_delivered_again_after_its_undo_raises_no_alarm(stage: Stage) -> None:
     """second_16_O4: it is the same word, and no late effect."""
     stage.when_committed(e.StepSucceeded, lambda: stage.crash(O0))  # before it is acknowledged
-    saga = await stage.start(PAY)
-    await stage.hold(saga)
-    await stage.until(lambda: stage.events(saga, e.StepSucceeded))
+    saga = await held_behind_its_step(stage)
     await stage.cancel(saga)
     await stage.release(saga)
     stage.boot(O1)
