@@ -21,7 +21,7 @@ from amends.testing.simulator.people import People
 from amends.testing.simulator.reader import Reader
 from amends.testing.simulator.script import CHAOS_SECONDS, Script
 from amends.testing.simulator.trace import Trace, logged
-from consumers.execution import Surroundings
+from consumers.execution import RunInThread, Surroundings
 from consumers.stream import RedisStreams
 from consumers.worker import Worker, WorkerNumbers
 from orchestrator.engine import Engine
@@ -82,6 +82,9 @@ class Result:
 
 class System:
     """Everything of one run."""
+
+    run_in_thread: RunInThread | None = None
+    """How plain functions run: without threads, at once."""
 
     def __init__(self, script: Script, sagas: Sequence[Saga[Any, Any]], *, verbose: bool = False) -> None:
         self.script = script
@@ -161,7 +164,7 @@ class System:
             return lambda: _within(publisher, reconciler.run), reconciler.stop
         if name.startswith("worker"):
             transactions = SimulatedTransactions(self.outside, link, host)
-            here = Surroundings(transactions=transactions, worker=consumer)
+            here = Surroundings(transactions=transactions, worker=consumer, run_in_thread=self.run_in_thread)
             numbers = WorkerNumbers(
                 script.concurrency, script.lease_seconds, look_for_idle_seconds=script.idle_seconds, drain_seconds=5.0
             )
