@@ -22,7 +22,9 @@ async def auto_claim(
             ("XAUTOCLAIM", key, group, consumer, idle_ms, cursor, "COUNT", count) for key, cursor in cursors.items()
         ]
         for key, answer in zip(list(cursors), await wire.many(claims, forgiven="NOGROUP"), strict=True):
-            cursors[key], entries, *gone = answer or (b"0-0", [])
+            told: list[Any] = answer or [b"0-0", []]
+            cursors[key], gone = told[0], told[2:]
+            entries: list[Any] = told[1]
             found += [(key, pair(entry)) for entry in entries if entry and entry[0] is not None]
             if any(not entry or entry[0] is None for entry in entries) or any(gone):
                 await memory.lost()  # deleted ids: somebody trimmed the stream

@@ -4,7 +4,7 @@ It knows no network and no time of its own. Whoever connects to it brings latenc
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -73,6 +73,29 @@ class MemoryServer:
         self._runs = 1
         self._histories = 1
         self.refusing = False
+        self._commands: Mapping[str, Callable[..., Any]] = {
+            "XADD": self._add,
+            "XLEN": self._length,
+            "XRANGE": self._range,
+            "XDEL": self._delete,
+            "XACK": self._acknowledge,
+            "XREADGROUP": self._read_group,
+            "XPENDING": self._pending,
+            "XAUTOCLAIM": self._auto_claim,
+            "XCLAIM": self._claim,
+            "XGROUP": self._groups,
+            "GET": self._get,
+            "INFO": self._info,
+            "TIME": self._time,
+            "EVAL": self._script,
+            "XINFO": self._about,
+        }
+        self._scripts: Mapping[str, Callable[..., Any]] = {
+            REPLACE: self._replace,
+            MAKE_GROUP: self._make_group,
+            WITHDRAW: self._withdraw,
+            PUT_BACK: self._put_back,
+        }
 
     def execute(self, command: Command) -> Any:
         """The answer to a command; a blocking read that finds nothing is answered None.
@@ -83,7 +106,7 @@ class MemoryServer:
         name = command[0]
         if self.refusing and name in ("XADD", "SET", "EVAL", "XGROUP") and WITHDRAW not in command:
             raise ResponseError("OOM command not allowed when used memory > 'maxmemory'.")
-        return _COMMANDS[name](self, *command[1:])
+        return self._commands[name](*command[1:])
 
     def block(self, blocked: Blocked) -> None:
         """Let a read wait: it is answered once, by what comes first."""
@@ -299,7 +322,7 @@ class MemoryServer:
         return [str(int(now)).encode(), str(int(now % 1 * 1e6)).encode()]
 
     def _script(self, script: str, _count: int, *words: Any) -> Any:
-        return _SCRIPTS[script](self, *words)
+        return self._scripts[script](*words)
 
     def _replace(self, key: str, expected: str, wanted: str) -> bytes | None:
         if self._memory.values.get(key, b"") == _bytes(expected):
@@ -337,31 +360,6 @@ class MemoryServer:
         if group not in stream.groups:
             return NO_GROUP
         return None if name <= stream.groups[group].read else stream.entries.pop(name)[1]
-
-
-_COMMANDS: dict[str, Callable[..., Any]] = {
-    "XADD": MemoryServer._add,
-    "XLEN": MemoryServer._length,
-    "XRANGE": MemoryServer._range,
-    "XDEL": MemoryServer._delete,
-    "XACK": MemoryServer._acknowledge,
-    "XREADGROUP": MemoryServer._read_group,
-    "XPENDING": MemoryServer._pending,
-    "XAUTOCLAIM": MemoryServer._auto_claim,
-    "XCLAIM": MemoryServer._claim,
-    "XGROUP": MemoryServer._groups,
-    "GET": MemoryServer._get,
-    "INFO": MemoryServer._info,
-    "TIME": MemoryServer._time,
-    "EVAL": MemoryServer._script,
-    "XINFO": MemoryServer._about,
-}
-_SCRIPTS: dict[str, Callable[..., Any]] = {
-    REPLACE: MemoryServer._replace,
-    MAKE_GROUP: MemoryServer._make_group,
-    WITHDRAW: MemoryServer._withdraw,
-    PUT_BACK: MemoryServer._put_back,
-}
 
 
 def _own(stream: Stream, group: Group, consumer: str, count: int, after: Id) -> list[Any]:

@@ -113,7 +113,7 @@ def _advance_items(draft: Draft, node: Node) -> bool:
     count = item_count(draft.manifest, draft.state, node)
     if count > ITEMS_MAX:
         return False
-    statuses = [draft.state.step(node.name, index).status for index in range(count)]
+    statuses: list[StepStatus] = [draft.state.step(node.name, index).status for index in range(count)]
     room = min(node.concurrency or ITEMS_OPEN_MAX, ITEMS_OPEN_MAX)
     room -= sum(_is_open(draft.state, node.name, index, status) for index, status in enumerate(statuses))
     for index, status in enumerate(statuses):

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import consumers.memory_server
 import orchestrator.waits
 import sagas.compensation
 import sagas.decide
@@ -21,7 +20,6 @@ import sagas.messages
 import sagas.requests
 from consumers.memory_server import Group, MemoryServer, Stream
 from consumers.reports import Reports
-from consumers.scripts import MAKE_GROUP
 from consumers.stream import RedisStreams
 from consumers.worker import Worker
 from eventstore.memory import MemoryStore
@@ -219,7 +217,7 @@ def a_group_that_is_made_anew_hands_everything_out(patch: Patch) -> None:
         stream.groups.setdefault(group, Group())
         return 1
 
-    patch.setitem(consumers.memory_server._SCRIPTS, MAKE_GROUP, made)
+    patch.setattr(MemoryServer, "_make_group", made)
 
 
 @mutation

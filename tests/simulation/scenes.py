@@ -9,7 +9,7 @@ from typing import Any
 
 from amends.testing.simulator.hosts import StalledError, close_all
 from amends.testing.simulator.trace import logged
-from consumers.stream import OUTCOMES
+from consumers.keys import OUTCOMES
 from sagas.definition import Saga
 from tests.simulation.ledger import BY_HAND
 from tests.simulation.played import LEASE_SECONDS, Played

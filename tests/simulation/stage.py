@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 from amends.clock import LoopClock
 from amends.testing.simulator.hosts import Host, SimulatedLoop
 from amends.testing.simulator.system import Process
+from consumers.keys import command_key
 from consumers.memory_server import Memory
-from consumers.stream import command_key
 from consumers.wire import SOCKET_SECONDS, Command
 from sagas import events as e
 from sagas.definition import Saga

@@ -1,5 +1,7 @@
 """Planted bugs in the rules of sagas."""
 
+# pyright: reportPrivateUsage=false, reportUnknownLambdaType=false, reportUnknownArgumentType=false
+# What is planted replaces what nobody else may touch.
 from dataclasses import replace
 from typing import Any
 
@@ -64,9 +66,13 @@ def a_lost_command_is_taken_for_not_run(patch: Patch) -> None:
     patch.setattr(sagas.decide, "step_unknown", judged)
 
 
+def _too_late(draft: Any, node: Any, word: Outcome) -> None:
+    draft.remark("too late")
+
+
 @bug
 def late_outcomes_are_ignored(patch: Patch) -> None:
-    patch.setattr(sagas.decide, "late", lambda draft, node, word: draft.remark("too late"))
+    patch.setattr(sagas.decide, "late", _too_late)
 
 
 @bug

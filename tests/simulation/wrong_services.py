@@ -1,11 +1,13 @@
 """Planted bugs in the services: engine, publisher, worker, reconciler, store and streams."""
 
+# pyright: reportPrivateUsage=false, reportUnknownLambdaType=false, reportUnknownArgumentType=false
+# What is planted replaces what nobody else may touch.
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from math import inf
-from typing import Any
+from typing import Any, cast
 
 import amends.testing.simulator.outside as outside
 import orchestrator.publisher
@@ -19,7 +21,7 @@ from orchestrator.timers import Timers
 from reconciler.checks import waits_overdue
 from reconciler.cycle import Reconciler
 from sagas.inputs import Answer, Due, Start
-from sagas.ports import Committed, CommitUnknown, Move, Store
+from sagas.ports import Committed, CommitUnknown, Move, Store, WaitRow
 from sagas.state import COMMAND_KINDS, State
 from tests.simulation.bugs import Patch, bug
 
@@ -97,7 +99,7 @@ def a_no_op_is_decided_on_a_stale_head(patch: Patch) -> None:
     init = Engine.__init__
 
     def cached(self: Engine, store: Any, *arguments: Any, **more: Any) -> None:
-        init(self, _OldHeads(store), *arguments, **more)
+        init(self, cast("Store", _OldHeads(store)), *arguments, **more)
 
     patch.setattr(Engine, "__init__", cached)
 
@@ -107,11 +109,15 @@ def the_key_stays_open_after_the_undo(patch: Patch) -> None:
     patch.setattr(outside, "keys_to_close", lambda command: ())
 
 
+def _but_retries(fires: Callable[[MemoryStore, WaitRow], bool]) -> Callable[[MemoryStore, WaitRow], bool]:
+    return lambda store, row: row.kind != "retry" and fires(store, row)
+
+
 @bug
 def retries_are_timers_in_memory(patch: Patch) -> None:
     fires = MemoryStore._fires
     look = MemoryStore.append
-    patch.setattr(MemoryStore, "_fires", lambda self, row: row.kind != "retry" and fires(self, row))
+    patch.setattr(MemoryStore, "_fires", _but_retries(fires))
     append = Engine.append
 
     async def appended(self: Engine, inputs: Sequence[Any]) -> Applied:

@@ -7,6 +7,7 @@ only when nothing is ready.
 
 import asyncio
 import heapq
+from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from contextlib import suppress
@@ -99,6 +100,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self.steps = 0
         self.set_exception_handler(self._crashed)
         self.crashes: list[BaseException | str] = []
+        self._ready: deque[asyncio.Handle]
         self._timers: list[tuple[float, int, asyncio.TimerHandle | Timer]] = []
         self._number = 0
 
@@ -108,7 +110,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     def again(self, handles: list[asyncio.Handle]) -> None:
         """Run these after what is ready."""
-        self._ready.extend(handles)  # type: ignore[attr-defined]
+        self._ready.extend(handles)
 
     def later(self, seconds: float, call: Callable[..., object], *arguments: Any) -> Timer:
         """Call something that happens in no host."""
@@ -126,6 +128,20 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         heapq.heappush(self._timers, (when, self._number, handle))
         return handle
 
+    def call_later(
+        self, delay: float, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """Call after so many seconds of virtual time."""
+        return self.call_at(self.now + delay, callback, *args, context=context)
+
+    def call_soon(
+        self, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.Handle:
+        """Call next, after what is ready."""
+        handle = asyncio.Handle(callback, args, self, context)
+        self._ready.append(handle)
+        return handle
+
     def run_in_executor(
         self, executor: Executor | None, func: Callable[[Unpack[Ts]], T], *args: *Ts
     ) -> asyncio.Future[T]:
@@ -133,7 +149,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         raise NotImplementedError("a simulated host has no threads")
 
     def _run_once(self) -> None:
-        ready, timers = self._ready, self._timers  # type: ignore[attr-defined]
+        ready, timers = self._ready, self._timers
         if not ready:
             if not timers:
                 raise StalledError("everything waits for something that nobody will do")
@@ -154,7 +170,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             handle = ready.popleft()
             if handle._cancelled:
                 continue
-            host = handle._context.get(HOST)
+            host = handle._context.get(HOST)  # type: ignore[attr-defined]
             if host is not None and host.stopped:
                 host.keep(handle)
             else:

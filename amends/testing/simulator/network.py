@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from random import Random
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 from amends.testing.simulator.hosts import NOWHERE, Host
 from consumers.leases import RENEW_SECONDS, RETRY_SECONDS
@@ -139,7 +139,8 @@ class Link:
             self._deliver(answer, error, generation)
             return
         if isinstance(found, asyncio.Future):  # the server answers later
-            found.add_done_callback(lambda done: self._deliver(answer, done.result(), generation), context=NOWHERE)
+            later = cast("asyncio.Future[Any]", found)
+            later.add_done_callback(lambda done: self._deliver(answer, done.result(), generation), context=NOWHERE)
         else:
             self._deliver(answer, found, generation)
 

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import orjson
 
-STARTS_SECONDS = 4.0
-CHAOS_SECONDS = 8.0
+STARTS_SECONDS = 3.0
+CHAOS_SECONDS = 6.5
 FaultKind = Literal[
     "kill", "pause", "drain",
     "cut streams", "cut database", "partition streams", "partition database", "slow streams", "slow database",
@@ -168,7 +168,7 @@ def _requests(rng: Random, sagas: int) -> list[Request]:
 
 
 def _faults(rng: Random, hosts: Sequence[str]) -> list[Fault]:
-    kinds = [*rng.sample(AT_HOSTS, rng.randint(3, 6)), *rng.sample(AT_SERVERS, rng.randint(2, 5))]
+    kinds: list[FaultKind] = [*rng.sample(AT_HOSTS, rng.randint(3, 6)), *rng.sample(AT_SERVERS, rng.randint(2, 5))]
     found: list[Fault] = []
     for kind in kinds:
         for _ in range(rng.randint(1, 2)):

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 from amends.testing.simulator.hosts import HOST, Host, SimulatedLoop
 
@@ -38,11 +38,8 @@ class Trace:
 
 def _word(detail: Any) -> str:
     if isinstance(detail, tuple):
-        return "/".join(
-            str(part)[-6:] if isinstance(part, str) and "-7000-" in part else str(part)
-            for part in detail
-            if part is not None
-        )
+        parts = [str(part) for part in cast("tuple[object, ...]", detail) if part is not None]
+        return "/".join(part[-6:] if "-7000-" in part else part for part in parts)
     return str(detail)
 
 
