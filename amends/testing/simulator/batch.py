@@ -121,6 +121,21 @@ def shrunk(found: Result, sagas: Sequence[Saga[Any, Any]]) -> tuple[Result, int]
     return simulate(best, sagas, verbose=True), shrinking.runs
 
 
+def simulate_sagas(*sagas: Saga[Any, Any], seeds: int = 20, first: int = 0) -> None:
+    """Run sagas under what seeds draw (`amends simulate` for a test).
+
+    Raises:
+        AssertionError: something does not hold; it shows the smallest script that fails, as a timeline.
+        NoExample: no input of a saga can be made from its type.
+    """
+    check_inputs(sagas)
+    for seed in range(first, first + seeds):
+        found = run_seed(seed, sagas)
+        if found.failed:
+            small, _ = shrunk(found, sagas)
+            raise AssertionError("\n".join([f"seed {seed}: {found.violations[0]}", *small.trace.timeline()]))
+
+
 def run_part(modules: Sequence[str], seeds: Sequence[int]) -> Summary:
     """Some seeds, in this process."""
     sagas = sagas_of(modules)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from amends.testing.simulator.hosts import SimulatedLoop, at_once
-from amends.testing.simulator.outside import Execution, Key
+from amends.testing.simulator.outside import Execution, Key, Landed
 from amends.testing.simulator.trace import Trace
 from consumers.envelopes import load_word
 from consumers.keys import OUTCOMES
@@ -30,7 +30,6 @@ from sagas.state import COMMAND_KINDS, State, StepState
 if TYPE_CHECKING:
     from amends.testing.simulator.outside import Outside
 
-LEASE_SECONDS = 4.0
 FRESH_SECONDS = 2.5
 SOON_SECONDS = 200.0
 STALE_SECONDS = 1.0
@@ -60,11 +59,12 @@ class Checks:
     troubled = False
     """Whether the servers or the network have had trouble: then the living may be taken for dead."""
 
-    def __init__(self, loop: SimulatedLoop, sealed: dict[str, Sealed], trace: Trace) -> None:
+    def __init__(self, loop: SimulatedLoop, sealed: dict[str, Sealed], trace: Trace, lease_seconds: float) -> None:
         self.violations: list[Violation] = []
         self._loop = loop
         self._manifests: dict[str, Manifest] = {one.manifest.fingerprint: one.manifest for one in sealed.values()}
         self._trace = trace
+        self._lease_seconds = lease_seconds
         self._folds: dict[str, State] = {}
         self._scheduled: set[tuple[str, str, int | None, int]] = set()
         self._refused: set[tuple[str, str, int | None, int]] = set()
@@ -294,10 +294,10 @@ class Checks:
         desks = {wait.step for wait in state.waits.values() if wait.kind == "operator"}
         if state.status == "compensated" and node.undo is not None:
             for key in there:
-                if node.name not in desks and not self._unavoidable(self.outside.there[key]):
+                if node.name not in desks and not self._unavoidable(self.outside.there[key], node):
                     self.fail("3: no effect is left behind", state.saga_id, f"{key[1:]} is there")
         back = state.status in ("compensated", "compensating", "failed")
-        passed = node.pivot and there and not self._unavoidable(self.outside.there[there[0]])
+        passed = node.pivot and there and not self._unavoidable(self.outside.there[there[0]], node)
         if passed and back and node.name not in desks:
             self.fail("6: nothing is turned back past a pivot that happened", state.saga_id, node.name)
         if state.status == "completed":
@@ -306,9 +306,10 @@ class Checks:
                 if known and (state.saga_id, name, item) not in self.outside.there:
                     self.fail("4: every effect is there", state.saga_id, f"{name}[{item}]")
 
-    def _unavoidable(self, execution: Execution) -> bool:
-        """A worker that stood still for longer than anybody waits, and then died without a word (rule B1)."""
-        return not execution.host.alive
+    def _unavoidable(self, landed: Landed, node: Node) -> bool:
+        """A worker that stood still for longer than anybody waits, had its effect, and died without a word (B1)."""
+        timeout = max(one.timeout for one in (node.handler, node.fallback) if one is not None)
+        return not landed.by.host.alive and landed.at > landed.by.at + timeout + self._lease_seconds
 
 
 class WatchedServer(MemoryServer):

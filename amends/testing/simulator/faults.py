@@ -69,7 +69,7 @@ class Faults:
         for process in system.processes.values():
             for link in (process.to_streams, process.to_database):
                 link.refused = link.silent = False
-                link.slow_seconds = link.frozen_until = 0.0
+                link.slow_seconds = 0.0  # a server that stands still goes on by itself
                 link.lose_answers = link.lose_requests = 0
             process.host.resume()
         for name, process in list(system.processes.items()):

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from random import Random
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar
 
 from amends.testing.simulator.hosts import NOWHERE, Host
 from consumers.leases import RENEW_SECONDS, RETRY_SECONDS
@@ -119,7 +119,7 @@ class Link:
 
     def freeze(self, seconds: float, give_up_seconds: float) -> None:
         """The server stands still; what arrives meanwhile it does afterwards, whether anybody waits for it or not."""
-        self.frozen_until = self.loop.now + seconds
+        self.frozen_until = max(self.frozen_until, self.loop.now + seconds)
         for answer in list(self._open):
             self.loop.later(give_up_seconds, _fail, answer)
 
@@ -139,7 +139,7 @@ class Link:
             self._deliver(answer, error, generation)
             return
         if isinstance(found, asyncio.Future):  # the server answers later
-            later = cast("asyncio.Future[Any]", found)
+            later: asyncio.Future[Any] = found  # pyright: ignore[reportUnknownVariableType] # of anything
             later.add_done_callback(lambda done: self._deliver(answer, done.result(), generation), context=NOWHERE)
         else:
             self._deliver(answer, found, generation)

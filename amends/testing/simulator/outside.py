@@ -44,6 +44,14 @@ class Execution:
     host: Host
 
 
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """An effect that is there: whose it is, and since when."""
+
+    by: Execution
+    at: float
+
+
 @dataclass
 class Outside:
     """What is true. `there` are the steps whose effect is there; `landed` when each last came, and from whom."""
@@ -55,7 +63,7 @@ class Outside:
     fail: Callable[[str, str, str], None]
     lands_seconds_max: float
     trouble: dict[str, float] = field(default_factory=dict[str, float])
-    there: dict[Key, Execution] = field(default_factory=dict[Key, Execution])
+    there: dict[Key, Landed] = field(default_factory=dict[Key, Landed])
     ever: set[Key] = field(default_factory=set[Key])
     executed: dict[tuple[str, str, int | None, int], Execution] = field(
         default_factory=dict[tuple[str, str, int | None, int], Execution]
@@ -170,7 +178,7 @@ class Outside:
         if here.role == "undo":
             self.there.pop(here.key, None)
         else:
-            self.there[here.key] = here
+            self.there[here.key] = Landed(here, self.loop.now)
             self.ever.add(here.key)
         self.tell("undone outside" if here.role == "undo" else "done outside", here.host, here.key, here.attempt)
 

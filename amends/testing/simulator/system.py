@@ -95,7 +95,7 @@ class System:
         self.sealed: dict[str, Sealed] = {
             one.name: one.seal() for sealed in self.roots.values() for one in sealed.saga.family()
         }
-        self.checks = Checks(self.loop, self.sealed, self.trace)
+        self.checks = Checks(self.loop, self.sealed, self.trace, script.lease_seconds)
         self.outside = Outside(
             self.loop,
             script.seed,
