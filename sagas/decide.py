@@ -214,7 +214,8 @@ def _due(draft: Draft, word: Due) -> None:
         draft.remark("the wait is over")
         return
     _end_wait(draft, wait, word)
-    go_on(draft)
+    if draft.changed:
+        go_on(draft)
 
 
 def _end_wait(draft: Draft, wait: Wait, word: Due) -> None:

@@ -1,7 +1,7 @@
 """Hold and release (rule_B7): what comes is recorded, nothing new begins, and time in hold costs nothing."""
 
 from sagas.decide import decide
-from sagas.inputs import Answer, Cancel, Hold, Input, Release, Repair
+from sagas.inputs import Answer, Cancel, Due, Hold, Input, Release, Repair
 from sagas.manifest import Handler
 from tests.unit.test_decisions import FAILED, SAGA, Play, node
 from tests.unit.test_waiting import DAY, sleep, wait
@@ -124,3 +124,18 @@ def test_a_wait_of_a_held_saga_is_not_repaired() -> None:
     release(play)
     play.pass_time(60.0)
     assert play.state.step("pause").status == "succeeded"
+
+
+def test_a_wait_that_a_hold_has_moved_is_not_acted_on_by_its_old_date() -> None:
+    """rule_A1, rule_B7: the input that comes too early would be told of once more by the one that comes in time."""
+    play = Play(node("a", delays=()))
+    play.tell("a", "unknown", cause="timed_out")
+    (timer,) = [wait for wait in play.state.waits.values() if wait.kind == "timer"]
+    hold(play)
+    play.now += 5
+    release(play)
+    play.now = (timer.due_at or 0.0) + 0.1
+    ask(play, Due(SAGA, timer.opened_by))
+    assert play.find("a", "undo") is None
+    play.pass_time(5)
+    assert play.find("a", "undo") is not None
