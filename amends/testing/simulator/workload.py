@@ -1,12 +1,15 @@
 """Random sagas, said as users say them: any graph with pivots, undos, probes, fallbacks, lists, waits and children."""
 
+import inspect
+from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from random import Random
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
-from sagas.answers import CannotTell, DidNotHappen, Happened
+from sagas.answers import CannotTell, DidNotHappen, Given, Happened
 from sagas.context import Context, Transaction
 from sagas.definition import Saga
 from sagas.nodes import Node
@@ -21,12 +24,21 @@ class Job(BaseModel):
 
     items: list[int]
     flag: bool
+    moment: Annotated[datetime, Field(examples=["2026-01-01T00:00:01Z", "2026-01-01T00:00:05Z"])]
 
 
 class Word(BaseModel):
     """What is sent to a wait."""
 
     text: str
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A node of a saga that is being made, and what a parameter named after it may be annotated with."""
+
+    node: Node
+    forms: tuple[Any, ...] = ()
 
 
 @cache
@@ -36,31 +48,32 @@ def random_saga(number: int) -> Saga[Any, Any]:
     saga = Saga(f"random_{number}", input=Job, deadline=rng.choice([None, None, None, 12.0]))
     count = rng.choice((1, 2, 2, 3, 3, 4, 6))
     pivot = rng.choice([None, rng.randrange(count)])
-    nodes: list[Node] = []
+    made: list[_Made] = []
     for place in range(count):
-        after = rng.sample(nodes, rng.randint(0, min(len(nodes), 2)))
+        after = rng.sample(made, rng.randint(0, min(len(made), 2)))
         if place == pivot:
-            after = nodes
+            after = made
         elif pivot is not None and place > pivot:
-            after = [nodes[pivot], *(node for node in after if node is not nodes[pivot])]
-        nodes.append(_node(saga, rng, place, pivot, list(after), number))
+            after = [made[pivot], *(one for one in after if one is not made[pivot])]
+        made.append(_node(saga, rng, place, pivot, list(after), number))
     return saga
 
 
-def _node(saga: Saga[Any, Any], rng: Random, place: int, pivot: int | None, after: list[Node], number: int) -> Node:
+def _node(saga: Saga[Any, Any], rng: Random, place: int, pivot: int | None, after: list[_Made], number: int) -> _Made:
     name, behind = f"s{place}", pivot is not None and place > pivot
-    if place != pivot and rng.random() < 0.25:
-        kind = rng.choice(("sleep", "wait", "wait", "child"))
+    nodes = [one.node for one in after]
+    if place != pivot and rng.random() < 0.3:
+        kind = rng.choice(("sleep", "sleep_until", "wait", "wait", "child", "child"))
         if kind == "sleep":
-            return saga.sleep(name, rng.choice([0.0, 1.0, 4.0]), after=after)
+            return _Made(saga.sleep(name, rng.choice([0.0, 1.0, 4.0]), after=nodes))
+        if kind == "sleep_until":
+            return _Made(saga.sleep_until(name, "input.moment", after=nodes))
         if kind == "wait":
-            silence: Literal["compensate", "continue"] = (
-                "continue" if behind else rng.choice(("compensate", "continue"))
-            )
-            return saga.wait(name, model=Word, timeout=rng.choice([1.0, 4.0]), on_timeout=silence, after=after)
+            silent: Literal["compensate", "continue"] = "continue" if behind else rng.choice(("compensate", "continue"))
+            wait = saga.wait(name, model=Word, timeout=rng.choice([1.0, 4.0]), on_timeout=silent, after=nodes)
+            return _Made(wait, (Word if silent == "compensate" else Word | None,))
         if number >= CHILDREN and not behind:
-            child = random_saga(_childish(rng))
-            return saga.start(name, child, input="input", after=after)
+            return _Made(saga.start(name, random_saga(_childish(rng)), input="input", after=nodes))
     return _step(saga, rng, name, place == pivot, behind, after)
 
 
@@ -70,50 +83,59 @@ def _childish(rng: Random) -> int:
     return rng.choice(numbers)
 
 
-def _step(saga: Saga[Any, Any], rng: Random, name: str, pivot: bool, behind: bool, after: list[Node]) -> Node:
+def _step(saga: Saga[Any, Any], rng: Random, name: str, pivot: bool, behind: bool, after: list[_Made]) -> _Made:
     transactional = rng.random() < 0.3
     each = "input.items" if not pivot and rng.random() < 0.2 else None
-    do = _do(transactional, each is not None)
+    when = "input.flag" if not pivot and rng.random() < 0.15 else None
+    leaves_out = each is not None and rng.random() < 0.5
+    takes: dict[str, Any] = {"item": int} if each else {"order": Job}
+    takes |= {one.node.name: rng.choice(one.forms) for one in after if one.forms and rng.random() < 0.6}
+    last: dict[str, Any] = {"transaction": Transaction} if transactional else {"context": Context}
     step = saga.step(
         name,
-        after=after,
+        after=[one.node for one in after],
         pivot=pivot,
         each=each,
         concurrency=rng.choice([None, 1, 2]) if each else None,
-        item_failure=rng.choice(("fail", "leave_out")) if each else "fail",
-        when="input.flag" if not pivot and rng.random() < 0.15 else None,
+        item_failure="leave_out" if leaves_out else "fail",
+        when=when,
         timeout=STEP_SECONDS,
         retry=Retry(delays=[0.5, 2.0][: rng.randint(0, 2)]),
         priority=rng.choice(("high", "normal", "normal", "low")),
         schedule_timeout=rng.choice([None, None, None, 1.0, 3.0]),
         heartbeat_timeout=rng.choice([None, None, 1.0]) if not transactional else None,
-    )(do)
-    undo = not pivot and not behind and rng.random() < 0.8
-    if undo:
+    )(_taking({**takes, **last}))
+    if not pivot and not behind and rng.random() < 0.8:
         step.undo(retry=Retry(delays=[0.5, 1.0, 2.0]))(_undo(transactional))
     if not transactional and rng.random() < 0.35:
         step.probe(_probe())
-    if rng.random() < 0.2:
-        step.fallback(_fallback(transactional, each is not None))
-    return step
+    falls = rng.random() < 0.2
+    if falls:
+        step.fallback(_taking({**takes, **last}))
+    return _Made(step, _forms(each is not None, leaves_out, when is not None, falls))
 
 
-def _do(transactional: bool, item: bool) -> Any:
-    async def do(order: Job, context: Context) -> int:
+def _forms(each: bool, leaves_out: bool, skips: bool, falls: bool) -> tuple[Any, ...]:
+    """How a step's result may be taken: as it is, or with how it came about."""
+    one: Any = int | None if leaves_out else int
+    plain: Any = list[one] if each else int
+    if skips:
+        given: Any = list[Given[one]] | None if each else Given[int | None]
+        return plain | None, given if falls else plain | None
+    return plain, (list[Given[one]] if each else Given[int]) if falls else plain
+
+
+def _taking(takes: dict[str, Any]) -> Any:
+    """A handler with these parameters."""
+
+    async def handle(**arguments: Any) -> int:
         return 0
 
-    async def do_item(item: int, context: Context) -> int:
-        return 0
-
-    async def do_within(order: Job, transaction: Transaction) -> int:
-        return 0
-
-    async def do_item_within(item: int, transaction: Transaction) -> int:
-        return 0
-
-    return {(False, False): do, (False, True): do_item, (True, False): do_within, (True, True): do_item_within}[
-        transactional, item
-    ]
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    parameters = [inspect.Parameter(name, kind, annotation=form) for name, form in takes.items()]
+    handle.__signature__ = inspect.Signature(parameters, return_annotation=int)  # type: ignore[attr-defined]
+    handle.__annotations__ = {**takes, "return": int}
+    return handle
 
 
 def _undo(transactional: bool) -> Any:
@@ -129,7 +151,3 @@ def _probe() -> Any:
         return DidNotHappen()
 
     return probe
-
-
-def _fallback(transactional: bool, item: bool) -> Any:
-    return _do(transactional, item)
