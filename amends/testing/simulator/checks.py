@@ -5,6 +5,7 @@ there, 5 undo order, 6 the pivot, 7 closed keys, 8 head = fold, 9 one execution 
 16 hold, 17 refused attempts, 18 families, 19 one thing to decide once.
 """
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -32,9 +33,11 @@ if TYPE_CHECKING:
 
 FRESH_SECONDS = 2.5
 SOON_SECONDS = 200.0
+SAID_MAX = 30
 STALE_SECONDS = 1.0
 """How long it may take from reading an entry to entering its handler, on a host that never stood still."""
 UNDER_WAY = ("scheduled", "running", "retrying", "succeeded", "unknown", "undoing")
+RAISED = ("Permanent", "Recoverable")
 SCHEDULES = (e.StepScheduled, e.UndoScheduled, e.ProbeScheduled, e.FallbackScheduled)
 
 
@@ -181,6 +184,10 @@ class Checks:
                 out = [wait for wait in state.waits.values() if wait.step == event.step and wait.kind == "step"]
                 if len(out) >= node.concurrency:
                     self.fail("R16: no more items at once than may be", saga_id, f"{len(out) + 1} of {node.name}")
+        if isinstance(event, e.StepSucceeded | e.StepUndone | e.FallbackUsed):
+            self._told(manifest.by_name[event.step or ""], state, event, "returned")
+        if isinstance(event, e.StepFailed) and event.error is not None and event.error["type"] in RAISED:
+            self._told(manifest.by_name[event.step or ""], state, event, "failed")
         if isinstance(event, e.StepOutcomeUnknown | e.UndoFailed) and event.cause in ("lost", "worker_lost"):
             self._judged(state, event, str(event.cause))
         if isinstance(event, e.StepRefused):
@@ -196,6 +203,12 @@ class Checks:
             passed = pivot is not None and state.step(pivot.name).status in ("succeeded", "scheduled", "running")
             if passed and pivot is not None and event.step != pivot.name:
                 self.fail("6: no way back past the pivot", saga_id, f"{event.step} is undone")
+
+    def _told(self, node: Node, state: State, event: e.Event, how: str) -> None:
+        """What is recorded of an attempt its handler has said; of a transaction step the key may tell it."""
+        attempt = (state.saga_id, node.name, event.item, event.attempt)
+        if node.kind == "step" and not node.transactional and self.outside.ended.get(attempt) != how:
+            self.fail("O1: what is recorded was said", state.saga_id, f"{type(event).__name__} {attempt[1:]}")
 
     def _judged(self, state: State, event: e.StepOutcomeUnknown | e.UndoFailed, cause: str) -> None:
         """An attempt is given up: nobody who lives, and was never cut off, has it or has told of it."""
@@ -317,6 +330,8 @@ class WatchedServer(MemoryServer):
 
     def __init__(self, clock: Callable[[], float], checks: Checks) -> None:
         super().__init__(clock)
+        self.said: deque[bytes] = deque(maxlen=SAID_MAX)
+        """The last outcomes that stood in their stream: any may be delivered once more."""
         self._checks = checks
 
     def execute(self, command: Command) -> Any:
@@ -326,6 +341,8 @@ class WatchedServer(MemoryServer):
                 for _, fields in super().execute(("XRANGE", OUTCOMES, name, name)):
                     if fields[0] == b"b":
                         self._checks.acknowledges(fields[1])
+        if command[0] == "XADD" and command[1] == OUTCOMES and command[3] == "b":
+            self.said.append(command[4])
         return super().execute(command)
 
 

@@ -64,7 +64,10 @@ class Outside:
     lands_seconds_max: float
     trouble: dict[str, float] = field(default_factory=dict[str, float])
     there: dict[Key, Landed] = field(default_factory=dict[Key, Landed])
-    ever: set[Key] = field(default_factory=set[Key])
+    ended: dict[tuple[str, str, int | None, int], str] = field(
+        default_factory=dict[tuple[str, str, int | None, int], str]
+    )
+    """How the handlers of attempts have ended that have."""
     executed: dict[tuple[str, str, int | None, int], Execution] = field(
         default_factory=dict[tuple[str, str, int | None, int], Execution]
     )
@@ -122,7 +125,12 @@ class Outside:
         self.watch(here)
         self.executed[*key, attempt] = self.running[*key, attempt] = here
         try:
-            return await self._conducted(bound, schema, here, staged)
+            result = await self._conducted(bound, schema, here, staged)
+            self.ended[*key, attempt] = "returned"
+            return result
+        except (Permanent, Recoverable):
+            self.ended[*key, attempt] = "failed"
+            raise
         finally:
             self.running.pop((*key, attempt), None)
 
@@ -179,7 +187,6 @@ class Outside:
             self.there.pop(here.key, None)
         else:
             self.there[here.key] = Landed(here, self.loop.now)
-            self.ever.add(here.key)
         self.tell("undone outside" if here.role == "undo" else "done outside", here.host, here.key, here.attempt)
 
 
