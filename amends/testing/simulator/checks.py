@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 FRESH_SECONDS = 2.5
 SOON_SECONDS = 200.0
 SAID_MAX = 30
+UNREAD_MS = 1000
 STALE_SECONDS = 1.0
 """How long it may take from reading an entry to entering its handler, on a host that never stood still."""
 UNDER_WAY = ("scheduled", "running", "retrying", "succeeded", "unknown", "undoing")
@@ -59,6 +60,8 @@ class Checks:
     """Watches one run."""
 
     outside: "Outside"
+    unread: Callable[[str, str, int], bool]
+    """Whether an outcome of an attempt has been standing in the stream for a while."""
     troubled = False
     """Whether the servers or the network have had trouble: then the living may be taken for dead."""
 
@@ -213,6 +216,8 @@ class Checks:
     def _judged(self, state: State, event: e.StepOutcomeUnknown | e.UndoFailed, cause: str) -> None:
         """An attempt is given up: nobody who lives, and was never cut off, has it or has told of it."""
         execution = self.outside.running.get((state.saga_id, event.step or "", event.item, event.attempt))
+        if cause == "lost" and self.unread(state.saga_id, event.step or "", event.attempt):
+            self.fail("A11: no command is judged while its outcome lies unread", state.saga_id, f"{event.step}")
         host = execution.host if execution is not None else None
         if host is not None and host.alive and not host.stood and not self.troubled:
             self.fail("20: what lives is not given up", state.saga_id, f"{event.step} {event.attempt}: {cause}")
@@ -333,6 +338,17 @@ class WatchedServer(MemoryServer):
         self.said: deque[bytes] = deque(maxlen=SAID_MAX)
         """The last outcomes that stood in their stream: any may be delivered once more."""
         self._checks = checks
+        checks.unread = self._stands
+
+    def _stands(self, saga_id: str, step: str, attempt: int) -> bool:
+        now_ms = self._clock() * 1000
+        for name, fields in super().execute(("XRANGE", OUTCOMES, "-", "+")):
+            word = load_word(fields[1]) if fields[0] == b"b" else None
+            if not isinstance(word, Outcome) or word.kind not in ("succeeded", "failed"):
+                continue
+            if (word.saga_id, word.step, word.attempt) == (saga_id, step, attempt):
+                return now_ms - int(name.partition(b"-")[0]) > UNREAD_MS
+        return False
 
     def execute(self, command: Command) -> Any:
         """The answer to a command."""

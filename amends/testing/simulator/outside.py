@@ -16,6 +16,7 @@ from amends.testing.simulator.hosts import HOST, Host, SimulatedLoop
 from amends.testing.simulator.network import Link
 from consumers.execution import Call, ClosedError, Effect, key_of, keys_to_close
 from consumers.wire import Disconnected
+from orchestrator.commands import timeout_of
 from sagas.answers import CannotTell, DidNotHappen, Happened
 from sagas.binding import BoundHandler
 from sagas.context import Context
@@ -28,6 +29,9 @@ from sagas.seal import Sealed
 CALL = " call"
 """The name, no handler's, under which a stand-in gets the context of its call."""
 TRANSACTION_SECONDS = 10.0
+POISON = 0.05
+Made = tuple[Any, float]
+"""A result's schema, and the seconds that a handler may take."""
 Key = tuple[str, str, int | None]
 Conduct = Literal["ok", "slow", "permanent", "recoverable", "reset", "reset_undone", "hang", "hang_undone", "late",
                   "dies", "cannot_tell"]  # fmt: skip
@@ -89,13 +93,15 @@ class Outside:
         )
 
     def _stand_in(self, manifest: Manifest, bound: BoundHandler) -> BoundHandler:
-        schema = manifest.by_name[bound.step].result_schema
+        node = manifest.by_name[bound.step]
+        schema = node.result_schema
+        timeout = timeout_of(node, bound.role)
         other = copy.copy(bound)
         transaction = next((one.name for one in bound.parameters if one.source == "transaction"), None)
 
         async def act(**arguments: Any) -> Any:
             staged: list[Callable[[], None]] | None = None if transaction is None else arguments[transaction]
-            return await self._act(bound, schema, arguments[CALL], staged)
+            return await self._act(bound, (schema, timeout), arguments[CALL], staged)
 
         act.__name__ = bound.function.__name__
         other.function, other.is_async, other.resources = act, True, {}
@@ -114,8 +120,15 @@ class Outside:
             choices = ("slow", "cannot_tell", "recoverable", "hang_undone")
         return rng.choice(choices)
 
+    def _is_poison(self, key: Key, role: Role) -> bool:
+        """Whether this step kills whoever runs it, each time."""
+        if self.calm or role != "step":
+            return False
+        rng = Random(f"{self.seed}/{key}")  # noqa: S311 - a draw, no secret
+        return rng.random() < POISON * self.trouble.get(key[0], 0.0)
+
     async def _act(
-        self, bound: BoundHandler, schema: Any, context: Context, staged: list[Callable[[], None]] | None
+        self, bound: BoundHandler, made: Made, context: Context, staged: list[Callable[[], None]] | None
     ) -> Any:
         host = HOST.get()
         assert host is not None
@@ -125,7 +138,7 @@ class Outside:
         self.watch(here)
         self.executed[*key, attempt] = self.running[*key, attempt] = here
         try:
-            result = await self._conducted(bound, schema, here, staged)
+            result = await self._conducted(bound, made, here, staged)
             self.ended[*key, attempt] = "returned"
             return result
         except (Permanent, Recoverable):
@@ -135,14 +148,15 @@ class Outside:
             self.running.pop((*key, attempt), None)
 
     async def _conducted(
-        self, bound: BoundHandler, schema: Any, here: Execution, staged: list[Callable[[], None]] | None
+        self, bound: BoundHandler, made: Made, here: Execution, staged: list[Callable[[], None]] | None
     ) -> Any:
+        schema, timeout = made
         key, role, attempt, host = here.key, here.role, here.attempt, here.host
         rng = Random(f"{self.seed}/{key}/{role}/{attempt}")  # noqa: S311 - a draw, no secret
-        conduct = self._conduct(rng, key[0], role)
+        conduct = "dies" if self._is_poison(key, role) else self._conduct(rng, key[0], role)
         self.conducts[conduct] = self.conducts.get(conduct, 0) + 1
         result = bound.load(example(schema, rng)) if role != "undo" else None
-        await asyncio.sleep(_length(rng, slow=conduct == "slow"))
+        await asyncio.sleep(_length(rng, timeout, slow=conduct == "slow"))
         match conduct:
             case "permanent":
                 raise Permanent("drawn")
@@ -196,11 +210,11 @@ def _look(done: "asyncio.Future[None]") -> None:
         done.exception()
 
 
-def _length(rng: Random, *, slow: bool) -> float:
+def _length(rng: Random, timeout: float, *, slow: bool) -> float:
     """How long a handler takes: mostly very little, sometimes most of what it may."""
     draw = rng.random()
     if slow or draw > 0.85:
-        return 0.4 + draw
+        return timeout * (0.2 + 0.7 * draw)
     return 0.3 * draw if draw > 0.5 else 0.02 * draw
 
 

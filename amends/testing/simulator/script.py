@@ -169,6 +169,8 @@ def _requests(rng: Random, sagas: int) -> list[Request]:
 
 def _faults(rng: Random, hosts: Sequence[str]) -> list[Fault]:
     kinds: list[FaultKind] = [*rng.sample(AT_HOSTS, rng.randint(3, 6)), *rng.sample(AT_SERVERS, rng.randint(2, 5))]
+    if rng.random() < 0.4 and "pause" not in kinds:
+        kinds.append("pause")  # of all faults the one that brings late words
     found: list[Fault] = []
     for kind in kinds:
         for _ in range(rng.randint(1, 2)):
@@ -180,7 +182,7 @@ def _faults(rng: Random, hosts: Sequence[str]) -> list[Fault]:
                     at=0.2 + rng.random() * (CHAOS_SECONDS - 1),
                     kind=kind,
                     host=host,
-                    seconds=rng.choice((0.05, 0.5, 2.0, 6.0, *(12.0, 12.0) * (kind == "pause"))) * (0.5 + rng.random()),
+                    seconds=rng.choice((0.05, 0.5, 2.0, 6.0, *(4.0, 6.0) * (kind == "pause"))) * (0.5 + rng.random()),
                     count=rng.randint(1, 3),
                 )
             )

@@ -16,7 +16,7 @@ from sagas.nodes import Node
 from sagas.retry import Retry
 
 CHILDREN = 6
-STEP_SECONDS = 1.5
+STEP_SECONDS = (1.5, 1.5, 1.5, 8.0)
 
 
 class Job(BaseModel):
@@ -99,7 +99,7 @@ def _step(saga: Saga[Any, Any], rng: Random, name: str, pivot: bool, behind: boo
         concurrency=rng.choice([None, 1, 2]) if each else None,
         item_failure="leave_out" if leaves_out else "fail",
         when=when,
-        timeout=STEP_SECONDS,
+        timeout=rng.choice(STEP_SECONDS),
         retry=Retry(delays=[0.5, 2.0][: rng.randint(0, 2)]),
         priority=rng.choice(("high", "normal", "normal", "low")),
         schedule_timeout=rng.choice([None, None, None, 1.0, 3.0]),
