@@ -189,7 +189,7 @@ class Checks:
                     self.fail("R16: no more items at once than may be", saga_id, f"{len(out) + 1} of {node.name}")
         if isinstance(event, e.StepSucceeded | e.StepUndone | e.FallbackUsed):
             self._told(manifest.by_name[event.step or ""], state, event, "returned")
-        if isinstance(event, e.StepFailed) and event.error is not None and event.error["type"] in RAISED:
+        if isinstance(event, e.StepFailed) and event.error["type"] in RAISED:
             self._told(manifest.by_name[event.step or ""], state, event, "failed")
         if isinstance(event, e.StepOutcomeUnknown | e.UndoFailed) and event.cause in ("lost", "worker_lost"):
             self._judged(state, event, str(event.cause))
