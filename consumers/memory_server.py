@@ -63,11 +63,13 @@ class Memory:
 class MemoryServer:
     """One server. `clock` is its time, in seconds since 1970.
 
-    While `refusing` it takes no writes, as one whose memory is full.
+    While `refusing` it takes no writes, as one whose memory is full. The `oldest` keeps deleted entries pending, as
+    Redis 6.2 does. A `flush` says to blocked readers that their stream is gone, as some versions do, or nothing.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], *, oldest: bool = False) -> None:
         self._clock = clock
+        self._oldest = oldest
         self._memory = Memory()
         self._blocked: list[Blocked] = []
         self._runs = 1
@@ -117,9 +119,13 @@ class MemoryServer:
         if blocked in self._blocked:
             self._blocked.remove(blocked)
 
-    def flush(self) -> None:
+    def flush(self, *, silently: bool = False) -> None:
         """Forget everything: FLUSHALL."""
-        self._forget(Memory())
+        self._memory = Memory()
+        if not silently:
+            blocked, self._blocked = self._blocked, []
+            for one in blocked:
+                one.answered(ResponseError("UNBLOCKED the stream key no longer exists"))
 
     def snapshot(self) -> Memory:
         """What it remembers now."""
@@ -136,12 +142,6 @@ class MemoryServer:
     def keys(self) -> list[str]:
         """The names of all streams."""
         return sorted(self._memory.streams)
-
-    def _forget(self, memory: Memory) -> None:
-        self._memory = memory
-        blocked, self._blocked = self._blocked, []
-        for one in blocked:
-            one.answered(ResponseError("UNBLOCKED the stream key no longer exists"))
 
     def _group(self, key: str, group: str) -> tuple[Stream, Group]:
         stream = self._memory.streams.get(key)
@@ -171,7 +171,10 @@ class MemoryServer:
     def _serve(self, key: str) -> None:
         """Give what is new to whoever has waited longest for it."""
         for blocked in [one for one in self._blocked if key in one.keys]:
-            answer = self.execute(blocked.command)
+            try:
+                answer = self.execute(blocked.command)
+            except ResponseError as gone:
+                answer = gone
             if answer is not None:
                 self.unblock(blocked)
                 blocked.answered(answer)
@@ -216,7 +219,7 @@ class MemoryServer:
             entries = (
                 self._new(stream, found, consumer, count)
                 if start == ">"
-                else _own(stream, found, consumer, count, _id(start))
+                else _own(stream, found, consumer, count, _id(start), self._clock())
             )
             if entries or start != ">":
                 answer.append([key.encode(), entries])
@@ -259,19 +262,19 @@ class MemoryServer:
         for name in sorted(found.pending):
             if name < first:
                 continue
-            if looked == 10 * count:
-                return [_name(name), claimed, gone]
+            if looked == 10 * count or len(claimed) + len(gone) >= count:
+                return [_name(name), claimed, *([] if self._oldest else [gone])]
             looked += 1
             one = found.pending[name]
             if one.handed_out_at > oldest:
                 continue
-            if name not in stream.entries:
+            if name not in stream.entries and not self._oldest:
                 del found.pending[name]
                 gone.append(_name(name))
                 continue
             found.pending[name] = Pending(consumer, self._clock(), one.times + 1)
-            claimed.append([_name(name), stream.entries[name]])
-        return [b"0-0", claimed, gone]
+            claimed.append([_name(name), stream.entries[name]] if name in stream.entries else None)
+        return [b"0-0", claimed, *([] if self._oldest else [gone])]
 
     def _claim(self, key: str, group: str, consumer: str, idle_ms: int, *words: Any) -> list[bytes]:
         """XCLAIM … JUSTID: it does not count as handed out once more."""
@@ -280,9 +283,9 @@ class MemoryServer:
         for word in words[:-1]:
             name = _id(word)
             one = found.pending.get(name)
-            if one is None:
+            if one is None or one.handed_out_at > self._clock() - idle_ms / 1000:
                 continue
-            if name not in stream.entries:
+            if name not in stream.entries and not self._oldest:
                 del found.pending[name]
                 continue
             found.pending[name] = Pending(consumer, self._clock(), one.times)
@@ -362,9 +365,11 @@ class MemoryServer:
         return None if name <= stream.groups[group].read else stream.entries.pop(name)[1]
 
 
-def _own(stream: Stream, group: Group, consumer: str, count: int, after: Id) -> list[Any]:
-    """What this consumer holds; of an entry that was deleted only its name."""
+def _own(stream: Stream, group: Group, consumer: str, count: int, after: Id, now: float) -> list[Any]:
+    """What this consumer holds, handed out once more; of an entry that was deleted only its name."""
     held = sorted(name for name, one in group.pending.items() if one.consumer == consumer and name > after)
+    for name in held[:count]:
+        group.pending[name] = Pending(consumer, now, group.pending[name].times + 1)
     return [[_name(name), stream.entries.get(name)] for name in held[:count]]
 
 

@@ -266,7 +266,11 @@ class Worker:
     async def _outcome(self, command: Command) -> Outcome:
         sealed = self._sagas[command.definition]
         bound: BoundHandler | None = sealed.handlers.get((command.step, command.role))
-        loaded = await self._with_payloads(command)
+        try:
+            async with asyncio.timeout(command.timeout):
+                loaded = await self._with_payloads(command)
+        except TimeoutError:  # by now it may have been judged: what begins so late nobody expects (rule B1)
+            return self._refused(command, "busy")
         # Not of the saga's own manifest: whether a handler says that it is alive is a matter of the code that runs.
         pulse = Pulse(sealed.manifest.by_name[command.step].heartbeat_timeout if command.role == "step" else None)
         with self._attempts.under_way(loaded, bound, pulse) as context:

@@ -30,6 +30,21 @@ def server() -> MemoryServer:
 @pytest.fixture
 async def in_memory(server: MemoryServer) -> Connect:
     """The production adapter over the server in memory: what the simulator runs."""
+    return over(server)
+
+
+@pytest.fixture
+def oldest_memory() -> MemoryServer:
+    return MemoryServer(time.time, oldest=True)
+
+
+@pytest.fixture
+async def oldest_in_memory(oldest_memory: MemoryServer) -> Connect:
+    """The same over one that keeps deleted entries pending, as Redis 6.2."""
+    return over(oldest_memory)
+
+
+def over(server: MemoryServer) -> Connect:
     names = count(1)
 
     def connect(consumer: str) -> Transport:
@@ -64,16 +79,18 @@ async def oldest(oldest_redis_url: str) -> AsyncGenerator[Connect]:
         yield connect
 
 
-@pytest.fixture(params=["in_memory", "valkey", "oldest"])
+@pytest.fixture(params=["in_memory", "oldest_in_memory", "valkey", "oldest"])
 def remote(request: pytest.FixtureRequest) -> tuple[Connect, Raw]:
     """A transport, and commands by hand at its server."""
     url = {"valkey": "redis_url", "oldest": "oldest_redis_url"}.get(request.param)
 
     async def raw(*command: Any) -> Any:
         if url is None:
-            server: MemoryServer = request.getfixturevalue("server")
+            which = "oldest_memory" if request.param == "oldest_in_memory" else "server"
+            server: MemoryServer = request.getfixturevalue(which)
             return server.execute(command)
         client = raw_redis(request.getfixturevalue(url))
+        client.response_callbacks.clear()
         try:
             return await client.execute_command(*command)
         finally:

@@ -14,6 +14,7 @@ from consumers.receiver import CommandDelivery
 from consumers.worker import Worker
 from eventstore.memory import MemoryStore
 from orchestrator.engine import Engine
+from orchestrator.payloads import Limits
 from orchestrator.publisher import Publisher
 from sagas.inputs import Outcome, Start, Word
 from sagas.ports import TransportUnavailable
@@ -153,5 +154,31 @@ def test_what_was_claimed_within_a_gap_is_judged_one_lease_after_it() -> None:
         assert isinstance(word, Outcome)
         assert word.cause == "worker_lost"
         assert at - gap_at >= LEASE_SECONDS - 0.5
+
+    play(saga, scene)
+
+
+def test_a_step_whose_arguments_do_not_come_within_its_timeout_never_begins() -> None:
+    """rule_B1: it would begin after its undo."""
+    saga = Saga("laden", input=Order)
+    attempts: list[int] = []
+
+    @saga.step("charge", timeout=2)
+    async def charge(order: Order, context: Context) -> None:
+        attempts.append(context.attempt)
+
+    async def scene(stage: Stage) -> None:
+        values = stage.store.values
+
+        async def slow(wanted: Sequence[object]) -> list[object]:
+            await stage.clock.sleep(10)
+            return await values(wanted)  # type: ignore[arg-type]
+
+        stage.store.values = slow  # type: ignore[method-assign]
+        stage.engine._limits = Limits(inline_bytes=1)
+        await stage.start()
+        await stage.clock.sleep(15)
+        words = [word for _, word in stage.transport.sent if isinstance(word, Outcome)]
+        assert (attempts, [(word.kind, word.cause) for word in words]) == ([], [("refused", "busy")])
 
     play(saga, scene)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from amends.testing.simulator.database import EPOCH
 from amends.testing.simulator.examples import example
-from amends.testing.simulator.outside import Execution, Outside
+from amends.testing.simulator.outside import Execution, Made, Outside
 from sagas.answers import CannotTell, DidNotHappen, Happened
 from sagas.binding import BoundHandler
 from sagas.manifest import Manifest, Role
@@ -69,8 +69,9 @@ class Ledger(Outside):
         self._land(here)
 
     async def _conducted(
-        self, bound: BoundHandler, schema: Any, here: Execution, staged: list[Callable[[], None]] | None
+        self, bound: BoundHandler, made: Made, here: Execution, staged: list[Callable[[], None]] | None
     ) -> Any:
+        schema, _ = made
         step, role = here.key[1], here.role
         call = Call(self, here, self.loop.create_future())
         self.calls.append(call)

@@ -9,6 +9,7 @@ about. Hosts are processes: a crash is a crash, a pause a pause.
 
 import asyncio
 from collections.abc import Callable
+from math import inf
 from typing import Any, TypeVar
 
 from amends.clock import LoopClock
@@ -332,7 +333,7 @@ class Stage:
         return "\n".join(self._system.trace.timeline())
 
     def _troubled(self) -> None:
-        self.checks.troubled = True
+        self.checks.troubled_until = inf
 
     def _process(self, name: str) -> Process:
         return self._system.processes[name]

@@ -25,7 +25,7 @@ def child_of(stage: Stage, saga: str, number: int = -1) -> str:
     return stage.events(saga, e.ChildStarted)[number].child_id
 
 
-@schedule(PARENT, hosts=(API, W0), breaks_with=["messages come in any order"])
+@schedule(PARENT, hosts=(API, W0))
 async def test_a_child_whose_parent_turned_back_before_it_started_is_started_and_then_turned_back(
     stage: Stage,
 ) -> None:

@@ -1,5 +1,7 @@
 """Known schedules about a server of streams that forgets, or remembers what is over."""
 
+from math import inf
+
 from consumers.memory_server import Memory
 from sagas import events as e
 from tests.simulation.scenes import API, BY_HAND, COMMANDS, LEASE_SECONDS, O0, OUTCOMES, W0, W1, Stage, schedule
@@ -130,7 +132,7 @@ async def test_a_command_in_a_group_that_was_destroyed_is_not_handed_out_twice(s
     stage.plan("a", BY_HAND, 1)
     saga = await stage.start(PAY)
     call = await stage.entered("a")
-    stage.checks.troubled = True
+    stage.checks.troubled_until = inf
     stage.pause(call.host.name)  # the other one finds the group missing
     stage.server.execute(("XGROUP", "DESTROY", COMMANDS, "workers"))
     await stage.seconds(0.5)

@@ -9,7 +9,7 @@ from functools import partial
 from math import inf
 from typing import Any, cast
 
-import amends.testing.simulator.outside as outside
+import amends.testing.simulator.transactions as transactions
 import orchestrator.publisher
 from consumers.stream import RedisStreams
 from consumers.worker import Worker
@@ -106,7 +106,7 @@ def a_no_op_is_decided_on_a_stale_head(patch: Patch) -> None:
 
 @bug
 def the_key_stays_open_after_the_undo(patch: Patch) -> None:
-    patch.setattr(outside, "keys_to_close", lambda command: ())
+    patch.setattr(transactions, "keys_to_close", lambda command: ())
 
 
 def _but_retries(fires: Callable[[MemoryStore, WaitRow], bool]) -> Callable[[MemoryStore, WaitRow], bool]:
@@ -291,7 +291,7 @@ def marked_commands_are_never_sent(patch: Patch) -> None:
 
 @bug
 def a_transaction_step_commits_twice(patch: Patch) -> None:
-    patch.setattr(outside.SimulatedTransactions, "_known", lambda self, key: None)
+    patch.setattr(transactions.SimulatedTransactions, "_known", lambda self, key: None)
 
 
 @bug

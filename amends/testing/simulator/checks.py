@@ -6,7 +6,7 @@ there, 5 undo order, 6 the pivot, 7 closed keys, 8 head = fold, 9 one execution 
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +25,7 @@ from sagas.inputs import Answer, Outcome
 from sagas.manifest import Manifest, Node
 from sagas.numbers import DEFAULT_NUMBERS
 from sagas.ports import Move
-from sagas.seal import Sealed
-from sagas.state import COMMAND_KINDS, State, StepState
+from sagas.state import COMMAND_KINDS, State, StepState, Wait
 
 if TYPE_CHECKING:
     from amends.testing.simulator.outside import Outside
@@ -62,13 +61,13 @@ class Checks:
     outside: "Outside"
     unread: Callable[[str, str, int], bool]
     """Whether an outcome of an attempt has been standing in the stream for a while."""
-    troubled = False
-    """Whether the servers or the network have had trouble: then the living may be taken for dead."""
+    troubled_until = 0.0
+    """Until when the living may be taken for dead, since the servers or the network have had trouble."""
 
-    def __init__(self, loop: SimulatedLoop, sealed: dict[str, Sealed], trace: Trace, lease_seconds: float) -> None:
+    def __init__(self, loop: SimulatedLoop, manifests: Sequence[Manifest], trace: Trace, lease_seconds: float) -> None:
         self.violations: list[Violation] = []
         self._loop = loop
-        self._manifests: dict[str, Manifest] = {one.manifest.fingerprint: one.manifest for one in sealed.values()}
+        self._manifests = {manifest.fingerprint: manifest for manifest in manifests}
         self._trace = trace
         self._lease_seconds = lease_seconds
         self._folds: dict[str, State] = {}
@@ -99,6 +98,11 @@ class Checks:
                 self.fail("11: nothing accepted is lost", answer.saga_id, "answered before it was committed")
         elif answer.code != "conflict":
             self.fail("11: a start is answered", answer.saga_id, f"{answer.code}: {answer.detail}")
+
+    def told(self, saga_id: str, request_id: str, code: str) -> None:
+        """Somebody was told what became of what they asked."""
+        if code == "accepted" and (saga_id, request_id) not in self._causes:
+            self.fail("11: nothing accepted is lost", saga_id, f"{request_id} was answered before it was committed")
 
     def executes(self, execution: Execution) -> None:
         """A handler is entered."""
@@ -219,7 +223,8 @@ class Checks:
         if cause == "lost" and self.unread(state.saga_id, event.step or "", event.attempt):
             self.fail("A11: no command is judged while its outcome lies unread", state.saga_id, f"{event.step}")
         host = execution.host if execution is not None else None
-        if host is not None and host.alive and not host.stood and not self.troubled:
+        if host is not None and host.alive and not host.stood and self._loop.now > self.troubled_until:
+            self._trace.mark("check 20: an attempt was given up while it ran")
             self.fail("20: what lives is not given up", state.saga_id, f"{event.step} {event.attempt}: {cause}")
 
     def _depends(self, manifest: Manifest, state: State, event: e.Event) -> None:
@@ -268,12 +273,18 @@ class Checks:
         """Whether nothing more happens soon: it has ended, or it waits for people, its family, or a date far away."""
         if state.terminal or state.closed:
             return not any(wait.kind in COMMAND_KINDS for wait in state.waits.values())
+        explained = [self._explains(state, wait) for wait in state.waits.values() if wait.kind != "deadline"]
+        return bool(explained) and all(explained)
+
+    def _explains(self, state: State, wait: Wait) -> bool:
+        """Whether a wait is one that nothing ends soon: people, a child that rests itself, a date far away."""
         assert self._store is not None
-        soon = at_once(self._store.now()) + SOON_SECONDS
-        return all(
-            wait.kind in ("operator", "deadline", "child") or (wait.due_at is not None and wait.due_at > soon)
-            for wait in state.waits.values()
-        )
+        if wait.kind == "child":
+            child = self._folds.get(state.step(wait.step or "").child or "")
+            return child is not None and not child.terminal and not child.closed and self._rests(child)
+        if wait.kind in ("signal", "timer"):
+            return wait.due_at is not None and wait.due_at > at_once(self._store.now()) + SOON_SECONDS
+        return wait.kind == "operator"
 
     def endings(self) -> dict[str, int]:
         """How many sagas stand where."""
@@ -309,15 +320,24 @@ class Checks:
 
     def _effects(self, manifest: Manifest, node: Node, state: State) -> None:
         there: list[Key] = [key for key in self.outside.there if key[:2] == (state.saga_id, node.name)]
-        desks = {wait.step for wait in state.waits.values() if wait.kind == "operator"}
+        desks = {(wait.step, wait.item) for wait in state.waits.values() if wait.kind == "operator"}
         if state.status == "compensated" and node.undo is not None:
             for key in there:
-                if node.name not in desks and not self._unavoidable(self.outside.there[key], node):
+                if key[1:] not in desks and not self._unavoidable(self.outside.there[key], node):
                     self.fail("3: no effect is left behind", state.saga_id, f"{key[1:]} is there")
         back = state.status in ("compensated", "compensating", "failed")
         passed = node.pivot and there and not self._unavoidable(self.outside.there[there[0]], node)
-        if passed and back and node.name not in desks:
+        if passed and back and (node.name, None) not in desks:
             self.fail("6: nothing is turned back past a pivot that happened", state.saga_id, node.name)
+        if state.status == "completed" and node.undo is not None:
+            for key in there:
+                status = state.step(*key[1:]).status
+                if (
+                    status != "succeeded"
+                    and key[1:] not in desks
+                    and not self._unavoidable(self.outside.there[key], node)
+                ):
+                    self.fail("3: no effect is left behind", state.saga_id, f"{key[1:]} is {status}, and there")
         if state.status == "completed":
             for (name, item), step in state.steps.items():
                 known = node.kind == "step" and name == node.name and step.status == "succeeded"
@@ -333,8 +353,8 @@ class Checks:
 class WatchedServer(MemoryServer):
     """A server of streams that tells of every outcome that is deleted."""
 
-    def __init__(self, clock: Callable[[], float], checks: Checks) -> None:
-        super().__init__(clock)
+    def __init__(self, clock: Callable[[], float], checks: Checks, *, oldest: bool = False) -> None:
+        super().__init__(clock, oldest=oldest)
         self.said: deque[bytes] = deque(maxlen=SAID_MAX)
         """The last outcomes that stood in their stream: any may be delivered once more."""
         self._checks = checks

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 STATEMENT_SECONDS = 30.0
 STARTS_AGAIN_SECONDS = 0.5
 LOOK_SECONDS = 0.2
+TROUBLE_SECONDS = 25.0
+"""How long after a fault a worker may still be given up for what happened then: a timeout, leases, its check."""
 HARMLESS = ("kill", "pause", "drain", "clash", "slow commits", "foreign entry", "outcome twice")
 """What takes nobody's lease but that of a host that is hit."""
 OF_DATABASE = ("cut database", "partition database", "slow database", "lose answers of database",
@@ -93,7 +95,9 @@ class Faults:
             self._loop.later(LOOK_SECONDS, self._happen, fault)
             return
         del self._pending[fault]
-        self._system.checks.troubled |= fault.kind not in HARMLESS
+        if fault.kind not in HARMLESS:
+            over = self._loop.now + fault.seconds + TROUBLE_SECONDS
+            self._system.checks.troubled_until = max(self._system.checks.troubled_until, over)
         self._system.trace.tell(f"fault: {fault.kind}", process.host if process else None, fault.seconds, fault.count)
         if process is not None:
             self._at_host(fault, process)
@@ -133,7 +137,7 @@ class Faults:
         system, server, later = self._system, self._system.server, self._loop.later
         match fault.kind:
             case "flush":
-                server.flush()
+                server.flush(silently=fault.count == 1)
             case "failover":
                 server.restart(self._memories.get(fault), other=True)
                 self._cut("to_streams")

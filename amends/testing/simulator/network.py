@@ -12,6 +12,7 @@ from consumers.wire import Claim, Command, Connected, Disconnected, ResponseErro
 
 T = TypeVar("T")
 SPIKE_SECONDS = 0.05
+SILENCE_SECONDS = 11.0
 AT_ONCE = 0.7
 """How many answers take no time of their own: the way there has taken it."""
 
@@ -114,6 +115,8 @@ class Link:
         """Nothing comes through any more, and nobody says so."""
         self.silent = True
         self.generation += 1
+        for call in self.on_cut:  # the server ends what it hears nothing of
+            self.loop.later(SILENCE_SECONDS, call)
         for answer in list(self._open):
             self.loop.later(give_up_seconds, _fail, answer)
 

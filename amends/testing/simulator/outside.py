@@ -6,16 +6,13 @@ in every run, whatever else happens.
 
 import asyncio
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Literal
 
 from amends.testing.simulator.examples import example
 from amends.testing.simulator.hosts import HOST, Host, SimulatedLoop
-from amends.testing.simulator.network import Link
-from consumers.execution import Call, ClosedError, Effect, key_of, keys_to_close
-from consumers.wire import Disconnected
 from orchestrator.commands import timeout_of
 from sagas.answers import CannotTell, DidNotHappen, Happened
 from sagas.binding import BoundHandler
@@ -23,12 +20,10 @@ from sagas.context import Context
 from sagas.errors import Permanent, Recoverable
 from sagas.events import Json
 from sagas.manifest import Manifest, Parameter, Role
-from sagas.ports import Command, CommitUnknown
 from sagas.seal import Sealed
 
 CALL = " call"
 """The name, no handler's, under which a stand-in gets the context of its call."""
-TRANSACTION_SECONDS = 10.0
 POISON = 0.05
 Made = tuple[Any, float]
 """A result's schema, and the seconds that a handler may take."""
@@ -204,132 +199,9 @@ class Outside:
         self.tell("undone outside" if here.role == "undo" else "done outside", here.host, here.key, here.attempt)
 
 
-def _look(done: "asyncio.Future[None]") -> None:
-    """Whoever waited for it may be dead."""
-    if not done.cancelled():
-        done.exception()
-
-
 def _length(rng: Random, timeout: float, *, slow: bool) -> float:
     """How long a handler takes: mostly very little, sometimes most of what it may."""
     draw = rng.random()
     if slow or draw > 0.85:
         return timeout * (0.2 + 0.7 * draw)
     return 0.3 * draw if draw > 0.5 else 0.02 * draw
-
-
-class SimulatedTransactions:
-    """Transaction steps of one host: the same rules as PostgreSQL's, over its link (rules T1, T2)."""
-
-    def __init__(self, outside: Outside, link: Link, host: Host) -> None:
-        self._outside = outside
-        self._link = link
-        self._host = host
-
-    async def run(self, command: Command, call: Call) -> Effect:
-        """Run a transaction step once."""
-        key = key_of(command)
-        async with self._holding([key]):
-            known = await self._ask(lambda: self._known(key))
-            if isinstance(known, Effect):
-                return known
-            staged: list[Callable[[], None]] = []
-            result = await call(staged)
-            await self._commit({key: result}, [], staged)
-        return Effect(result)
-
-    async def close_key(self, command: Command) -> Effect:
-        """Close the step's key, and the fallback's for an undo, or find the result."""
-        keys = keys_to_close(command)
-        async with self._holding(keys):
-            found = await self._ask(lambda: self._find(keys))
-            await self._commit({}, keys, [])
-        return found or Effect(closed=True)
-
-    async def undo(self, command: Command, call: Call) -> Effect:
-        """Undo what happened, once."""
-        keys, undone = keys_to_close(command), f"{command.step_key}/undo"
-        async with self._holding((*keys, undone)):
-            found = await self._ask(lambda: self._find(keys))
-            staged: list[Callable[[], None]] = []
-            kept: dict[str, Json] = {}
-            if found is not None and undone not in self._outside.kept:
-                await call(staged, found.result)
-                kept[undone] = None
-            await self._commit(kept, keys, staged)
-        return Effect(closed=found is None)
-
-    def _holding(self, keys: Sequence[str]) -> "_Keys":
-        """The transaction begins: from now on it lives as long as its connection."""
-        self._generation = self._link.generation
-        return _Keys(self._outside, self._host, self._link, keys)
-
-    def _known(self, key: str) -> Effect | None:
-        if key in self._outside.closed:
-            raise ClosedError(f"the key {key} is closed: the step was given up")
-        return Effect(self._outside.kept[key]) if key in self._outside.kept else None
-
-    def _find(self, keys: tuple[str, ...]) -> Effect | None:
-        found = [Effect(self._outside.kept[key], happened=True) for key in keys if key in self._outside.kept]
-        return found[-1] if found else None
-
-    async def _ask(self, run: Callable[[], Any]) -> Any:
-        return await self._link.ask(run, TRANSACTION_SECONDS)
-
-    async def _commit(self, kept: dict[str, Json], closed: Sequence[str], staged: list[Any]) -> None:
-        def commit() -> None:
-            for key in kept:
-                if key in self._outside.kept or key in self._outside.closed:
-                    self._outside.fail("7: a key is used once, and never once it is closed", key, "committed again")
-            self._outside.kept.update(kept)
-            self._outside.closed.update(key for key in closed if key not in self._outside.kept)
-            for write in staged:
-                write()
-
-        if self._link.generation != self._generation:
-            raise Disconnected("the connection of the transaction is lost, and with it the transaction")
-        committing = asyncio.ensure_future(self._ask(commit))
-        committing.add_done_callback(_look)
-        while not committing.done():
-            try:
-                await asyncio.shield(committing)
-            except asyncio.CancelledError:
-                await asyncio.wait([committing])  # as the real one: who has sent a commit waits for its answer
-            except Disconnected as loss:
-                raise CommitUnknown(str(loss)) from loss
-        committing.result()
-
-
-class _Keys:
-    """Rows of `effects` that a transaction holds: who comes later waits; what a dead one held is free again."""
-
-    def __init__(self, outside: Outside, host: Host, link: Link, keys: Sequence[str]) -> None:
-        self._locked = outside.locked
-        self._host = host
-        self._link = link
-        self._keys: list[str] = sorted(keys)
-        self._mine: dict[str, asyncio.Event] = {}
-
-    async def __aenter__(self) -> None:
-        while True:
-            others = [self._locked[key] for key in self._keys if key in self._locked]
-            if not others:
-                break
-            await others[0].wait()
-        for key in self._keys:
-            self._mine[key] = self._locked[key] = asyncio.Event()
-        self._host.on_death.append(self._free)
-
-    async def __aexit__(self, *error: object) -> None:
-        late = self._link.frozen_until - self._link.loop.now
-        if late > 0:  # what the server was asked for it does when it goes on
-            self._link.loop.later(late + 1.0, self._free)
-        else:
-            self._free()
-
-    def _free(self) -> None:
-        for key, event in self._mine.items():
-            if self._locked.get(key) is event:
-                del self._locked[key]
-            event.set()
-        self._mine.clear()

@@ -9,7 +9,7 @@ from amends.testing.simulator.examples import example
 from amends.testing.simulator.hosts import Host, at_once
 from amends.testing.simulator.script import Request, Saga
 from orchestrator.engine import Engine
-from sagas.inputs import Answer, Cancel, Correct, Hold, Input, Release, Resolve, Send, Start, TryAgain
+from sagas.inputs import Answer, Cancel, Correct, Hold, Input, Migrate, Release, Resolve, Send, Start, TryAgain
 from sagas.ports import StoreUnavailable
 from sagas.state import State
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from amends.testing.simulator.system import System
 
 AGAIN_SECONDS = 0.2
+INPUT = 0.3
+ACCEPT = 0.2
 PATIENCE = 60.0
 """Seconds: what is waited for longer than a run lasts is sent when all is well."""
 
@@ -56,7 +58,8 @@ class People:
         """Somebody answers at last."""
         node = self._system.sealed[self._system.database.store.head(saga_id).definition].manifest.by_name[name]
         rng = Random(f"{saga_id}/{name}")  # noqa: S311 - a draw, no secret
-        await self._ask(Send(saga_id, name, example(node.result_schema, rng), f"sent/{saga_id}/{name}"))
+        word = Send(saga_id, name, example(node.result_schema, rng), f"sent/{saga_id}/{name}")
+        self._system.checks.told(saga_id, word.id, (await self._ask(word)).code)
 
     async def _start(self, number: int, saga: Saga) -> None:
         system = self._system
@@ -87,6 +90,7 @@ class People:
         word = self._word(request, store.head(chosen), f"request/{place}")
         if word is not None:
             answer = await self._ask(word)
+            self._system.checks.told(chosen, word.id, answer.code)
             self._system.trace.tell("is told", None, request.kind, chosen[-12:], answer.code)
             self._system.trace.mark(f"request: {request.kind} {answer.code}")
 
@@ -108,24 +112,39 @@ class People:
                 name = rng.choice(names)
                 return Send(head.saga_id, name, example(manifest.by_name[name].result_schema, rng), request_id)
             case "correct":
-                done = [node for node in manifest.nodes if head.step(node.name).status == "succeeded"]
-                done = [node for node in done if node.kind == "step" and node.each is None]
-                if not done:
-                    return None
-                node = rng.choice(done)
-                return Correct(*told, step=node.name, value=example(node.result_schema, rng))
+                return self._correct(head, told, rng)
+            case "migrate":
+                return Migrate(*told, manifest=self._system.versions[head.definition])
             case "try again" | "resolve":
                 return self._decide(request, head, told, rng)
+
+    def _correct(self, head: State, told: tuple[str, str, str], rng: Random) -> Input | None:
+        """Somebody has seen that the input was wrong, or what a step gave."""
+        sealed = self._system.sealed[head.definition]
+        if rng.random() < INPUT:
+            return Correct(*told, value=sealed.normalise(example(sealed.manifest.input_schema, rng)))
+        done = sorted(
+            (key for key, step in head.steps.items() if step.status == "succeeded"),
+            key=lambda key: (key[0], key[1] or 0),
+        )
+        done = [key for key in done if sealed.manifest.by_name[key[0]].kind == "step"]
+        if not done:
+            return None
+        name, item = rng.choice(done)
+        value = example(sealed.manifest.by_name[name].result_schema, rng)
+        return Correct(*told, step=name, item=item, value=value)
 
     def _decide(self, request: Request, head: State, told: tuple[str, str, str], rng: Random) -> Input | None:
         """What an operator says of something on the desk: they look first, so it is true."""
         desks = [wait for wait in head.waits.values() if wait.kind == "operator" and wait.step is not None]
         if not desks:
             return None
+        if request.kind == "resolve" and head.status == "failed" and rng.random() < ACCEPT:
+            return Resolve(*told, outcome="accept")
         desk = rng.choice(desks)
         step = desk.step or ""
         if request.kind == "try again":
-            return TryAgain(*told, step=step, item=desk.item)
+            return TryAgain(*told, step=step, item=desk.item, undo=head.step(step, desk.item).status == "undo_failed")
         there = (head.saga_id, step, desk.item) in self._system.outside.there
         if there:
             node = self._system.sealed[head.definition].manifest.by_name[step]

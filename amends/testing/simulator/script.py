@@ -18,7 +18,7 @@ FaultKind = Literal[
     "delete consumers", "foreign entry", "outcome twice", "clock of streams",
     "database away", "database freezes", "slow commits", "clash", "clock of database",
 ]  # fmt: skip
-RequestKind = Literal["cancel", "hold", "release", "send", "try again", "resolve", "correct"]
+RequestKind = Literal["cancel", "hold", "release", "send", "try again", "resolve", "correct", "migrate"]
 AT_HOSTS: tuple[FaultKind, ...] = (
     "kill", "pause", "drain", "cut streams", "cut database", "partition streams", "partition database",
     "slow streams", "slow database", "lose answers of streams", "lose answers of database", "lose requests to streams",
@@ -30,16 +30,9 @@ AT_SERVERS: tuple[FaultKind, ...] = (
     "database freezes", "slow commits", "clash", "clock of database",
 )  # fmt: skip
 REQUESTS: tuple[RequestKind, ...] = (
-    "cancel",
-    "hold",
-    "release",
-    "send",
-    "send",
-    "send",
-    "try again",
-    "resolve",
-    "correct",
-)
+    "cancel", "hold", "release", "send", "send", "send", "try again", "try again", "resolve", "resolve", "correct",
+    "migrate",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +85,7 @@ class Script:
     inline_bytes: int
     idle_seconds: float
     lease_seconds: float
+    oldest_server: bool
     same_names: bool
     points: float
     sagas: tuple[Saga, ...]
@@ -137,6 +131,7 @@ def draw(seed: int, definitions: int) -> Script:
         inline_bytes=rng.choice((8192, 8192, 8)),
         idle_seconds=rng.choice((0.5, 1.0, 2.0)),
         lease_seconds=rng.choice((2.0, 2.0, 4.0)),
+        oldest_server=rng.random() < 0.3,
         same_names=rng.random() < 0.3,
         points=rng.choice((0.0, 0.03, 0.15)),
         sagas=tuple(sagas),

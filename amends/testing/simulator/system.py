@@ -5,7 +5,7 @@ import gc
 import logging
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from random import Random
 from typing import Any
@@ -16,11 +16,12 @@ from amends.testing.simulator.database import EPOCH, Database, SimulatedEvidence
 from amends.testing.simulator.faults import Faults
 from amends.testing.simulator.hosts import Host, SimulatedLoop, StalledError, at_once, close_all
 from amends.testing.simulator.network import Link, StreamsServer
-from amends.testing.simulator.outside import Outside, SimulatedTransactions
+from amends.testing.simulator.outside import Outside
 from amends.testing.simulator.people import People
 from amends.testing.simulator.reader import Reader
 from amends.testing.simulator.script import CHAOS_SECONDS, Script
 from amends.testing.simulator.trace import Trace, logged
+from amends.testing.simulator.transactions import SimulatedTransactions
 from consumers.execution import RunInThread, Surroundings
 from consumers.stream import RedisStreams
 from consumers.worker import Worker, WorkerNumbers
@@ -31,6 +32,7 @@ from orchestrator.service import Orchestrator
 from reconciler.cycle import Reconciler
 from sagas import points
 from sagas.definition import Saga
+from sagas.manifest import Manifest, RetryPolicy
 from sagas.numbers import Numbers
 from sagas.ports import Store, StoreUnavailable, TransportRefused, TransportUnavailable
 from sagas.seal import Sealed
@@ -95,7 +97,8 @@ class System:
         self.sealed: dict[str, Sealed] = {
             one.name: one.seal() for sealed in self.roots.values() for one in sealed.saga.family()
         }
-        self.checks = Checks(self.loop, self.sealed, self.trace, script.lease_seconds)
+        self.versions = {name: _next_version(one.manifest) for name, one in self.sealed.items()}
+        self.checks = Checks(self.loop, self._manifests(), self.trace, script.lease_seconds)
         self.outside = Outside(
             self.loop,
             script.seed,
@@ -107,9 +110,9 @@ class System:
         self.checks.outside = self.outside
         commits = Random(f"{script.seed}/database")  # noqa: S311 - a draw, no secret
         self.database = Database(self.loop, self.checks.store(lambda: self._now("database")), commits)
-        for sealed in self.sealed.values():
-            at_once(self.database.store.put_manifest(sealed.manifest))
-        self.server = WatchedServer(lambda: self._now("streams"), self.checks)
+        for manifest in self._manifests():
+            at_once(self.database.store.put_manifest(manifest))
+        self.server = WatchedServer(lambda: self._now("streams"), self.checks, oldest=script.oldest_server)
         self.handlers = {name: self.outside.bind(one) for name, one in self.sealed.items()}
         self.processes: dict[str, Process] = {}
         self.hosts: list[Host] = []
@@ -121,6 +124,9 @@ class System:
 
     def _now(self, server: str) -> float:
         return EPOCH + self.loop.now + self.clock_jumps[server]
+
+    def _manifests(self) -> list[Manifest]:
+        return [*self.versions.values(), *(one.manifest for one in self.sealed.values())]
 
     def new_name(self) -> str:
         """A name that was never given before."""
@@ -220,6 +226,19 @@ class System:
         nodes = [node for one in self.sealed.values() for node in one.manifest.nodes]
         handlers = [one for node in nodes for one in (node.handler, node.undo, node.probe, node.fallback)]
         return max((handler.timeout for handler in handlers if handler is not None), default=0.0)
+
+
+def _next_version(manifest: Manifest) -> Manifest:
+    """The same saga with a little more patience: what a team deploys next, and moves open sagas to."""
+    nodes = tuple(
+        node if node.handler is None else replace(node, handler=replace(node.handler, retry=_more(node.handler.retry)))
+        for node in manifest.nodes
+    )
+    return replace(manifest, nodes=nodes)
+
+
+def _more(policy: RetryPolicy) -> RetryPolicy:
+    return replace(policy, delays=(*policy.delays, 1.0))
 
 
 async def _within(publisher: Publisher, run: Callable[[], Awaitable[object]]) -> None:

@@ -7,6 +7,8 @@ from typing import Any, cast
 
 from amends.testing.simulator.hosts import HOST, Host, SimulatedLoop
 
+EXPECTED = ("entry %s of %s is set aside: %s", "worker: %s")
+"""Errors that production code logs of what a fault has put there."""
 Line = tuple[float, str, str, tuple[Any, ...]]
 
 
@@ -54,8 +56,8 @@ class _Listener(logging.Handler):
         trace = self._trace
         if record.levelno >= logging.WARNING:
             trace.mark(f"log: {record.msg}")
-        if record.exc_info:
-            trace.errors.append(f"{record.getMessage()}: {record.exc_info[1]!r}")
+        if record.exc_info or (record.levelno >= logging.ERROR and record.msg not in EXPECTED):
+            trace.errors.append(f"{record.getMessage()}: {record.exc_info[1] if record.exc_info else ''!r}")
         if trace.verbose:
             trace.tell(f"says: {record.getMessage()}", HOST.get())
 

@@ -86,7 +86,7 @@ def _childish(rng: Random) -> int:
 def _step(saga: Saga[Any, Any], rng: Random, name: str, pivot: bool, behind: bool, after: list[_Made]) -> _Made:
     transactional = rng.random() < 0.3
     each = "input.items" if not pivot and rng.random() < 0.2 else None
-    when = "input.flag" if not pivot and rng.random() < 0.15 else None
+    skips = rng.choice(("when", "unless")) if not pivot and rng.random() < 0.2 else None
     leaves_out = each is not None and rng.random() < 0.5
     takes: dict[str, Any] = {"item": int} if each else {"order": Job}
     takes |= {one.node.name: rng.choice(one.forms) for one in after if one.forms and rng.random() < 0.6}
@@ -98,7 +98,8 @@ def _step(saga: Saga[Any, Any], rng: Random, name: str, pivot: bool, behind: boo
         each=each,
         concurrency=rng.choice([None, 1, 2]) if each else None,
         item_failure="leave_out" if leaves_out else "fail",
-        when=when,
+        when="input.flag" if skips == "when" else None,
+        unless="input.flag" if skips == "unless" else None,
         timeout=rng.choice(STEP_SECONDS),
         retry=Retry(delays=[0.5, 2.0][: rng.randint(0, 2)]),
         priority=rng.choice(("high", "normal", "normal", "low")),
@@ -112,7 +113,7 @@ def _step(saga: Saga[Any, Any], rng: Random, name: str, pivot: bool, behind: boo
     falls = rng.random() < 0.2
     if falls:
         step.fallback(_taking({**takes, **last}))
-    return _Made(step, _forms(each is not None, leaves_out, when is not None, falls))
+    return _Made(step, _forms(each is not None, leaves_out, skips is not None, falls))
 
 
 def _forms(each: bool, leaves_out: bool, skips: bool, falls: bool) -> tuple[Any, ...]:
