@@ -216,7 +216,7 @@ class MemoryServer:
             entries = (
                 self._new(stream, found, consumer, count)
                 if start == ">"
-                else _own(stream, found, consumer, count, _id(start))
+                else self._own(stream, found, consumer, count, _id(start))
             )
             if entries or start != ">":
                 answer.append([key.encode(), entries])
@@ -234,6 +234,14 @@ class MemoryServer:
                 if len(found) == count:
                     break
         return found
+
+    def _own(self, stream: Stream, group: Group, consumer: str, count: int, after: Id) -> list[Any]:
+        """What this consumer holds, handed out once more; of an entry that was deleted only its name."""
+        held = sorted(name for name, one in group.pending.items() if one.consumer == consumer and name > after)
+        for name in held[:count]:
+            if name in stream.entries:
+                group.pending[name] = Pending(consumer, self._clock(), group.pending[name].times + 1)
+        return [[_name(name), stream.entries.get(name)] for name in held[:count]]
 
     def _pending(self, key: str, group: str, first: Any, last: Any, count: int, consumer: str = "") -> list[Any]:
         _, found = self._group(key, group)
@@ -259,18 +267,16 @@ class MemoryServer:
         for name in sorted(found.pending):
             if name < first:
                 continue
-            if looked == 10 * count:
+            if looked == 10 * count or len(claimed) + len(gone) == count:
                 return [_name(name), claimed, gone]
             looked += 1
             one = found.pending[name]
-            if one.handed_out_at > oldest:
-                continue
-            if name not in stream.entries:
+            if name not in stream.entries:  # however short a time ago it was handed out
                 del found.pending[name]
                 gone.append(_name(name))
-                continue
-            found.pending[name] = Pending(consumer, self._clock(), one.times + 1)
-            claimed.append([_name(name), stream.entries[name]])
+            elif one.handed_out_at <= oldest:
+                found.pending[name] = Pending(consumer, self._clock(), one.times + 1)
+                claimed.append([_name(name), stream.entries[name]])
         return [b"0-0", claimed, gone]
 
     def _claim(self, key: str, group: str, consumer: str, idle_ms: int, *words: Any) -> list[bytes]:
@@ -360,12 +366,6 @@ class MemoryServer:
         if group not in stream.groups:
             return NO_GROUP
         return None if name <= stream.groups[group].read else stream.entries.pop(name)[1]
-
-
-def _own(stream: Stream, group: Group, consumer: str, count: int, after: Id) -> list[Any]:
-    """What this consumer holds; of an entry that was deleted only its name."""
-    held = sorted(name for name, one in group.pending.items() if one.consumer == consumer and name > after)
-    return [[_name(name), stream.entries.get(name)] for name in held[:count]]
 
 
 def _bytes(word: Any) -> bytes:

@@ -76,7 +76,7 @@ class RecordingServer(WatchedServer):
 
     def execute(self, command: Command) -> Any:
         """The answer to a command. What it lets others read comes behind it."""
-        if command[0] in READS_ITS_SERVER or self.refusing:
+        if command[0] in READS_ITS_SERVER:
             return super().execute(command)
         self.commands.append(done := Executed(without_block(command)))
         if command[0] == "XAUTOCLAIM":
@@ -84,6 +84,8 @@ class RecordingServer(WatchedServer):
         try:
             done.answer = super().execute(command)
         except ResponseError as refused:
+            if str(refused).startswith("OOM"):
+                self.commands.pop()  # nothing was done
             done.answer = refused
             raise
         return done.answer

@@ -1,6 +1,5 @@
 """A recorded run, done once more at real servers: each answer must be the same, but for names of entries and times."""
 
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import fields, is_dataclass, replace
@@ -15,7 +14,7 @@ from eventstore.postgres import PostgresStore
 from reconciler.evidence import PostgresEvidence
 from tests.simulation.recording import ALL, Called, Executed, Handed, Recording
 
-NAME = re.compile(rb"\d+-\d+")
+LONG_MS = 1_000_000
 MICROSECONDS = 5e-6
 """A database rounds instants, and adds what is rounded."""
 CLOCK = """
@@ -105,10 +104,14 @@ class Streams:
             case ("XAUTOCLAIM", key, group, *_):
                 self._be_idle(key, group, done.held)
                 answer = self._ask(*self._renamed(key, command))
-                if self._old and not isinstance(answer, Exception):
-                    for name in done.answer[2]:  # as whoever learns of them does
-                        self._ask("XACK", key, group, self._of(key).real(name))
+                if self._old and not isinstance(done.answer, Exception):
+                    self._forget(key, group, done.answer[2])
                 return self._of(key).recorded(answer)
+            case ("XCLAIM", key, group, *_) if self._old and not isinstance(done.answer, Exception):
+                renewed = self._of(key).recorded(self._ask(*self._renamed(key, command)))
+                gone = [name for name in renewed if not self._is_there(key, name)]
+                self._forget(key, group, gone)
+                return [name for name in renewed if name not in gone]
             case ("EVAL", _, _, key, *_):
                 return self._of(key).recorded(self._ask(*self._renamed(key, command)))
             case ("XINFO" | "XGROUP", _, key, *_) | (_, key, *_):
@@ -137,9 +140,18 @@ class Streams:
         if found != [(one.name, one.consumer, one.times) for one in held]:
             raise Differs(f"{key} {group}: handed out is {found}, not {held}")
         for one in held:
-            if one.there or self._old:  # newer ones forget what was deleted
-                name = self._of(key).real(one.name)
-                self._ask("XCLAIM", key, group, one.consumer, 0, name, "IDLE", one.idle_ms, "JUSTID")
+            if one.there or self._old:  # others forget at once what was deleted
+                name, idle_ms = self._of(key).real(one.name), one.idle_ms if one.there else LONG_MS
+                self._ask("XCLAIM", key, group, one.consumer, 0, name, "IDLE", idle_ms, "JUSTID")
+
+    def _is_there(self, key: str, name: bytes) -> bool:
+        real = self._of(key).real(name)
+        return bool(self._ask("XRANGE", key, real, real))
+
+    def _forget(self, key: str, group: str, gone: Sequence[bytes]) -> None:
+        """What was deleted is no longer handed out."""
+        for name in gone:
+            self._ask("XACK", key, group, self._of(key).real(name))
 
     def _plain(self, done: Executed, answer: Any) -> Any:
         """An answer without what may differ."""
@@ -201,7 +213,7 @@ class Rows:
         if done.name in ("overdue", "never_published"):
             async with self._evidence.look() as sight:
                 return await getattr(sight, done.name)(*done.arguments)
-        if done.more.get("connection") or done.arguments[1:] and done.name == "start":
+        if done.more.get("connection") or (done.arguments[1:] and done.name == "start"):
             async with self._store.pool.acquire() as connection, connection.transaction():
                 return await self._store.start(done.arguments[0], connection)
         return await getattr(self._store, done.name)(*done.arguments, **done.more)
