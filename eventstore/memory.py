@@ -136,8 +136,8 @@ class MemoryStore:
 
     async def due(self, limit: int) -> list[WaitRow]:
         """Waits whose time has come, oldest first."""
-        now = self._now()
-        found = [row for row in self._waits.values() if self._fires(row) and row.due_at <= now]
+        now = round(self._now(), 6)  # PostgreSQL knows microseconds
+        found = [row for row in self._waits.values() if round(row.due_at, 6) <= now and self._fires(row)]
         return sorted(found, key=lambda row: (row.due_at, row.saga_id, row.opened_by))[:limit]
 
     async def delivered(self, waits: Sequence[Waiting]) -> None:

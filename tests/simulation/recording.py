@@ -106,13 +106,14 @@ class RecordingServer(WatchedServer):
         except ResponseError:
             return ()
         there = {name for name, _ in MemoryServer.execute(self, ("XRANGE", key, "-", "+"))}
-        return tuple(Handed(*one, one[0] in there) for one in found)
+        return tuple(Handed(name, consumer, idle_ms, times, name in there) for name, consumer, idle_ms, times in found)
 
 
 class RecordedEvidence(SimulatedEvidence):
     """What the reconciler looks at, written down at the database."""
 
     calls: list[Called]
+    _asked: Called | None = None
 
     async def overdue(self, seconds: float, limit: int) -> Any:
         """Waits that nobody ended."""
@@ -125,7 +126,7 @@ class RecordedEvidence(SimulatedEvidence):
         return await super().never_published(seconds, limit)
 
     async def _ask(self, run: Callable[[], Any]) -> Any:
-        asked, self._asked = getattr(self, "_asked", None), None
+        asked, self._asked = self._asked, None
 
         def told() -> Any:
             answer = run()
@@ -152,8 +153,8 @@ def record(script: Script, sagas: Sequence[Saga[Any, Any]]) -> Recording:
     class Recorded(System):
         def __init__(self, *arguments: Any, **more: Any) -> None:
             super().__init__(*arguments, **more)
-            self.server = server = RecordingServer(lambda: self._now("streams"), self.checks)
-            server.commands = recording.commands
+            self.server: RecordingServer = RecordingServer(lambda: self._now("streams"), self.checks)
+            self.server.commands = recording.commands
             recording.manifests = [sealed.manifest for sealed in self.sealed.values()]
             self.under_way = False
             for name in STORE:

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import fields, is_dataclass, replace
 from math import inf
-from typing import Any, cast
+from typing import Any
 
 import asyncpg
 import redis
 
-from consumers.memory_server import ResponseError
+from consumers.wire import ResponseError
 from eventstore.postgres import PostgresStore
 from reconciler.evidence import PostgresEvidence
 from tests.simulation.recording import ALL, Called, Executed, Handed, Recording
@@ -53,7 +53,7 @@ class Names:
     def recorded(self, answer: Any) -> Any:
         """An answer, or a part of one."""
         if isinstance(answer, list):
-            return [self.recorded(one) for one in cast("list[Any]", answer)]
+            return [self.recorded(one) for one in answer]
         return self._recorded.get(answer, answer) if isinstance(answer, bytes) else answer
 
 
@@ -130,7 +130,7 @@ class Streams:
         answer = self._ask(*command[: first + half], *renamed)
         if not isinstance(answer, list):
             return answer
-        return [[key, self._of(key).recorded(entries)] for key, entries in cast("list[Any]", answer)]
+        return [[key, self._of(key).recorded(entries)] for key, entries in answer]
 
     def _be_idle(self, key: str, group: str, held: Sequence[Handed]) -> None:
         """Have what is handed out be idle for as long as it was; who has it is to be the same before."""
@@ -238,7 +238,7 @@ def differs(expected: Any, found: Any) -> str:
             (one.name, differs(getattr(expected, one.name), getattr(found, one.name))) for one in fields(expected)
         )
     if isinstance(expected, Mapping) and isinstance(found, Mapping) and expected.keys() == found.keys():
-        return _first((key, differs(expected[key], found[key])) for key in cast("Mapping[Any, Any]", expected))
+        return _first((key, differs(expected[key], found[key])) for key in expected)
     if isinstance(expected, list | tuple) and isinstance(found, list | tuple) and len(expected) == len(found):
         return _first((place, differs(*pair)) for place, pair in enumerate(zip(expected, found, strict=True)))
     return "" if expected == found else f"{found!r} is not {expected!r}"
