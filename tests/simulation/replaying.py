@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import fields, is_dataclass, replace
 from math import inf
-from typing import Any
+from typing import Any, TypeGuard
 
 import asyncpg
 import redis
@@ -52,7 +52,7 @@ class Names:
 
     def recorded(self, answer: Any) -> Any:
         """An answer, or a part of one."""
-        if isinstance(answer, list):
+        if is_list(answer):
             return [self.recorded(one) for one in answer]
         return self._recorded.get(answer, answer) if isinstance(answer, bytes) else answer
 
@@ -128,14 +128,14 @@ class Streams:
         keys, starts = command[first : first + half], command[first + half :]
         renamed = [self._of(key).real(start) for key, start in zip(keys, starts, strict=True)]
         answer = self._ask(*command[: first + half], *renamed)
-        if not isinstance(answer, list):
+        if not is_list(answer):
             return answer
         return [[key, self._of(key).recorded(entries)] for key, entries in answer]
 
     def _be_idle(self, key: str, group: str, held: Sequence[Handed]) -> None:
         """Have what is handed out be idle for as long as it was; who has it is to be the same before."""
         answer = self._ask("XPENDING", key, group, "-", "+", ALL)
-        real = [] if isinstance(answer, Exception) else answer
+        real: list[Any] = [] if isinstance(answer, Exception) else answer
         found = [(self._of(key).recorded(name), consumer, times) for name, consumer, _, times in real]
         if found != [(one.name, one.consumer, one.times) for one in held]:
             raise Differs(f"{key} {group}: handed out is {found}, not {held}")
@@ -157,14 +157,17 @@ class Streams:
         """An answer without what may differ."""
         if isinstance(answer, redis.ResponseError | ResponseError):
             return str(answer).partition(" ")[0]
-        match done.command[0], answer:
-            case "XPENDING", [*rows]:
-                return [(name, consumer, times) for name, consumer, _, times in rows]
-            case "XAUTOCLAIM", [cursor, entries, *gone]:
+        if not is_list(answer):
+            return answer
+        match done.command[0]:
+            case "XPENDING":
+                return [(name, consumer, times) for name, consumer, _, times in answer]
+            case "XAUTOCLAIM":
+                cursor, entries, *gone = answer
                 there = [one for one in entries if one and one[0] is not None]
                 return cursor, there, len(entries) - len(there) + sum(map(len, gone))
-            case "XINFO", [*groups]:
-                about: list[dict[Any, Any]] = [dict(zip(one[::2], one[1::2], strict=True)) for one in groups]
+            case "XINFO":
+                about = [dict(zip(one[::2], one[1::2], strict=True)) for one in answer]
                 return sorted((one[b"name"], one[b"last-delivered-id"]) for one in about)
             case _:
                 return answer
@@ -237,11 +240,19 @@ def differs(expected: Any, found: Any) -> str:
         return _first(
             (one.name, differs(getattr(expected, one.name), getattr(found, one.name))) for one in fields(expected)
         )
-    if isinstance(expected, Mapping) and isinstance(found, Mapping) and expected.keys() == found.keys():
+    if is_mapping(expected) and is_mapping(found) and expected.keys() == found.keys():
         return _first((key, differs(expected[key], found[key])) for key in expected)
-    if isinstance(expected, list | tuple) and isinstance(found, list | tuple) and len(expected) == len(found):
+    if is_list(expected) and is_list(found) and len(expected) == len(found):
         return _first((place, differs(*pair)) for place, pair in enumerate(zip(expected, found, strict=True)))
     return "" if expected == found else f"{found!r} is not {expected!r}"
+
+
+def is_list(value: Any) -> TypeGuard["list[Any]"]:
+    return isinstance(value, list)
+
+
+def is_mapping(value: Any) -> TypeGuard["Mapping[Any, Any]"]:
+    return isinstance(value, Mapping)
 
 
 def _first(parts: Any) -> str:

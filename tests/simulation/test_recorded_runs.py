@@ -9,7 +9,7 @@ import pytest
 from amends.testing.simulator.batch import sagas_of
 from amends.testing.simulator.script import Fault, draw
 from tests.simulation.recording import STORE, Recording, record
-from tests.simulation.replaying import Rows, Streams
+from tests.simulation.replaying import Rows, Streams, is_list
 
 SEEDS = (11, 16)
 """Their sagas have children, large values, items; one engine takes input by input, the other whole batches."""
@@ -71,6 +71,6 @@ def test_the_runs_have_all_that_is_to_be_compared() -> None:
     assert called == {*STORE, "overdue", "never_published"} - NOT_CALLED
     commands = [done for run in runs for done in run.commands]
     assert {done.command[0] for done in commands} == COMMANDS
-    claims = [done.answer for done in commands if done.command[0] == "XAUTOCLAIM" and isinstance(done.answer, list)]
+    claims = [done.answer for done in commands if done.command[0] == "XAUTOCLAIM" and is_list(done.answer)]
     assert any(entries for _, entries, _ in claims), "something is taken over"
     assert any(gone for _, _, gone in claims), "something that was deleted is met"
