@@ -219,7 +219,7 @@ class MemoryServer:
             entries = (
                 self._new(stream, found, consumer, count)
                 if start == ">"
-                else _own(stream, found, consumer, count, _id(start), self._clock())
+                else self._own(stream, found, consumer, count, _id(start))
             )
             if entries or start != ">":
                 answer.append([key.encode(), entries])
@@ -237,6 +237,14 @@ class MemoryServer:
                 if len(found) == count:
                     break
         return found
+
+    def _own(self, stream: Stream, group: Group, consumer: str, count: int, after: Id) -> list[Any]:
+        """What this consumer holds, handed out once more; of an entry that was deleted only its name."""
+        held = sorted(name for name, one in group.pending.items() if one.consumer == consumer and name > after)
+        for name in held[:count]:
+            if name in stream.entries:
+                group.pending[name] = Pending(consumer, self._clock(), group.pending[name].times + 1)
+        return [[_name(name), stream.entries.get(name)] for name in held[:count]]
 
     def _pending(self, key: str, group: str, first: Any, last: Any, count: int, consumer: str = "") -> list[Any]:
         _, found = self._group(key, group)
@@ -262,18 +270,16 @@ class MemoryServer:
         for name in sorted(found.pending):
             if name < first:
                 continue
-            if looked == 10 * count or len(claimed) + len(gone) >= count:
+            if looked == 10 * count or len(claimed) + len(gone) == count:
                 return [_name(name), claimed, *([] if self._oldest else [gone])]
             looked += 1
             one = found.pending[name]
-            if one.handed_out_at > oldest:
-                continue
-            if name not in stream.entries and not self._oldest:
+            if name not in stream.entries and not self._oldest:  # however short a time ago it was handed out
                 del found.pending[name]
                 gone.append(_name(name))
-                continue
-            found.pending[name] = Pending(consumer, self._clock(), one.times + 1)
-            claimed.append([_name(name), stream.entries[name]] if name in stream.entries else None)
+            elif one.handed_out_at <= oldest:
+                found.pending[name] = Pending(consumer, self._clock(), one.times + 1)
+                claimed.append([_name(name), stream.entries[name]] if name in stream.entries else None)
         return [b"0-0", claimed, *([] if self._oldest else [gone])]
 
     def _claim(self, key: str, group: str, consumer: str, idle_ms: int, *words: Any) -> list[bytes]:
@@ -363,14 +369,6 @@ class MemoryServer:
         if group not in stream.groups:
             return NO_GROUP
         return None if name <= stream.groups[group].read else stream.entries.pop(name)[1]
-
-
-def _own(stream: Stream, group: Group, consumer: str, count: int, after: Id, now: float) -> list[Any]:
-    """What this consumer holds, handed out once more; of an entry that was deleted only its name."""
-    held = sorted(name for name, one in group.pending.items() if one.consumer == consumer and name > after)
-    for name in held[:count]:
-        group.pending[name] = Pending(consumer, now, group.pending[name].times + 1)
-    return [[_name(name), stream.entries.get(name)] for name in held[:count]]
 
 
 def _bytes(word: Any) -> bytes:

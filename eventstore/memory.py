@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from math import inf
 
 import orjson
 
@@ -135,8 +136,8 @@ class MemoryStore:
 
     async def due(self, limit: int) -> list[WaitRow]:
         """Waits whose time has come, oldest first."""
-        now = self._now()
-        found = [row for row in self._waits.values() if self._fires(row) and row.due_at <= now]
+        now = round(self._now(), 6)  # PostgreSQL knows microseconds
+        found = [row for row in self._waits.values() if round(row.due_at, 6) <= now and self._fires(row)]
         return sorted(found, key=lambda row: (row.due_at, row.saga_id, row.opened_by))[:limit]
 
     async def delivered(self, waits: Sequence[Waiting]) -> None:
@@ -147,7 +148,8 @@ class MemoryStore:
 
     async def next_due(self) -> float | None:
         """The earliest `due_at` of what `due` may give."""
-        return min((row.due_at for row in self._waits.values() if self._fires(row)), default=None)
+        dates = (row.due_at for row in self._waits.values() if row.due_at < inf and self._fires(row))
+        return min(dates, default=None)
 
     async def unpublished(self, age_seconds: float, limit: int) -> list[WaitRow]:
         """Commands that nobody confirmed for so long."""
@@ -166,7 +168,7 @@ class MemoryStore:
     async def take_unsent(self, limit: int, full: Sequence[tuple[str, Priority]] = ()) -> list[WaitRow]:
         """Take marks away."""
         rows = self._waits.items()
-        unsent = [(row.since, key, row) for key, row in rows if row.unsent and not self._left_alone(row)]
+        unsent = [(row.since, key, row) for key, row in rows if _marked(row) and not self._left_alone(row)]
         marked = sorted((since, key) for since, key, row in unsent if (row.queue, row.priority) not in full)[:limit]
         for _, key in marked:
             row, now = self._waits[key], self._now()
@@ -182,9 +184,9 @@ class MemoryStore:
     async def withdraw(self, commands: Sequence[Waiting]) -> list[WaitRow]:
         """The rows of commands, whose marks are taken away."""
         found = [self._waits[key] for key in sorted(commands) if key in self._waits]
-        for row in [row for row in found if row.unsent]:
+        for row in filter(_marked, found):
             self._waits[row.saga_id, row.opened_by] = replace(row, unsent=False, since=self._now())
-        return found
+        return [replace(row, unsent=_marked(row)) for row in found]
 
     async def give_back(self, taken: Sequence[WaitRow]) -> None:
         """Mark again what was taken and not sent."""
@@ -215,7 +217,7 @@ class MemoryStore:
         self._incarnation = incarnation or self._incarnation
         found = [key for key, row in self._waits.items() if row.published_at is not None]
         now = self._now()
-        for place, key in enumerate(sorted(found, key=lambda key: self._waits[key].since)):
+        for place, key in enumerate(sorted(found, key=lambda key: (self._waits[key].since, key)), 1):
             row = self._waits[key]
             self._waits[key] = replace(row, due_at=min(row.due_at, now + 1 + place / 500))
         return len(found)
@@ -333,3 +335,8 @@ class MemoryStore:
             and not (wanted.is_open and (state.terminal or state.closed))
             and (wanted.after is None or state.saga_id < wanted.after)
         )
+
+
+def _marked(row: WaitRow) -> bool:
+    """Whether it is known not to have been sent; a confirmed one was."""
+    return row.unsent and row.published_at is None

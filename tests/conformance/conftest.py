@@ -1,4 +1,4 @@
-"""The transports: in this process, over a server in memory, Valkey, and Redis 6.2."""
+"""The stores: in memory and PostgreSQL. The transports: in this process, over a server in memory, Valkey, Redis 6.2."""
 
 import time
 from collections.abc import AsyncGenerator
@@ -12,8 +12,34 @@ from amends.testing.simulator.network import Link, RunningLoop, StreamsServer
 from consumers.inprocess import Broker, InProcessTransport
 from consumers.memory_server import MemoryServer
 from consumers.stream import RedisStreams
+from eventstore.memory import MemoryStore
+from eventstore.postgres import PostgresStore
+from sagas.ports import Store
+from tests.conformance.test_store import MANIFEST
 from tests.conformance.transports import Connect, Raw, Transport
 from tests.servers import raw_redis
+
+
+@pytest.fixture
+async def memory_store() -> Store:
+    made = MemoryStore(time.time)
+    await made.put_manifest(MANIFEST)
+    return made
+
+
+@pytest.fixture
+async def postgres_store(database_url: str) -> AsyncGenerator[Store]:
+    opened = await PostgresStore.open(database_url)
+    await opened.put_manifest(MANIFEST)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture(params=["memory_store", "postgres_store"])
+def store(request: pytest.FixtureRequest) -> Store:
+    """Each test runs once for each store."""
+    found: Store = request.getfixturevalue(request.param)
+    return found
 
 
 @pytest.fixture

@@ -10,9 +10,7 @@ from sagas import events as e
 from sagas.inputs import Cancel, Outcome, Start
 from sagas.ports import Store
 from sagas.state import State
-from tests.conformance.test_store import MANIFEST, memory_store, postgres_store, saga_id, store, succeeded
-
-__all__ = ["memory_store", "postgres_store", "store"]
+from tests.conformance.test_store import MANIFEST, saga_id, succeeded
 
 NUL = {"text": "a\x00b"}
 HALF = {"text": "a\ud800b"}

@@ -1,14 +1,12 @@
 """One contract, two stores: in memory and PostgreSQL."""
 
 import time
-from collections.abc import AsyncGenerator
 from dataclasses import replace
+from math import inf
 from typing import Any
 
 import pytest
 
-from eventstore.memory import MemoryStore
-from eventstore.postgres import PostgresStore
 from orchestrator.waits import move_of
 from sagas.decide import decide
 from sagas.inputs import Cancel, Hold, Input, Outcome, Release, Start
@@ -54,28 +52,6 @@ def succeeded(state: State, result: Any = 1, step: str = "first") -> Outcome:
 def failed(state: State, step: str) -> Outcome:
     error = {"type": "Permanent", "code": "permanent", "message": "no", "attempt": 1, "retryable": False}
     return replace(succeeded(state, None, step), kind="failed", error=error)
-
-
-@pytest.fixture
-async def memory_store() -> Store:
-    made = MemoryStore(time.time)
-    await made.put_manifest(MANIFEST)
-    return made
-
-
-@pytest.fixture
-async def postgres_store(database_url: str) -> AsyncGenerator[Store]:
-    opened = await PostgresStore.open(database_url)
-    await opened.put_manifest(MANIFEST)
-    yield opened
-    await opened.close()
-
-
-@pytest.fixture(params=["memory_store", "postgres_store"])
-def store(request: pytest.FixtureRequest) -> Store:
-    """Each test runs once for each store."""
-    found: Store = request.getfixturevalue(request.param)
-    return found
 
 
 async def test_a_start_is_there_with_its_events_and_waits(store: Store) -> None:
@@ -251,6 +227,36 @@ async def test_after_a_loss_of_memory_sent_commands_are_looked_for_within_second
     await store.postpone([(*key, 100.0)])
     assert await store.memory_lost("") == 1
     assert 0 < await due_in() < 2
+
+
+async def test_after_a_loss_of_memory_commands_are_looked_for_500_a_second_oldest_first(store: Store) -> None:
+    """rule_L7."""
+    for number in (2, 1):
+        await store.start([started(number)])
+    rows = [(await store.waits(saga_id(number)))[0] for number in (2, 1)]
+    await store.confirm([Published(row.saga_id, row.opened_by, "1-1", 100.0) for row in rows])
+    now = await store.now()
+    assert await store.memory_lost("one") == 2
+    for place, row in enumerate(rows, 1):
+        (wait,) = await store.waits(row.saga_id)
+        assert 1 + place / 500 - 0.0001 < wait.due_at - now < 3
+
+
+async def test_a_command_that_was_sent_though_it_was_marked_is_not_sent_again(store: Store) -> None:
+    await store.start([started(1)])
+    (row,) = await store.waits(saga_id(1))
+    await store.mark_unsent([(saga_id(1), row.opened_by)])
+    await store.confirm([Published(saga_id(1), row.opened_by, "1-1", 60.0)])
+    assert await store.take_unsent(10) == []
+    assert [one.unsent for one in await store.withdraw([(saga_id(1), row.opened_by)])] == [False]
+
+
+async def test_what_has_no_date_is_never_due(store: Store) -> None:
+    begun = started(1)
+    (row,) = begun.waits_new
+    dateless = replace(row, kind="signal", queue=None, priority=None, due_at=inf)
+    await store.start([replace(begun, waits_new=(dateless,))])
+    assert (await store.due(10), await store.next_due()) == ([], None)
 
 
 async def test_a_command_that_was_sent_into_another_memory_is_looked_for_at_once(store: Store) -> None:

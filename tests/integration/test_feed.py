@@ -46,23 +46,6 @@ async def drained(store: PostgresStore, cursor: Cursor, limit: int = 3) -> tuple
     return seen, cursor
 
 
-async def test_an_event_of_an_older_transaction_with_a_higher_position_is_not_skipped(store: PostgresStore) -> None:
-    """rule_A12: on position alone it would be."""
-    async with store.pool.acquire() as slow, store.pool.acquire() as fast:
-        older, younger = slow.transaction(), fast.transaction()
-        await older.start()
-        await slow.execute("SELECT pg_current_xact_id()")
-        await younger.start()
-        await store.start([started(2)], fast)
-        await younger.commit()
-        seen, cursor = await drained(store, Cursor())
-        assert seen == [], "an older transaction may still commit"
-        await store.start([started(1)], slow)
-        await older.commit()
-    seen, cursor = await drained(store, cursor)
-    assert sorted(seen) == [(saga_id(number), sequence) for number in (1, 2) for sequence in (1, 2)]
-
-
 async def test_concurrent_appends_are_read_once_each_and_in_their_sagas_order(store: PostgresStore) -> None:
     engines = [Engine(store, LoopClock()) for _ in range(4)]
     ids = [saga_id(number) for number in range(40)]
