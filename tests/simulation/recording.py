@@ -90,10 +90,10 @@ class RecordingServer(WatchedServer):
             raise
         return done.answer
 
-    def flush(self) -> None:
+    def flush(self, *, silently: bool = False) -> None:
         """Forget everything."""
         self.commands.append(Executed(("FLUSHALL",), answer=b"OK"))
-        super().flush()
+        super().flush(silently=silently)
 
     def restart(self, memory: Memory | None = None, *, other: bool = False) -> None:
         """Come up again, with all that there was."""
@@ -155,7 +155,7 @@ def record(script: Script, sagas: Sequence[Saga[Any, Any]]) -> Recording:
             super().__init__(*arguments, **more)
             self.server: RecordingServer = RecordingServer(lambda: self._now("streams"), self.checks)
             self.server.commands = recording.commands
-            recording.manifests = [sealed.manifest for sealed in self.sealed.values()]
+            recording.manifests = [*self.versions.values(), *(sealed.manifest for sealed in self.sealed.values())]
             self.under_way = False
             for name in STORE:
                 setattr(self.database.store, name, self._recorded(name, getattr(self.database.store, name)))
