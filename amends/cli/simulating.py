@@ -1,6 +1,7 @@
 """`amends simulate`: whole systems of production code on virtual time, under faults that seeds draw."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,17 +31,17 @@ def simulate(
     from amends.testing.simulator import batch, system
     from amends.testing.simulator.script import Script
 
-    modules = module or []
+    kept = Script.from_json(script.read_bytes()) if script is not None else None
+    modules = list(kept.modules) if kept is not None else module or []
     sagas = batch.sagas_of(modules)
     try:
         batch.check_inputs(sagas)
     except batch.NoExample as none:
         typer.echo(str(none), err=True)
         raise typer.Exit(2) from None
-    if script is not None or seed is not None:
-        kept = Script.from_json(script.read_bytes()) if script is not None else None
+    if kept is not None or seed is not None:
         found = batch.run_seed(seed or 0, sagas) if kept is None else system.simulate(kept, sagas)
-        _tell_one(found, sagas, save, as_json=as_json)
+        _tell_one(found, sagas, modules, save, as_json=as_json)
         raise typer.Exit(1 if found.failed else 0)
     total = batch.Summary()
     for total in batch.run_seeds(modules, range(first, first + seeds), jobs or batch.cores()):
@@ -52,11 +53,11 @@ def simulate(
     else:
         typer.echo("\n".join(_lines(total, missed)))
     if total.failed:
-        _tell_one(batch.run_seed(total.failed[0][0], sagas), sagas, save, as_json=as_json)
+        _tell_one(batch.run_seed(total.failed[0][0], sagas), sagas, modules, save, as_json=as_json)
     raise typer.Exit(1 if total.failed or missed else 0)
 
 
-def _tell_one(found: "Result", sagas: Any, save: Path | None, *, as_json: bool) -> None:
+def _tell_one(found: "Result", sagas: Any, modules: list[str], save: Path | None, *, as_json: bool) -> None:
     from amends.testing.simulator import batch
 
     if not found.failed:
@@ -65,13 +66,14 @@ def _tell_one(found: "Result", sagas: Any, save: Path | None, *, as_json: bool) 
         return
     small, runs = batch.shrunk(found, sagas)
     if save is not None:
-        save.write_bytes(small.script.to_json())
+        save.write_bytes(replace(small.script, modules=tuple(modules)).to_json())
     told = [
         f"seed {found.script.seed}: {found.violations[0]}",
         f"  the smallest script that fails has {small.script.length} of {found.script.length} parts ({runs} runs):",
         *(f"  {line}" for line in small.trace.timeline()),
     ]
-    told.append(f"  again: amends simulate --seed {found.script.seed}")
+    named = "".join(f" --module {module}" for module in modules)
+    told.append(f"  again: amends simulate --seed {found.script.seed}{named}")
     if save is not None:
         told.append(f"  kept: amends simulate --script {save}")
     typer.echo("\n".join(told), err=as_json)

@@ -20,6 +20,7 @@ EPOCH = 1_767_225_600.0
 STATEMENT_SECONDS = 30.0
 AWAY = (ConnectionRefusedError, Disconnected)
 WRITES = frozenset({"append", "start"})
+ROW_WRITES = frozenset({"confirm", "postpone", "mark_unsent", "delivered", "give_back"})
 
 
 @dataclass
@@ -60,7 +61,21 @@ class Database:
         """One statement, at once; an append takes its time between having its rows and being durable."""
         if name in WRITES:
             return self.loop.create_task(self._append(name, arguments, more))
+        if name in ROW_WRITES:
+            return self.loop.create_task(self._update(name, arguments))
         return at_once(getattr(self.store, name)(*arguments, **more))
+
+    async def _update(self, name: str, arguments: Sequence[Any]) -> Any:
+        """An update of rows: it waits for whoever has them."""
+        generation = self.generation
+        names = sorted({_saga_of(row) for row in arguments[0]})
+        await self.locks.take(names)
+        try:
+            if generation != self.generation:
+                return Disconnected("the server was killed before the commit")
+            return at_once(getattr(self.store, name)(*arguments))
+        finally:
+            self.locks.give(names)
 
     async def _append(self, name: str, arguments: Sequence[Any], more: dict[str, Any]) -> Any:
         moves: Sequence[Move] = arguments[0]
@@ -90,6 +105,11 @@ class Database:
             self.store.within = None
             self.store.end(transaction)
             self.locks.give(names)
+
+
+def _saga_of(row: Any) -> str:
+    """The saga of a row that is to be updated, by whatever names it."""
+    return str(row[0] if isinstance(row, tuple) else row.saga_id)
 
 
 class _HostStore:

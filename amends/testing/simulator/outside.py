@@ -25,6 +25,7 @@ from sagas.seal import Sealed
 CALL = " call"
 """The name, no handler's, under which a stand-in gets the context of its call."""
 POISON = 0.05
+LENGTH_SECONDS_MAX = 10.0
 Made = tuple[Any, float]
 """A result's schema, and the seconds that a handler may take."""
 Key = tuple[str, str, int | None]
@@ -73,6 +74,7 @@ class Outside:
     running: dict[tuple[str, str, int | None, int], Execution] = field(
         default_factory=dict[tuple[str, str, int | None, int], Execution]
     )
+    hanging: list[asyncio.Future[None]] = field(default_factory=list[asyncio.Future[None]])
     calm: bool = False
     conducts: dict[str, int] = field(default_factory=dict[str, int])
     kept: dict[str, Json] = field(default_factory=dict[str, Json])
@@ -158,12 +160,12 @@ class Outside:
             case "recoverable":
                 raise Recoverable("drawn")
             case "hang_undone":
-                await self.loop.create_future()
+                await self._never()
             case "reset_undone":
                 raise ConnectionResetError("drawn")
             case "dies":
                 host.kill()
-                await self.loop.create_future()
+                await self._never()
             case "cannot_tell":
                 return CannotTell("drawn")
             case _:
@@ -177,14 +179,27 @@ class Outside:
         delay = rng.random() * (self.lands_seconds_max if conduct == "late" else 0.01)
         self.loop.later(delay, self._arrive, here, landed)
         if conduct == "late":  # it is out, and whoever waits for it goes away
-            await self.loop.create_future()
+            await self._never()
         await landed
         if conduct == "reset":
             raise ConnectionResetError("drawn")
         if conduct == "hang":
-            await self.loop.create_future()
+            await self._never()
         await asyncio.sleep(rng.random() * 0.02)
         return result
+
+    def _never(self) -> "asyncio.Future[None]":
+        """What hangs until everything works again: then it is answered by an error."""
+        hanging: asyncio.Future[None] = self.loop.create_future()
+        self.hanging.append(hanging)
+        return hanging
+
+    def heal(self) -> None:
+        """Everything works from now on."""
+        self.calm = True
+        for one in self.hanging:
+            if not one.done():
+                one.set_exception(ConnectionResetError("the connection is lost at last"))
 
     def _arrive(self, here: Execution, landed: "asyncio.Future[None]") -> None:
         self._land(here)
@@ -201,7 +216,7 @@ class Outside:
 
 def _length(rng: Random, timeout: float, *, slow: bool) -> float:
     """How long a handler takes: mostly very little, sometimes most of what it may."""
-    draw = rng.random()
+    draw, timeout = rng.random(), min(timeout, LENGTH_SECONDS_MAX)
     if slow or draw > 0.85:
         return timeout * (0.2 + 0.7 * draw)
     return 0.3 * draw if draw > 0.5 else 0.02 * draw

@@ -91,6 +91,8 @@ class Script:
     sagas: tuple[Saga, ...]
     requests: tuple[Request, ...]
     faults: tuple[Fault, ...]
+    modules: tuple[str, ...] = ()
+    """Where its sagas are from; without any they are random ones."""
 
     @property
     def length(self) -> int:
@@ -108,6 +110,7 @@ class Script:
         data["sagas"] = tuple(Saga(**entry) for entry in data["sagas"])
         data["requests"] = tuple(Request(**entry) for entry in data["requests"])
         data["faults"] = tuple(Fault(**entry) for entry in data["faults"])
+        data["modules"] = tuple(data["modules"])
         return cls(**data)
 
 

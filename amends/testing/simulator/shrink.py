@@ -1,5 +1,6 @@
 """The smallest script that still fails: things that happen are left out, as long as the same rule breaks (ddmin)."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
@@ -9,6 +10,7 @@ from amends.testing.simulator.system import Result
 
 T = TypeVar("T")
 RUNS_MAX = 400
+SECONDS_MAX = 120.0
 
 
 class Shrinking:
@@ -19,6 +21,7 @@ class Shrinking:
         self.runs = 0
         self._run = run
         self._rule = found.violations[0].rule
+        self._until = time.monotonic() + SECONDS_MAX
 
     def shrink(self) -> Result:
         """Leave out faults, then requests, then sagas, until nothing more can go."""
@@ -28,7 +31,7 @@ class Shrinking:
             self._list(list(self.best.script.faults), self._with_faults)
             self._list(list(self.best.script.requests), self._with_requests)
             self._list([place for place, saga in enumerate(self.best.script.sagas) if saga.kept], self._with_sagas)
-            if self.best.script.length == before or self.runs >= RUNS_MAX:
+            if self.best.script.length == before or self._enough():
                 return self.best
 
     def _settings(self) -> None:
@@ -41,7 +44,7 @@ class Shrinking:
     def _list(self, things: list[T], made: Callable[[Sequence[T]], Script]) -> None:
         """Leave out ever smaller parts of a list."""
         size = max(len(things) // 2, 1)
-        while things and self.runs < RUNS_MAX:
+        while things and not self._enough():
             left = things
             for place in range(0, len(things), size):
                 part = things[place : place + size]
@@ -62,8 +65,11 @@ class Shrinking:
         sagas: list[Saga] = [replace(saga, kept=place in kept) for place, saga in enumerate(self.best.script.sagas)]
         return replace(self.best.script, sagas=tuple(sagas))
 
+    def _enough(self) -> bool:
+        return self.runs >= RUNS_MAX or time.monotonic() > self._until
+
     def _try(self, script: Script) -> bool:
-        if script == self.best.script or self.runs >= RUNS_MAX:
+        if script == self.best.script or self._enough():
             return False
         self.runs += 1
         result = self._run(script)

@@ -211,7 +211,7 @@ class System:
             waited += LOOK_SECONDS
         self.healed = True
         self.trace.tell("heals", None)
-        self.outside.calm = True
+        self.outside.heal()
         points.arm(None)
         self.faults.heal()
         await self.people.finish()
