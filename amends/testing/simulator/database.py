@@ -109,7 +109,7 @@ class Database:
 
 def _saga_of(row: Any) -> str:
     """The saga of a row that is to be updated, by whatever names it."""
-    return str(row[0] if isinstance(row, tuple) else row.saga_id)
+    return str(cast("tuple[Any, ...]", row)[0] if isinstance(row, tuple) else row.saga_id)
 
 
 class _HostStore:
