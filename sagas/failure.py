@@ -221,6 +221,7 @@ def after_failure(draft: Draft, node: Node, item: int | None, role: Role) -> Non
     back = draft.state.back_cause
     whole = node.each is not None and item is None  # the list is too long: a fallback is for one item
     has_fallback = node.fallback is not None and role == "step" and not whole
+    left_out = proven and item is not None and node.item_failure == "leave_out"
     if node.pivot:
         if proven and has_fallback and back is None:
             _fall_back(draft, node, item)
@@ -233,14 +234,20 @@ def after_failure(draft: Draft, node: Node, item: int | None, role: Role) -> Non
     elif node.name in draft.manifest.behind_pivot:
         if has_fallback and (proven or node.transactional):
             _fall_back(draft, node, item)
+        elif left_out:
+            _leave_out(draft, node, item)
         else:
             ask_operator(draft, node, item, "step_failed" if proven else "outcome_unknown")
     elif has_fallback and back is None and (proven or node.step_class == "no_undo"):
         _fall_back(draft, node, item)
-    elif proven and item is not None and node.item_failure == "leave_out" and back is None:
-        draft.emit(e.StepSkipped(step=node.name, item=item, attempt=step.attempt, why="left_out"))
+    elif left_out and back is None:
+        _leave_out(draft, node, item)
     else:
         _back(draft, node, item)
+
+
+def _leave_out(draft: Draft, node: Node, item: int | None) -> None:
+    draft.emit(e.StepSkipped(step=node.name, item=item, attempt=draft.step(node, item).attempt, why="left_out"))
 
 
 def _back(draft: Draft, node: Node, item: int | None) -> None:
