@@ -241,8 +241,8 @@ def _check_heartbeat(node: Declared) -> None:
     if all(parameter.source != "context" for parameter in step.parameters):
         raise DefinitionError(
             f"{step.signature.place}: step '{node.name}' has a heartbeat_timeout, but takes no Context: it could never "
-            "say that it is alive\n  remedy: take `context: Context` and `await context.heartbeat()` again and again, "
-            "or leave heartbeat_timeout out"
+            "say that it is alive\n  remedy: take `context: Context` and call `context.heartbeat()` again and again "
+            "(an `async def` awaits it), or leave heartbeat_timeout out"
         )
 
 

@@ -235,9 +235,11 @@ def test_def_r7_a_moment_without_a_time_zone_is_refused_where_it_comes_in() -> N
     said = s.wait("said", model=When, timeout=60, on_timeout="continue")
     s.sleep_until("again", "said.at", after=[said])
     sealed = s.seal()
-    with pytest.raises(InputError, match=r"at: 'pause' waits for it, so it needs a time zone.*2026-01-01T09:00:00Z"):
+    with pytest.raises(
+        InputError, match=r"field 'at': 'pause' waits for it, so it needs a time zone.*2026-01-01T09:00:00Z"
+    ):
         sealed.normalise({"at": "2026-01-01T09:00:00"})
-    with pytest.raises(InputError, match="at: 'again' waits for it"):
+    with pytest.raises(InputError, match="field 'at': 'again' waits for it"):
         sealed.normalise_value("said", When(at=datetime(2026, 1, 1, 9)))  # noqa: DTZ001
     sealed.normalise({"at": "2026-01-01T09:00:00+02:00", "other": "2026-01-01T09:00:00"})
     sealed.normalise({"at": None})
