@@ -68,10 +68,7 @@ def _advance_wait(draft: Draft, node: Node) -> bool:
             case "sleep":
                 draft.emit(e.WaitOpened(step=node.name, kind="timer", cause="sleep", due_in=node.length))
             case "sleep_until":
-                until = draft.state.facts.get(f"moment:{node.moment}", 0) / 1000
-                draft.emit(
-                    e.WaitOpened(step=node.name, kind="timer", cause="sleep", due_in=max(until - draft.now, 0.0))
-                )
+                pause_until(draft, node)
             case "child":
                 start_child(draft, node)
             case "step":
@@ -79,6 +76,12 @@ def _advance_wait(draft: Draft, node: Node) -> bool:
             case _:
                 assert_never(node.kind)
     return draft.step(node, None).status in DONE
+
+
+def pause_until(draft: Draft, node: Node) -> None:
+    """Open the timer of a `sleep_until`; one that is open already gives way to it."""
+    until = draft.state.facts.get(f"moment:{node.moment}", 0) / 1000
+    draft.emit(e.WaitOpened(step=node.name, kind="timer", cause="sleep", due_in=max(until - draft.now, 0.0)))
 
 
 def schedule(draft: Draft, node: Node, item: int | None, attempt: int, cause: str = "first") -> None:

@@ -9,8 +9,10 @@ from typing import assert_never
 from sagas import events as e
 from sagas.compensation import may_run_until, want_back
 from sagas.draft import Draft
+from sagas.durations import readable
 from sagas.facts import facts_of
 from sagas.failure import after_failure, owe, step_unknown, undo_not_done
+from sagas.forward import pause_until
 from sagas.inputs import Asked, Cancel, Correct, Hold, Migrate, Outcome, Release, Resolve, Send, TryAgain
 from sagas.manifest import Node, Role
 from sagas.migrating import migrate
@@ -189,6 +191,11 @@ def _correct(draft: Draft, word: Correct) -> None:
             step=word.step, item=word.item, reason=word.reason, value=word.kept, payload=word.payload, facts=facts
         )
     )
+    for node in draft.manifest.nodes:
+        moment = f"moment:{node.moment}"
+        moved = moment in facts and facts[moment] != state.facts.get(moment)
+        if moved and draft.step(node, None).status == "running":
+            pause_until(draft, node)
 
 
 def _resolve(draft: Draft, word: Resolve) -> None:
@@ -280,8 +287,11 @@ def _reopen(draft: Draft, node: Node, item: int | None, cause: str) -> None:
 def _step_asked(draft: Draft, name: str, item: int | None) -> tuple[Node, StepState, Wait | None] | None:
     """The step with its record and the operator's wait about it; refused when there is none, or it is in flight."""
     node = draft.manifest.by_name.get(name)
-    if node is None or node.kind not in ("step", "child"):
+    if node is None:
         draft.refuse(f"no step is called '{name}'")
+        return None
+    if node.kind not in ("step", "child"):
+        draft.refuse(_what_ends(node))
         return None
     if (node.each is None) != (item is None):
         draft.refuse(f"'{name}' " + ("has no items" if node.each is None else "has items: say which"))
@@ -295,3 +305,11 @@ def _step_asked(draft: Draft, name: str, item: int | None) -> tuple[Node, StepSt
         draft.refuse(f"'{name}' is {step.status}: wait for its outcome")
         return None
     return node, step, desk
+
+
+def _what_ends(node: Node) -> str:
+    """What a node that is no step is, and what ends it."""
+    if node.kind == "signal":
+        return f"'{node.name}' is a wait: it ends when somebody sends it, or after {readable(node.timeout or 0.0)}"
+    until = f"at {node.moment}" if node.moment is not None else f"after {readable(node.length or 0.0)}"
+    return f"'{node.name}' is a pause: it ends by itself, {until}"
