@@ -291,8 +291,23 @@ def _did_not_happen(draft: Draft, word: Resolve, node: Node, step: StepState, de
         owe(draft, node, word.item, "probe", "operator")  # it closes the key, or finds what happened
         return
     draft.emit(e.StepResolved(step=node.name, item=word.item, outcome=word.outcome, reason=word.reason))
-    if word.outcome == "did_not_happen":
+    if word.outcome == "skip":
+        return
+    if _may_try_again(draft, node, step):
+        draft.emit(e.RetryRequested(step=node.name, reason=word.reason))
+        owe(draft, node, None, "step", "operator")
+    else:
         after_failure(draft, node, word.item, step.tried)
+
+
+def _may_try_again(draft: Draft, node: Node, step: StepState) -> bool:
+    """Whether a pivot that did not happen is tried again: nobody wants the saga back, and it would not fail for good.
+
+    A transaction step's key is closed (rule T2), and a fallback goes first.
+    """
+    if not node.pivot or node.transactional or node.fallback is not None or draft.state.back_cause is not None:
+        return False
+    return step.error is None or bool(step.error.get("retryable", True))
 
 
 def _undone(draft: Draft, word: Resolve, node: Node, step: StepState, desk: Wait | None) -> None:

@@ -242,7 +242,8 @@ class World:
                 self.give(Resolve(*told, outcome="happened", **asked))
             case "did_not_happen" | "skip" as outcome if key not in self.done and not self.late:
                 self.give(Resolve(*told, outcome=outcome, **asked))
-                if self.state.step(*key).status in ("failed", "skipped"):
+                again = self.state.step(*key).status == "scheduled"  # as a pivot is
+                if again or self.state.step(*key).status in ("failed", "skipped"):
                     self.maybe.discard(key)
             case _:
                 pass
