@@ -14,7 +14,7 @@ from typing import Any, Literal, cast
 from sagas.decide import decide
 from sagas.events import Failure, Json
 from sagas.inputs import Cancel, ChildEnds, Due, Input, Outcome, Send, Start
-from sagas.manifest import ITEMS_MAX, Handler, Manifest, Node, PathKind, RetryPolicy
+from sagas.manifest import ITEMS_MAX, Handler, Manifest, Node, RetryPolicy
 from sagas.state import COMMAND_KINDS, Key, State, StepState, Wait, is_start_limit
 
 SAGA = "00000000-0000-7000-8000-000000000000"
@@ -284,7 +284,7 @@ class Choices:
         return node is not None and node.each is not None
 
 
-def _whole(read: Sequence[tuple[str, PathKind]], chosen: Sequence[Json]) -> Json:
+def _whole(read: Sequence[tuple[str, str]], chosen: Sequence[Json]) -> Json:
     whole: Json = {}
     for (path, _), option in zip(read, chosen, strict=True):
         whole = _put(whole, path.split(".")[1:], option)
