@@ -8,43 +8,17 @@ from collections.abc import Sequence
 from sagas import events as e
 from sagas.decide import decide
 from sagas.events import Event, Json, Recorded
-from sagas.inputs import Asked, Cancel, Resolve, TryAgain
+from sagas.inputs import Asked, Resolve
 from sagas.manifest import Manifest
+from sagas.remedies import candidates
 from sagas.state import State, Wait
 
 WHY = "--reason …"
-UNDOING = ("undo_failed", "late_effect")
-UNKNOWN = ("pivot_unknown", "outcome_unknown")
 
 
 def remedies(manifest: Manifest, state: State, desk: Wait, now: float) -> list[dict[str, Json]]:
     """Each command that may end the wait: `command`, `says` what follows or why not, and whether it is `allowed`."""
-    return [_tried(manifest, state, command, word, now) for command, word in _candidates(manifest, state, desk)]
-
-
-def _candidates(manifest: Manifest, state: State, desk: Wait) -> list[tuple[str, Asked]]:
-    name, item, saga = desk.step, desk.item, state.saga_id
-    cancel: tuple[str, Asked] = (f"cancel {saga}", Cancel(saga, "…", "…"))
-    if name is None:
-        return [cancel]
-    place = name if item is None else f"{name}/{item}"
-
-    def resolve(flags: str, outcome: e.Resolution, where: str = place) -> tuple[str, Asked]:
-        asked = Resolve(saga, "…", "…", step=name, item=item, outcome=outcome)
-        return f"resolve {saga} {where} {flags}", asked
-
-    if desk.cause in UNDOING:
-        return [
-            (f"retry {saga} {place}:undo", TryAgain(saga, "…", "…", step=name, item=item, undo=True)),
-            resolve("--undone", "undone", f"{place}:undo"),
-            (f"resolve {saga} --accept", Resolve(saga, "…", "…", outcome="accept")),
-        ]
-    retry: tuple[str, Asked] = (f"retry {saga} {place}", TryAgain(saga, "…", "…", step=name, item=item))
-    skip = [resolve("--skip", "skip")] if name in manifest.behind_pivot else []
-    if desk.cause in UNKNOWN:
-        known = [resolve("--happened JSON", "happened"), resolve("--did-not-happen", "did_not_happen")]
-        return [*known, retry, *skip, cancel]
-    return [retry, *skip, cancel]
+    return [_tried(manifest, state, command, word, now) for command, word in candidates(manifest, state, desk)]
 
 
 def _tried(manifest: Manifest, state: State, command: str, word: Asked, now: float) -> dict[str, Json]:

@@ -84,13 +84,13 @@ class _Progress:
         self._count = 0
         self._over = False
 
-    async def progress(self, percent: int, message: str) -> None:
+    def progress(self, percent: int, message: str) -> None:
         """Take note; a thread may say it too. Who says how far it is, is alive."""
         self._pulse.beat()
         if not self._over:
             self._loop.call_soon_threadsafe(self._note, percent, message)
 
-    async def heartbeat(self) -> None:
+    def heartbeat(self) -> None:
         """Take note, in this process alone."""
         self._pulse.beat()
 

@@ -14,7 +14,7 @@ from typing import Any, Literal, cast
 from sagas.decide import decide
 from sagas.events import Failure, Json
 from sagas.inputs import Cancel, ChildEnds, Due, Input, Outcome, Send, Start
-from sagas.manifest import Handler, Manifest, Node, RetryPolicy
+from sagas.manifest import ITEMS_MAX, Handler, Manifest, Node, RetryPolicy
 from sagas.state import COMMAND_KINDS, Key, State, StepState, Wait, is_start_limit
 
 SAGA = "00000000-0000-7000-8000-000000000000"
@@ -26,6 +26,7 @@ FAILED: Failure = {"type": "Permanent", "code": "permanent", "message": "it fail
 VAGUE: Failure = {**FAILED, "message": "nobody knows", "happened": None}
 AGAIN: Failure = {**FAILED, "message": "it fails", "retryable": True}
 OPTIONS: Mapping[str, tuple[Json, ...]] = {"when": (True, False), "each": ([0, 1], []), "moment": (None,)}
+TOO_LONG: Json = [0] * (ITEMS_MAX + 1)
 BY_CHANCE = ("somebody ", "a worker that was given up ")
 """How choices begin that nobody can count on: a saga must end without them."""
 COMMANDED = COMMAND_KINDS | {"child"}
@@ -85,7 +86,7 @@ class Choices:
 
     def starts(self) -> Iterator[Point]:
         """The first points: one for each input that paths read differently."""
-        for value in self._values("input"):
+        for value, _ in self._values("input"):
             yield self._after(Point(State(SAGA), 0.0), Start(SAGA, self.manifest, value))
 
     def at(self, here: Point) -> Iterator[tuple[str, Point]]:
@@ -178,8 +179,8 @@ class Choices:
         if wait.kind in COMMAND_KINDS and node is not None:
             yield from self._of_command(here, wait, node, where)
         elif wait.kind == "signal" and node is not None:
-            for value in self._values(node.name):
-                yield f"somebody sends {where}", self._after(here, Send(SAGA, node.name, value, "s"))
+            for value, how in self._values(node.name):
+                yield f"somebody sends {where}{how}", self._after(here, Send(SAGA, node.name, value, "s"))
             yield f"nobody sends {where}", self._due(here, wait)
         elif wait.kind == "child" and node is not None:
             yield from self._of_child(here, node)
@@ -193,8 +194,8 @@ class Choices:
             return
         what = where if wait.role == "step" else f"the {wait.role} of {where}"
         handler = {"step": node.handler, "undo": node.undo, "fallback": node.fallback}[wait.role]
-        for value in [None] if wait.role == "undo" else self._values(node.name):
-            yield f"{what} succeeds", self._after(here, _word(wait, "succeeded", result=value))
+        for value, how in [(None, "")] if wait.role == "undo" else self._values(node.name):
+            yield f"{what} succeeds{how}", self._after(here, _word(wait, "succeeded", result=value))
         yield f"{what} fails for good", self._after(here, _word(wait, "failed", error=FAILED))
         if wait.role == "step" and (limit := here.state.wait_of(wait.step, wait.item, "deadline")) is not None:
             yield f"no worker begins {what}", self._due(here, limit, "withdrawn")
@@ -241,8 +242,8 @@ class Choices:
             return self._after(here, word)
 
         if step.status == "running":
-            for value in self._values(node.name):
-                yield f"the child {node.name} completes", says("completed", value)
+            for value, how in self._values(node.name):
+                yield f"the child {node.name} completes{how}", says("completed", value)
         yield f"the child {node.name} is compensated", says("compensated")
 
     def _after(self, here: Point, word: Input) -> Point:
@@ -262,16 +263,32 @@ class Choices:
             after = self._after(after, Due(SAGA, other.opened_by))
         return after
 
-    def _values(self, source: str) -> Sequence[Json]:
-        """Values of a node, or of the input, that differ in all that paths read of them."""
-        read = [(path.split(".")[1:], kind) for path, kind in self.manifest.paths if path.split(".")[0] == source]
-        found: list[Json] = []
-        for chosen in product(*(OPTIONS[kind] for _, kind in read)):
-            whole: Json = {}
-            for (fields, _), option in zip(read, chosen, strict=True):
-                whole = _put(whole, fields, option)
-            found.append(whole)
+    def _values(self, source: str) -> Sequence[tuple[Json, str]]:
+        """Values of a node, or of the input, that differ in all that paths read of them; what to say of each.
+
+        Each list is too long once, beside whatever else comes first.
+        """
+        read = [(path, kind) for path, kind in self.manifest.paths if path.split(".")[0] == source]
+        many = list(product(*(OPTIONS[kind] for _, kind in read)))
+        found = [(_whole(read, chosen), "") for chosen in many]
+        if self._has_items(source):
+            return found  # each is one of a list
+        for place, (path, kind) in enumerate(read):
+            if kind == "each":
+                chosen = (*many[0][:place], TOO_LONG, *many[0][place + 1 :])
+                found.append((_whole(read, chosen), f", and '{path}' is too long"))
         return found
+
+    def _has_items(self, source: str) -> bool:
+        node = self.manifest.by_name.get(source)
+        return node is not None and node.each is not None
+
+
+def _whole(read: Sequence[tuple[str, str]], chosen: Sequence[Json]) -> Json:
+    whole: Json = {}
+    for (path, _), option in zip(read, chosen, strict=True):
+        whole = _put(whole, path.split(".")[1:], option)
+    return whole
 
 
 def _once(handler: Handler | None) -> Handler | None:

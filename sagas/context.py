@@ -1,27 +1,34 @@
 """What a handler may take besides data: `Context` (about this call) and `Transaction` (Amends' own database)."""
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Generator, Sequence
 from typing import Any, Protocol
 
 
 class Reporter(Protocol):
-    """Where progress and heartbeats go; the worker has one for each attempt."""
+    """Where progress and heartbeats go; the worker has one for each attempt. A thread may call it."""
 
-    async def progress(self, percent: int, message: str) -> None:
+    def progress(self, percent: int, message: str) -> None:
         """Take note of how far the handler is."""
         ...
 
-    async def heartbeat(self) -> None:
+    def heartbeat(self) -> None:
         """Take note that the handler is alive."""
         ...
 
 
 class _Nobody:
-    async def progress(self, percent: int, message: str) -> None:
+    def progress(self, percent: int, message: str) -> None:
         """Outside a worker nobody listens."""
 
-    async def heartbeat(self) -> None:
+    def heartbeat(self) -> None:
         """Outside a worker nobody listens."""
+
+
+class _Said:
+    """It is said already: to await it does nothing more, and not to await it, as a plain `def` must, loses nothing."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        yield from ()
 
 
 class Context:
@@ -56,8 +63,10 @@ class Context:
         self.turning_back = turning_back
         self._reporter: Reporter = reporter or _Nobody()
 
-    def progress(self, percent: int, message: str = "") -> Coroutine[Any, Any, None]:
-        """Say how far the handler is, 0 to 100. To be awaited; of all that is said one event is kept every 5 s.
+    def progress(self, percent: int, message: str = "") -> Awaitable[None]:
+        """Say how far the handler is, 0 to 100; of all that is said one event is kept every 5 s.
+
+        An `async def` awaits it, a plain `def` just calls it.
 
         That is the newest; what is said last before the attempt ends may not be kept. It never decides anything.
 
@@ -66,15 +75,17 @@ class Context:
         """
         if not 0 <= percent <= 100:
             raise ValueError(f"progress({percent}): 0 to 100 is needed")
-        return self._reporter.progress(percent, message)
+        self._reporter.progress(percent, message)
+        return _Said()
 
-    def heartbeat(self) -> Coroutine[Any, Any, None]:
-        """Say that the handler is alive. To be awaited; `progress` says it too.
+    def heartbeat(self) -> Awaitable[None]:
+        """Say that the handler is alive; `progress` says it too. An `async def` awaits it, a plain `def` just calls it.
 
         A handler of a step with `heartbeat_timeout` that is silent for so long is cancelled, and nobody knows what it
         did. It costs nothing but a look at the clock: neither server hears of it.
         """
-        return self._reporter.heartbeat()
+        self._reporter.heartbeat()
+        return _Said()
 
 
 class Transaction(Protocol):

@@ -219,7 +219,7 @@ def _due(draft: Draft, word: Due) -> None:
 
 
 def _end_wait(draft: Draft, wait: Wait, word: Due) -> None:
-    if draft.state.held:
+    if draft.state.held and word.verdict != "withdrawn":  # what was taken back is gone, whether held or not
         draft.remark("the saga is held")
     elif wait.kind in COMMAND_KINDS:
         _checked(draft, wait, word)

@@ -106,7 +106,8 @@ def _step_fate(manifest: Manifest, node: Node, handler: Handler) -> str:
         parts.append(f"breaker {node.breaker.name}{each}")
     spare = f"fallback {node.fallback.function}" if node.fallback is not None else None
     if node.name in manifest.behind_pivot:
-        parts.append(spare or "until it succeeds or an operator decides")
+        left_out = ", is left out," if node.item_failure == "leave_out" else ""
+        parts.append(spare or f"until it succeeds{left_out} or an operator decides")
         return "; ".join(parts)
     parts.append(_retries(handler.retry))
     parts += [f"then {spare}"] if spare is not None else []

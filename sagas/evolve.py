@@ -262,6 +262,8 @@ def _tried_again(state: State, event: e.RetryRequested) -> State:
     """An operator's wait is over, and every budget is fresh; what was undone in vain is to be undone."""
     step = replace(state.step(*key_of(event)), retries=0, undo_tries=0, probes=0, workers_lost=0, lost=0)
     step = replace(step, resolving=event.resolving)
+    if step.attempt == 0 and step.status == "failed":
+        step = replace(step, status="pending")  # a list that was too long: nothing of it has begun
     if event.role == "undo" and step.status != "undoing":
         step = replace(step, status="unknown" if step.maybe else "succeeded")
     over: tuple[WaitKind, ...] = ("operator", "retry") if event.role == "undo" else ("operator",)

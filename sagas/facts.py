@@ -5,8 +5,8 @@ def_R15, def_R16).
 Facts are taken when a value comes in and kept in its event, so that the head never holds values that paths read.
 """
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import assert_never, cast
 
 from sagas.events import Json
@@ -26,13 +26,28 @@ def length_of(value: Json) -> int:
 
 
 def instant_of(value: Json) -> int:
-    """Milliseconds since 1970; an instant that is missing has passed (def_R7)."""
-    if not isinstance(value, str):
+    """Milliseconds since 1970; an instant that is missing has passed (def_R7), one without a time zone is UTC's."""
+    found = _read(value)
+    if found is None:
         return 0
+    aware = found if found.tzinfo is not None else found.replace(tzinfo=UTC)  # whichever zone this process is in
+    return int(aware.timestamp() * 1000)
+
+
+def _read(value: Json) -> datetime | None:
     try:
-        return int(datetime.fromisoformat(value).timestamp() * 1000)
+        return datetime.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:
-        return 0
+        return None
+
+
+def naive_moments(manifest: Manifest, source: str, value: Json) -> Iterator[tuple[str, str]]:
+    """The instants in a value of `source` that a `sleep_until` waits for and that have no time zone: path, and who."""
+    for node in manifest.nodes:
+        head, *fields = (node.moment or "").split(".")
+        met = _read(look_up(value, fields)) if head == source else None
+        if met is not None and met.tzinfo is None:
+            yield ".".join(fields), node.name
 
 
 def facts_of(manifest: Manifest, source: str, value: Json) -> dict[str, bool | int]:

@@ -7,7 +7,7 @@ from sagas.compensation import may_run_until, turn_back
 from sagas.delays import next_delay, refusal_delay
 from sagas.draft import Draft
 from sagas.durations import readable
-from sagas.forward import schedule, start_child
+from sagas.forward import is_list, schedule, start_child
 from sagas.inputs import Due, Outcome
 from sagas.manifest import UNDO_DELAYS_SECONDS, Node, RetryPolicy, Role
 from sagas.state import Wait
@@ -219,8 +219,9 @@ def after_failure(draft: Draft, node: Node, item: int | None, role: Role) -> Non
     step = draft.step(node, item)
     proven = step.status == "failed"
     back = draft.state.back_cause
-    whole = node.each is not None and item is None  # the list is too long: a fallback is for one item
+    whole = is_list(node, item)  # it is too long: a fallback is for one item
     has_fallback = node.fallback is not None and role == "step" and not whole
+    left_out = proven and item is not None and node.item_failure == "leave_out"
     if node.pivot:
         if proven and has_fallback and back is None:
             _fall_back(draft, node, item)
@@ -230,17 +231,28 @@ def after_failure(draft: Draft, node: Node, item: int | None, role: Role) -> Non
             owe(draft, node, item, "probe", "unknown")
         else:
             ask_operator(draft, node, item, "pivot_unknown")
-    elif node.name in draft.manifest.behind_pivot:
+    elif node.name in draft.manifest.behind_pivot and not (whole and _before_pivot(draft)):
         if has_fallback and (proven or node.transactional):
             _fall_back(draft, node, item)
+        elif left_out:
+            _leave_out(draft, node, item)
         else:
             ask_operator(draft, node, item, "step_failed" if proven else "outcome_unknown")
     elif has_fallback and back is None and (proven or node.step_class == "no_undo"):
         _fall_back(draft, node, item)
-    elif proven and item is not None and node.item_failure == "leave_out" and back is None:
-        draft.emit(e.StepSkipped(step=node.name, item=item, attempt=step.attempt, why="left_out"))
+    elif left_out and back is None:
+        _leave_out(draft, node, item)
     else:
         _back(draft, node, item)
+
+
+def _before_pivot(draft: Draft) -> bool:
+    pivot = draft.manifest.pivot
+    return pivot is not None and draft.step(pivot, None).status == "pending"
+
+
+def _leave_out(draft: Draft, node: Node, item: int | None) -> None:
+    draft.emit(e.StepSkipped(step=node.name, item=item, attempt=draft.step(node, item).attempt, why="left_out"))
 
 
 def _back(draft: Draft, node: Node, item: int | None) -> None:

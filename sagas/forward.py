@@ -22,8 +22,14 @@ def item_count(manifest: Manifest, state: State, node: Node) -> int:
 
 
 def items_of(manifest: Manifest, state: State, node: Node) -> list[int | None]:
-    """The keys of a node's records: `[None]`, or one index for each item."""
-    return [None] if node.each is None else [None, *range(item_count(manifest, state, node))]
+    """The keys of a node's records: `[None]`, or one index for each item. Of a list that is too long none ever is."""
+    count = 0 if node.each is None else item_count(manifest, state, node)
+    return [None, *range(count if count <= ITEMS_MAX else 0)]
+
+
+def is_list(node: Node, item: int | None) -> bool:
+    """Whether all items of the node are meant, and none of them: what fails so is a list that is too long."""
+    return node.each is not None and item is None
 
 
 def advance(draft: Draft) -> None:
@@ -51,8 +57,8 @@ def _advance_node(draft: Draft, node: Node) -> bool:
         return True
     if node.kind != "step":
         return _advance_wait(draft, node)
-    if node.each is not None:
-        return _advance_items(draft, node)
+    if node.each is not None:  # a list that was too long waits for an operator, also once it is corrected
+        return whole.status != "failed" and _advance_items(draft, node)
     if whole.status == "pending":
         schedule(draft, node, None, 1)
         return False
@@ -68,10 +74,7 @@ def _advance_wait(draft: Draft, node: Node) -> bool:
             case "sleep":
                 draft.emit(e.WaitOpened(step=node.name, kind="timer", cause="sleep", due_in=node.length))
             case "sleep_until":
-                until = draft.state.facts.get(f"moment:{node.moment}", 0) / 1000
-                draft.emit(
-                    e.WaitOpened(step=node.name, kind="timer", cause="sleep", due_in=max(until - draft.now, 0.0))
-                )
+                pause_until(draft, node)
             case "child":
                 start_child(draft, node)
             case "step":
@@ -79,6 +82,12 @@ def _advance_wait(draft: Draft, node: Node) -> bool:
             case _:
                 assert_never(node.kind)
     return draft.step(node, None).status in DONE
+
+
+def pause_until(draft: Draft, node: Node) -> None:
+    """Open the timer of a `sleep_until`; one that is open already gives way to it."""
+    until = draft.state.facts.get(f"moment:{node.moment}", 0) / 1000
+    draft.emit(e.WaitOpened(step=node.name, kind="timer", cause="sleep", due_in=max(until - draft.now, 0.0)))
 
 
 def schedule(draft: Draft, node: Node, item: int | None, attempt: int, cause: str = "first") -> None:
@@ -131,9 +140,21 @@ def _is_open(state: State, name: str, index: int, status: StepStatus) -> bool:
 
 
 def too_many_items(draft: Draft) -> Node | None:
-    """The node whose list is longer than any may be, if its turn has come."""
+    """The node whose list is longer than any may be, as soon as it is known to be needed."""
+    state = draft.state
     for node in draft.manifest.nodes:
-        waits = node.each is not None and draft.step(node, None).status == "pending"
-        if waits and _skips(draft.state, node) is None and item_count(draft.manifest, draft.state, node) > ITEMS_MAX:
+        if node.each is None or draft.step(node, None).status != "pending":
+            continue
+        source = draft.manifest.by_name.get(node.each)
+        of_another = source is not None and source.each is not None  # which has failed for its list already
+        known = node.unless is None or _is_known(state, node.unless)
+        needed = not of_another and known and _skips(state, node) is None
+        if needed and item_count(draft.manifest, state, node) > ITEMS_MAX:
             return node
     return None
+
+
+def _is_known(state: State, path: str) -> bool:
+    """Whether what stands at a path is known, and stays as it is."""
+    source = path.partition(".")[0]
+    return source == "input" or state.step(source).status in DONE

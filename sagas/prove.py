@@ -10,8 +10,9 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from sagas.choices import BY_CHANCE, Choices, Point
+from sagas.choices import BY_CHANCE, LONG_SECONDS, Choices, Point
 from sagas.manifest import Manifest
+from sagas.remedies import can_end
 from sagas.rounds import rounds
 from sagas.sameness import Full, Key, Reduced, Sameness, ends_of
 from sagas.state import State, is_start_limit
@@ -183,6 +184,18 @@ def _holes(manifest: Manifest, walk: _Walk) -> Iterator[Hole]:
     for what, way in rounds(walk.leads, endless, walk.way):
         yield Hole(f"it can go on for ever, and nobody is told: {what}", way)
     yield from (Hole(what, way) for what, way in walk.lost.items())
+    yield from (Hole(what, way) for what, way in _deaf(manifest, walk).items())
+
+
+def _deaf(manifest: Manifest, walk: _Walk) -> dict[str, tuple[str, ...]]:
+    """Desks where every command is refused, though nothing may still be running: the shortest way to each."""
+    found: dict[str, tuple[str, ...]] = {}
+    for key, here in walk.seen.items():
+        for desk in [wait for wait in here.state.waits.values() if wait.kind == "operator"]:
+            what = f"nothing that an operator may say of '{desk.step}' is taken ({desk.cause})"
+            if what not in found and not can_end(manifest, here.state, desk, here.now + LONG_SECONDS):
+                found[what] = walk.way(key)
+    return found
 
 
 def _ends_well(state: State) -> bool:

@@ -9,12 +9,14 @@ from typing import assert_never
 from sagas import events as e
 from sagas.compensation import may_run_until, want_back
 from sagas.draft import Draft
+from sagas.durations import readable
 from sagas.facts import facts_of
 from sagas.failure import after_failure, owe, step_unknown, undo_not_done
+from sagas.forward import is_list, item_count, pause_until
 from sagas.inputs import Asked, Cancel, Correct, Hold, Migrate, Outcome, Release, Resolve, Send, TryAgain
-from sagas.manifest import Node, Role
+from sagas.manifest import ITEMS_MAX, Node, Role
 from sagas.migrating import migrate
-from sagas.state import StepState, Wait
+from sagas.state import Key, StepState, Wait
 
 IN_FLIGHT = frozenset({"scheduled", "running", "undoing"})
 
@@ -125,6 +127,9 @@ def _try_again(draft: Draft, word: TryAgain) -> None:
     if desk is not None and desk.cause == "late_effect" and draft.state.status not in ("failed", "compensated"):
         draft.refuse(f"the saga is {draft.state.status}: undo '{node.name}' by hand, then say so with `resolve`")
         return
+    if is_list(node, word.item):
+        _try_list_again(draft, word, node)
+        return
     out = draft.state.wait_of(node.name, word.item, "step", "undo", "probe", "fallback")
     if desk is not None and out is not None:
         _judge_lost(draft, word, node, out)
@@ -139,6 +144,17 @@ def _try_again(draft: Draft, word: TryAgain) -> None:
         _reopen(draft, node, word.item, "retry")
     else:
         owe(draft, node, word.item, role, "operator")
+
+
+def _try_list_again(draft: Draft, word: TryAgain, node: Node) -> None:
+    """A list that was too long, and is not any more: its items begin."""
+    count = item_count(draft.manifest, draft.state, node)
+    if count > ITEMS_MAX:
+        source = (node.each or "").partition(".")[0]
+        remedy = f"correct '{source}' first, or skip '{node.name}'"
+        draft.refuse(f"'{node.name}' has {count} items, and at most {ITEMS_MAX} may be: {remedy}")
+        return
+    draft.emit(e.RetryRequested(step=node.name, reason=word.reason))
 
 
 def _judge_lost(draft: Draft, word: TryAgain, node: Node, out: Wait) -> None:
@@ -180,7 +196,7 @@ def _correct(draft: Draft, word: Correct) -> None:
     for node in draft.manifest.nodes:
         count = f"each:{node.each}"
         names = {node.name, *draft.manifest.descendants[node.name]}
-        begun = any(name in names and one.status != "pending" for (name, _), one in state.steps.items())
+        begun = any(key[0] in names and _has_begun(draft, key) for key in state.steps)
         if begun and count in facts and facts[count] != state.facts.get(count, 0):
             draft.refuse(f"'{node.name}' has begun with {state.facts.get(count, 0)} items: their number must stay")
             return
@@ -189,6 +205,18 @@ def _correct(draft: Draft, word: Correct) -> None:
             step=word.step, item=word.item, reason=word.reason, value=word.kept, payload=word.payload, facts=facts
         )
     )
+    for node in draft.manifest.nodes:
+        moment = f"moment:{node.moment}"
+        moved = moment in facts and facts[moment] != state.facts.get(moment)
+        if moved and draft.step(node, None).status == "running":
+            pause_until(draft, node)
+
+
+def _has_begun(draft: Draft, key: Key) -> bool:
+    """Whether a step, or an item, was begun or left behind; of a list that was too long nothing was."""
+    status = draft.state.steps[key].status
+    too_long = status == "failed" and is_list(draft.manifest.by_name[key[0]], key[1])
+    return status != "pending" and not too_long
 
 
 def _resolve(draft: Draft, word: Resolve) -> None:
@@ -199,6 +227,11 @@ def _resolve(draft: Draft, word: Resolve) -> None:
     if found is None:
         return
     node, step, desk = found
+    if is_list(node, word.item) and word.outcome != "skip":
+        draft.refuse(
+            f"nothing of '{node.name}' has begun, since its list is too long: correct and retry it, or skip it"
+        )
+        return
     match word.outcome:
         case "happened":
             _happened(draft, word, node, step, desk)
@@ -251,15 +284,30 @@ def _did_not_happen(draft: Draft, word: Resolve, node: Node, step: StepState, de
         instant = datetime.fromtimestamp(until, UTC).isoformat(timespec="seconds")
         draft.refuse(f"an attempt of '{node.name}' may still run until {instant}")
         return
-    if node.transactional and step.role != "probe":
+    if node.transactional and step.dispatched and step.role != "probe":
         draft.emit(
             e.RetryRequested(step=node.name, item=word.item, reason=word.reason, role="probe", resolving=word.outcome)
         )
         owe(draft, node, word.item, "probe", "operator")  # it closes the key, or finds what happened
         return
     draft.emit(e.StepResolved(step=node.name, item=word.item, outcome=word.outcome, reason=word.reason))
-    if word.outcome == "did_not_happen":
+    if word.outcome == "skip":
+        return
+    if _may_try_again(draft, node, step):
+        draft.emit(e.RetryRequested(step=node.name, reason=word.reason))
+        owe(draft, node, None, "step", "operator")
+    else:
         after_failure(draft, node, word.item, step.tried)
+
+
+def _may_try_again(draft: Draft, node: Node, step: StepState) -> bool:
+    """Whether a pivot that did not happen is tried again: nobody wants the saga back, and it would not fail for good.
+
+    A transaction step's key is closed (rule T2), and a fallback goes first.
+    """
+    if not node.pivot or node.transactional or node.fallback is not None or draft.state.back_cause is not None:
+        return False
+    return step.error is None or bool(step.error.get("retryable", True))
 
 
 def _undone(draft: Draft, word: Resolve, node: Node, step: StepState, desk: Wait | None) -> None:
@@ -280,13 +328,16 @@ def _reopen(draft: Draft, node: Node, item: int | None, cause: str) -> None:
 def _step_asked(draft: Draft, name: str, item: int | None) -> tuple[Node, StepState, Wait | None] | None:
     """The step with its record and the operator's wait about it; refused when there is none, or it is in flight."""
     node = draft.manifest.by_name.get(name)
-    if node is None or node.kind not in ("step", "child"):
+    if node is None:
         draft.refuse(f"no step is called '{name}'")
         return None
-    if (node.each is None) != (item is None):
-        draft.refuse(f"'{name}' " + ("has no items" if node.each is None else "has items: say which"))
+    if node.kind not in ("step", "child"):
+        draft.refuse(_what_ends(node))
         return None
     step, desk = draft.step(node, item), draft.state.wait_of(name, item, "operator")
+    if (node.each is None) != (item is None) and not (is_list(node, item) and desk is not None):
+        draft.refuse(f"'{name}' " + ("has no items" if node.each is None else "has items: say which"))
+        return None
     if draft.state.closed and desk is None:
         draft.refuse("the saga is closed")
         return None
@@ -295,3 +346,11 @@ def _step_asked(draft: Draft, name: str, item: int | None) -> tuple[Node, StepSt
         draft.refuse(f"'{name}' is {step.status}: wait for its outcome")
         return None
     return node, step, desk
+
+
+def _what_ends(node: Node) -> str:
+    """What a node that is no step is, and what ends it."""
+    if node.kind == "signal":
+        return f"'{node.name}' is a wait: it ends when somebody sends it, or after {readable(node.timeout or 0.0)}"
+    until = f"at {node.moment}" if node.moment is not None else f"after {readable(node.length or 0.0)}"
+    return f"'{node.name}' is a pause: it ends by itself, {until}"

@@ -8,6 +8,7 @@ from sagas.binding import BoundHandler
 from sagas.declared import Declared, DeclaredHandler
 from sagas.errors import DefinitionError, InputError
 from sagas.events import Json
+from sagas.facts import naive_moments
 from sagas.forms import NOTHING, accepts, given_of, optional, type_name, with_given
 from sagas.manifest import (
     STEP_DELAYS_SECONDS,
@@ -53,7 +54,7 @@ class Sealed:
             InputError: it does not fit; each field is named.
         """
         try:
-            return Values(self.saga.graph.input).store(value)
+            return self._timed("input", Values(self.saga.graph.input).store(value))
         except UnfitError as unfit:
             raise InputError(self.manifest.name, unfit.errors) from None
 
@@ -70,9 +71,17 @@ class Sealed:
             known = ", ".join(self.saga.graph.nodes)
             raise InputError(self.manifest.name, [("", f"'{name}' is none of {known}")], "step")
         try:
-            return Values(node.gives).store(value)
+            return self._timed(name, Values(node.gives).store(value))
         except UnfitError as unfit:
             raise InputError(self.manifest.name, unfit.errors, f"what '{name}' gives, in a saga") from None
+
+    def _timed(self, source: str, document: Json) -> Json:
+        """The value itself, if each instant in it that is waited for has a time zone (def_R7)."""
+        remedy = "so it needs a time zone, such as the Z of 2026-01-01T09:00:00Z"
+        naive = naive_moments(self.manifest, source, document)
+        if errors := [(path, f"'{waits}' waits for it, {remedy}") for path, waits in naive]:
+            raise UnfitError(errors)
+        return document
 
     def refuses(self, name: str | None, value: Json) -> str | None:
         """Why a value that a node gave, or the input, is none of its type; None where it is one."""
@@ -232,8 +241,8 @@ def _check_heartbeat(node: Declared) -> None:
     if all(parameter.source != "context" for parameter in step.parameters):
         raise DefinitionError(
             f"{step.signature.place}: step '{node.name}' has a heartbeat_timeout, but takes no Context: it could never "
-            "say that it is alive\n  remedy: take `context: Context` and `await context.heartbeat()` again and again, "
-            "or leave heartbeat_timeout out"
+            "say that it is alive\n  remedy: take `context: Context` and call `context.heartbeat()` again and again "
+            "(an `async def` awaits it), or leave heartbeat_timeout out"
         )
 
 

@@ -20,7 +20,7 @@ def wait_opened(state: State, event: e.WaitOpened, recorded: Recorded) -> Change
         used = step.retries + (wait.cause == "retry")
         return with_step(drop(state, event, "retry"), event, replace(step, status=waits, retries=used)), wait
     if _is_node(wait):
-        return with_step(state, event, replace(step, status="running")), wait
+        return with_step(drop(state, event), event, replace(step, status="running")), wait
     return state, wait
 
 

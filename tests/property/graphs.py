@@ -1,6 +1,7 @@
 """Random saga graphs, and a world that answers their commands in random ways."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -9,7 +10,7 @@ from sagas.decide import decide
 from sagas.definition import OnTimeout
 from sagas.events import Recorded
 from sagas.inputs import Due, Hold, Input, Outcome, Release, Resolve, Send, Start, TryAgain
-from sagas.manifest import Handler, Manifest, Node, RetryPolicy, StepClass
+from sagas.manifest import Handler, Manifest, Node, PathKind, RetryPolicy, StepClass
 from sagas.numbers import DEFAULT_NUMBERS
 from sagas.state import COMMAND_KINDS, State, Wait, is_start_limit
 
@@ -33,8 +34,17 @@ def manifest_of(rng: random.Random) -> Manifest:
         nodes.append(_node(rng, index, pivot, tuple(after)))
     return Manifest(
         name="random", nodes=tuple(nodes), input="dict", input_schema={},
-        paths=(("input.items", "each"), ("input.flag", "when")), deadline=rng.choice([None, None, 40.0]),
+        paths=_paths(nodes), deadline=rng.choice([None, None, 40.0]),
     )  # fmt: skip
+
+
+def _paths(nodes: Sequence[Node]) -> tuple[tuple[str, PathKind], ...]:
+    """What is read of the input, as sealing finds it."""
+    read: dict[tuple[str, PathKind], bool] = {
+        ("input.items", "each"): any(node.each is not None for node in nodes),
+        ("input.flag", "when"): any(node.when is not None for node in nodes),
+    }
+    return tuple(path for path, is_read in read.items() if is_read)
 
 
 def _node(rng: random.Random, index: int, pivot: int | None, after: tuple[str, ...]) -> Node:
@@ -232,7 +242,8 @@ class World:
                 self.give(Resolve(*told, outcome="happened", **asked))
             case "did_not_happen" | "skip" as outcome if key not in self.done and not self.late:
                 self.give(Resolve(*told, outcome=outcome, **asked))
-                if self.state.step(*key).status in ("failed", "skipped"):
+                again = self.state.step(*key).status == "scheduled"  # as a pivot is
+                if again or self.state.step(*key).status in ("failed", "skipped"):
                     self.maybe.discard(key)
             case _:
                 pass

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from amends.explanation import explain
-from sagas.inputs import Hold, Outcome, Resolve
+from sagas.inputs import Cancel, Hold, Outcome, Resolve
 from sagas.manifest import Node
 from tests.shown import explained, view_of
 from tests.unit.test_decisions import BOUND_SECONDS, FAILED, SAGA, Play, node
@@ -36,6 +36,8 @@ def test_an_unknown_pivot_is_resolved_and_each_way_says_what_follows() -> None:
         "cancel": "is kept until it is known whether the pivot happened",
     }
     play.pass_time(BOUND_SECONDS + 0.1)
+    assert said(play)["resolve p --did-not-happen"] == "tries again, attempt 2"
+    ask(play, Cancel(SAGA, "stop", "c"))
     assert said(play)["resolve p --did-not-happen"] == "turns back: what was done is undone"
 
 

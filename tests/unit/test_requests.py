@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from eventstore.rows import frees_key
-from sagas.inputs import Answer, Correct, Hold, Outcome, Release, Repair, Resolve, TryAgain
+from sagas.inputs import Answer, Cancel, Correct, Hold, Outcome, Release, Repair, Resolve, TryAgain
 from sagas.manifest import Handler, Node
 from tests.unit.test_decisions import BOUND_SECONDS, FAILED, SAGA, Play, node
 from tests.unit.test_holding import ask
@@ -129,7 +129,67 @@ def test_a_pivot_is_said_not_to_have_happened_only_when_nothing_of_it_may_still_
     assert (told.code, told.detail) == ("refused", "an attempt of 'p' may still run until 1970-01-01T00:16:54+00:00")
     play.pass_time(BOUND_SECONDS + 0.1)
     assert resolve(play, "did_not_happen", "p").code == "accepted"
+    assert (play.command("p").kind, play.command("p").attempt) == ("step", 2)
+    play.tell("p")
+    assert play.state.status == "completed"
+
+
+def unknown_though_asked(**more: Any) -> Play:
+    """A pivot of which its probe cannot tell either; nothing of it is running any more."""
+    play = Play(node("a"), node("p", "pivot", after=("a",), delays=(1.0,), probe=Handler("ask"), **more))
+    play.tell("a")
+    play.tell("p", "unknown", cause="timed_out")
+    play.pass_time(BOUND_SECONDS + 0.1)
+    while play.find("p", "operator") is None:
+        play.tell("p", "unknown", cause="error", error=RETRYABLE)
+        play.pass_time(301)
+    return play
+
+
+def test_a_pivot_that_did_not_happen_is_tried_again_though_its_probe_could_not_tell() -> None:
+    play = unknown_though_asked()
+    before = play.state.step("p").attempt
+    assert resolve(play, "did_not_happen", "p").code == "accepted"
+    assert (play.command("p").kind, play.command("p").attempt) == ("step", before + 1)
+    play.tell("p", "failed", error=RETRYABLE)
+    assert play.find("p", "retry") is not None, "the budget is fresh"
+    play.pass_time(1.1)
+    play.tell("p")
+    assert play.state.status == "completed"
+
+
+def test_a_pivot_that_did_not_happen_is_tried_again_once_a_held_saga_is_released() -> None:
+    play = unknown_though_asked()
+    ask(play, Hold(SAGA, "look", "h1"))
+    assert resolve(play, "did_not_happen", "p").code == "accepted"
+    assert play.find("p", "step") is None
+    ask(play, Release(SAGA, "go", "r1"))
+    play.pass_time(0)
+    assert play.command("p").kind == "step"
+
+
+def test_a_pivot_that_did_not_happen_turns_back_when_the_saga_is_not_wanted_any_more() -> None:
+    """rule_B2: a cancel has waited for it."""
+    play = unknown_though_asked()
+    ask(play, Cancel(SAGA, "stop", "c1"))
+    assert resolve(play, "did_not_happen", "p").code == "accepted"
+    assert (play.state.status, play.state.back_cause, play.command("a").kind) == ("compensating", "cancel", "undo")
+
+
+def test_a_pivot_that_did_not_happen_and_would_fail_again_turns_back() -> None:
+    play = Play(node("a"), node("p", "pivot", after=("a",)))
+    play.tell("a")
+    play.tell("p", "unknown", cause="error", error=FAILED)
+    play.pass_time(BOUND_SECONDS + 0.1)
+    assert resolve(play, "did_not_happen", "p").code == "accepted"
     assert play.command("a").kind == "undo"
+
+
+def test_a_pivot_that_did_not_happen_falls_back_where_it_can() -> None:
+    """def_R18."""
+    play = unknown_though_asked(fallback=Handler("other"))
+    assert resolve(play, "did_not_happen", "p").code == "accepted"
+    assert play.command("p").kind == "fallback"
 
 
 def test_a_step_behind_the_pivot_may_be_skipped_but_none_before_it() -> None:

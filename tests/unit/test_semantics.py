@@ -268,8 +268,8 @@ def test_an_operator_says_that_a_step_did_not_happen_once_nothing_may_run() -> N
     unknown.when(resolve("p", "did_not_happen")).refused("an attempt of 'p' may still run until")
     unknown.when(later(BOUND_SECONDS + 1)).then().when(resolve("p", "did_not_happen", reason="no trace")).then(
         e.StepResolved(step="p", outcome="did_not_happen", reason="no trace"),
-        e.SagaTurnedBack(step="p", cause="failure"),
-        e.SagaCompensated(),
+        e.RetryRequested(step="p", reason="no trace"),
+        e.StepScheduled(step="p", cause="operator"),
     )
 
 

@@ -195,3 +195,30 @@ def test_a_reconciler_leaves_a_limit_to_the_check_of_its_command() -> None:
     for _ in range(5):
         play.give(Repair(SAGA, limit.opened_by, "overdue"))
     assert (play.state.repairs, play.find("b", "operator")) == ({}, None)
+
+
+def test_what_was_taken_back_unread_is_recorded_also_while_the_saga_is_held() -> None:
+    """rule_B7: its command is gone, and nothing follows before the release."""
+    play = limited(fallback=Handler("other"))
+    limit = limit_of(play)
+    assert limit is not None
+    play.now += LIMIT_SECONDS
+    play.give(Hold(SAGA, "look", "h"))
+    play.give(Due(SAGA, limit.opened_by, "withdrawn"))
+    assert failures(play)[0].error["code"] == "not_started"
+    assert play.find("b", "step", "fallback", "deadline") is None
+    play.give(Release(SAGA, "go", "r"))
+    play.pass_time(0)
+    assert play.command("b").role == "fallback"
+
+
+def test_what_was_taken_back_of_a_held_saga_turns_it_back_at_the_release() -> None:
+    play = limited()
+    limit = limit_of(play)
+    assert limit is not None
+    play.now += LIMIT_SECONDS
+    play.give(Hold(SAGA, "look", "h"))
+    play.give(Due(SAGA, limit.opened_by, "withdrawn"))
+    assert (play.state.status, play.find("a", "undo")) == ("compensating", None)
+    play.give(Release(SAGA, "go", "r"))
+    assert play.command("a").role == "undo"

@@ -1,11 +1,13 @@
 """What a saga itself waits for: signals that come before, in time, late or never, and pauses (def_R7, rule_B6)."""
 
+import time
 from typing import Any
 
 import pytest
 
 from sagas import events as e
 from sagas.decide import decide
+from sagas.facts import instant_of
 from sagas.inputs import Answer, Cancel, Repair, Send
 from sagas.manifest import Node
 from sagas.numbers import DEFAULT_NUMBERS
@@ -117,7 +119,8 @@ def test_a_pause_ends_by_time_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("moment", "seconds"), [("1970-01-01T00:17:40Z", 60.0), ("1970-01-01T00:00:00+00:00", 0.0), (None, 0.0)]
+    ("moment", "seconds"),
+    [("1970-01-01T00:17:40Z", 60.0), ("1970-01-01T00:00:00+00:00", 0.0), (None, 0.0)],
 )
 def test_a_pause_until_an_instant_that_has_passed_or_is_missing_ends_at_once(moment: Any, seconds: float) -> None:
     until = Node("until", "sleep_until", "sleep", moment="input.at")
@@ -125,6 +128,19 @@ def test_a_pause_until_an_instant_that_has_passed_or_is_missing_ends_at_once(mom
     opened = play.find("until", "timer")
     assert opened is not None
     assert opened.due_at == play.now + seconds
+
+
+def test_an_instant_without_a_time_zone_is_the_same_whichever_zone_the_process_is_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        found = instant_of("1970-01-01T00:17:40")
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert found == 1_060_000
 
 
 def test_turning_back_withdraws_what_is_only_waited_for() -> None:

@@ -3,12 +3,14 @@
 import functools
 import math
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Any
 
 import pytest
 from pydantic import AwareDatetime, BaseModel, NaiveDatetime
 
 from amends import Breaker, CannotTell, DefinitionError, DidNotHappen, Happened, Retry, Saga, Transaction, days
+from sagas.errors import InputError
 from sagas.manifest import RetryPolicy
 from tests.unit.definition.test_edges import T, saga_of
 from tests.unit.definition.test_messages import graph_message_of, message_of
@@ -221,6 +223,26 @@ def test_def_r7_a_moment_has_a_time_zone() -> None:
     s = Saga("t", input=When)
     s.sleep_until("one", "input.aware")
     assert "a datetime with a time zone is needed" in graph_message_of(lambda: s.sleep_until("two", "input.naive"))
+
+
+def test_def_r7_a_moment_without_a_time_zone_is_refused_where_it_comes_in() -> None:
+    class When(BaseModel):
+        at: datetime | None = None
+        other: datetime | None = None
+
+    s = Saga("t", input=When)
+    s.sleep_until("pause", "input.at")
+    said = s.wait("said", model=When, timeout=60, on_timeout="continue")
+    s.sleep_until("again", "said.at", after=[said])
+    sealed = s.seal()
+    with pytest.raises(
+        InputError, match=r"field 'at': 'pause' waits for it, so it needs a time zone.*2026-01-01T09:00:00Z"
+    ):
+        sealed.normalise({"at": "2026-01-01T09:00:00"})
+    with pytest.raises(InputError, match="field 'at': 'again' waits for it"):
+        sealed.normalise_value("said", When(at=datetime(2026, 1, 1, 9)))  # noqa: DTZ001
+    sealed.normalise({"at": "2026-01-01T09:00:00+02:00", "other": "2026-01-01T09:00:00"})
+    sealed.normalise({"at": None})
 
 
 def test_a_saga_is_no_child_of_itself() -> None:

@@ -1,6 +1,7 @@
 """Steps that are begun late, or fall silent: `schedule_timeout` and `heartbeat_timeout`, on virtual time."""
 
 import asyncio
+import gc
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -90,6 +91,43 @@ def test_a_handler_that_gives_signs_of_life_may_take_hours() -> None:
 def test_who_says_how_far_it_is_is_alive() -> None:
     done = run(scanning(20, 50.0, heartbeat=False), Job())
     assert (done.status, errors(done)) == ("completed", [])
+
+
+class Listener:
+    """Counts what a handler says of itself."""
+
+    def __init__(self) -> None:
+        self.heard: list[object] = []
+
+    def progress(self, percent: int, message: str) -> None:
+        self.heard.append((percent, message))
+
+    def heartbeat(self) -> None:
+        self.heard.append("beat")
+
+
+async def test_a_sign_of_life_counts_once_whether_it_is_awaited_or_not() -> None:
+    """A handler that is a plain `def`, in a thread, cannot await."""
+    listener = Listener()
+    context = Context(saga_id="s", step="a", attempt=1, idempotency_key="k", step_key="k", reporter=listener)
+    context.heartbeat()
+    context.progress(10, "begun")
+    assert listener.heard == ["beat", (10, "begun")]
+    await context.heartbeat()
+    await context.progress(20)
+    assert listener.heard[2:] == ["beat", (20, "")]
+    gc.collect()  # what was never awaited would be complained of here
+
+
+def test_a_plain_function_gives_signs_of_life() -> None:
+    saga = Saga("plain", input=Job)
+
+    @saga.step("scan", heartbeat_timeout=60, timeout=hours(8))
+    def scan(request: Job, context: Context) -> None:
+        context.heartbeat()
+        context.progress(50)
+
+    assert run(saga, Job()).status == "completed"
 
 
 def test_a_silent_handler_is_cancelled_and_nobody_knows_what_it_did() -> None:
