@@ -20,6 +20,7 @@ from sagas.inputs import Answer, Asked, Cancel, Send, Start
 from sagas.listing import SagaFilter
 from sagas.manifest import Manifest
 from sagas.ports import CommandSender, Store, TransportRefused, TransportUnavailable
+from sagas.schemas import fit
 from sagas.seal import Sealed, unsupported_in
 
 if TYPE_CHECKING:
@@ -124,13 +125,18 @@ class Backend:
     async def fit(self, saga_id: str, name: str | None, value: object) -> Json:
         """A value for a node of a saga, or for its input, as it is stored.
 
+        The types of today check it, or the schema of the saga's own version where they do not know the node.
+
         Raises:
             UnknownSaga: there is no such saga. InputError: it does not fit, or there is no such node.
-            UnknownDefinition: nobody here knows the types of the saga.
+            UnknownDefinition: nobody here knows the types of the saga, nor can its own version be read.
         """
         head = (await self.store.heads([saga_id])).get(saga_id)
         if head is None:
             raise UnknownSaga(saga_id)
+        manifest = (await self._engine.manifests([head])).get(head.fingerprint)
+        if manifest is not None and not _knows(self.sagas.get(head.definition), manifest, name):
+            return fit(manifest, name, value)
         return self._sealed(head.definition).normalise_value(name, value)
 
     async def look_at(self, saga_id: str, fingerprint: str) -> tuple[Manifest, Seen] | None:
@@ -213,3 +219,11 @@ class Backend:
             await self._sender.wake()
         except (TransportUnavailable, TransportRefused):
             return
+
+
+def _knows(types: Sealed | None, manifest: Manifest, name: str | None) -> bool:
+    """Whether the types of today have the input, or the node as the same kind of thing."""
+    if types is None or name is None:
+        return types is not None
+    before, today = manifest.by_name.get(name), types.manifest.by_name.get(name)
+    return before is not None and today is not None and before.kind == today.kind

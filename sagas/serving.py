@@ -1,4 +1,4 @@
-"""What new definitions lack for sagas that go by an older version: functions by name, what they take, queues."""
+"""What new definitions lack for sagas that go by an older version: functions by name, what they take, waits, queues."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sagas.binding import BoundHandler
 from sagas.manifest import Handler, Manifest, Node, Role
 from sagas.migrating import function_of, pivot_passed
+from sagas.schemas import widens
 from sagas.seal import Sealed
 from sagas.state import COMMAND_KINDS, DONE, State
 
@@ -54,6 +55,9 @@ def gaps_of(old: Manifest, state: State, new: Mapping[str, Sealed]) -> Iterator[
             continue
         for role in roles:
             yield from _function(state, before, after, role, target.handlers.get((node, role)))
+    for node in old.nodes:
+        if node.kind == "signal" and _awaited(state, node):
+            yield from _signal(state, node, target.manifest.by_name.get(node.name))
 
 
 def needed(manifest: Manifest, state: State) -> dict[str, list[Role]]:
@@ -85,6 +89,27 @@ def _wanted(manifest: Manifest, state: State, node: Node) -> set[Role]:
         if any(step.status == "unknown" for step in left):
             roles |= {"probe"}
     return roles
+
+
+def _awaited(state: State, node: Node) -> bool:
+    """Whether somebody has yet to send this signal: what was sent before its wait is kept for it."""
+    step = state.step(node.name)
+    return state.status == "active" and step.status not in DONE and not step.signals
+
+
+def _signal(state: State, before: Node, after: Node | None) -> Iterator[Gap]:
+    nobody = "no route or client of yours would send it"
+    by_hand = f"send it by hand: amends saga signal ID {before.name} JSON"
+    remedy = f"{_keep(state, repr(before.name))}; or {by_hand}"
+    if after is None:
+        yield Gap(f"the wait '{before.name}' is gone, and they still wait for it: {nobody}", remedy)
+    elif after.kind != "signal":
+        yield Gap(f"'{before.name}', which they wait for, is a {after.kind} now: {nobody}", remedy)
+    elif not widens(before.result_schema, after.result_schema):
+        yield Gap(
+            f"'{before.name}' is sent as {after.gives} now: what was right for them, {before.gives}, is refused",
+            f"give new fields a default until they have ended; or {_move(state)}",
+        )
 
 
 def _is_command(kind: str) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from amends import Context, Saga, Transaction
+from amends import Context, Saga, Transaction, hours
 from amends.clock import LoopClock
 from amends.testing.virtual import run_virtual
 from consumers.execution import Surroundings
@@ -17,7 +17,7 @@ from orchestrator.engine import Engine
 from orchestrator.publisher import Publisher
 from orchestrator.service import Orchestrator
 from sagas.decide import decide
-from sagas.inputs import Outcome, Start
+from sagas.inputs import Outcome, Send, Start
 from sagas.seal import Sealed
 from sagas.serving import gaps_of
 from sagas.state import State
@@ -187,6 +187,68 @@ def test_a_queue_that_nobody_would_read_and_a_transaction_that_came_are_gaps() -
         "'money' is sent to the queue 'default', which nobody would read",
         "'letter' is sent to the queue 'default', which nobody would read",
     ]
+
+
+class Yes(BaseModel):
+    by: str
+
+
+class Sure(BaseModel):
+    by: str
+    note: str = ""
+    city: str | None = None
+
+
+class Signed(BaseModel):
+    by: str
+    at: str
+
+
+def asking(model: type[BaseModel] | None) -> Sealed:
+    """A saga that waits for somebody; without a model `agreed` is a step."""
+    saga = Saga("order", input=Order)
+
+    @saga.step("stock")
+    async def reserve(order: Order) -> Stock:
+        return Stock()
+
+    if model is not None:
+        saga.wait("agreed", model=model, timeout=hours(1), on_timeout="compensate", after=[reserve])
+    else:
+
+        @saga.step("agreed")
+        async def agree(order: Order) -> int:
+            return 1
+
+    return saga.seal()
+
+
+def test_a_wait_that_nobody_could_end_any_more_is_a_gap_until_it_has_ended() -> None:
+    waits = Progress()
+    waits.manifest = asking(Yes).manifest
+    waits.state = decide(waits.manifest, State(SAGA), Start(SAGA, waits.manifest, {}), 1000.0).state
+    gone = order(lambda saga: saga.step("stock")(reserved)).seal()
+    (gap,) = waits.found(gone)
+    assert (
+        gap.what == "the wait 'agreed' is gone, and they still wait for it: no route or client of yours would send it"
+    )
+    assert "keep 'agreed' under its name" in gap.remedy
+    assert "amends saga signal ID agreed JSON" in gap.remedy
+    assert [gap.what for gap in waits.found(asking(None))] == [
+        "'agreed', which they wait for, is a step now: no route or client of yours would send it"
+    ]
+    assert [gap.what for gap in waits.found(asking(Signed))] == [
+        "'agreed' is sent as Signed now: what was right for them, Yes, is refused"
+    ]
+    assert waits.found(asking(Sure)) == waits.found(asking(Yes)) == [], "a field with a default is no change"
+    waits.tell("stock")
+    (gap,) = waits.found(gone)
+    waits.state = decide(waits.manifest, waits.state, Send(SAGA, "agreed", {"by": "Bo"}, "s"), 1000.0).state
+    assert waits.found(gone) == [], "it has been sent"
+
+
+async def reserved(order: Order) -> Stock:
+    return Stock()
 
 
 def test_a_saga_goes_by_its_own_version_with_handlers_found_by_name() -> None:
