@@ -92,20 +92,17 @@ def _look(schema: Schema, value: Any, place: str, named: Mapping[str, Schema]) -
         yield place, f"is not {schema['const']!r}"
     if "enum" in schema and value not in schema["enum"]:
         yield place, f"is none of {', '.join(map(str, schema['enum']))}"
-    kind = schema.get("type")
+    kind = str(schema.get("type"))
     if kind in KINDS and not _is(kind, value):
         yield place, f"is no {kind}"
         return
     yield from _of_its_size(schema, value, place)
-    match value:
-        case str():
-            yield from _text(schema, value, place)
-        case list():
-            yield from _items(schema, cast("list[Any]", value), place, named)
-        case dict():
-            yield from _fields(schema, cast("dict[str, Any]", value), place, named)
-        case _:
-            pass
+    if isinstance(value, str):
+        yield from _text(schema, value, place)
+    elif _is("array", value):
+        yield from _items(schema, value, place, named)
+    elif _is("object", value):
+        yield from _fields(schema, value, place, named)
 
 
 def _is(kind: str, value: object) -> bool:

@@ -55,9 +55,9 @@ def gaps_of(old: Manifest, state: State, new: Mapping[str, Sealed]) -> Iterator[
             continue
         for role in roles:
             yield from _function(state, before, after, role, target.handlers.get((node, role)))
-    for node in old.nodes:
-        if node.kind == "signal" and _awaited(state, node):
-            yield from _signal(state, node, target.manifest.by_name.get(node.name))
+    for one in old.nodes:
+        if one.kind == "signal" and _awaited(state, one):
+            yield from _signal(state, one, target.manifest.by_name.get(one.name))
 
 
 def needed(manifest: Manifest, state: State) -> dict[str, list[Role]]:

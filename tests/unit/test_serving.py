@@ -227,7 +227,7 @@ def test_a_wait_that_nobody_could_end_any_more_is_a_gap_until_it_has_ended() -> 
     waits = Progress()
     waits.manifest = asking(Yes).manifest
     waits.state = decide(waits.manifest, State(SAGA), Start(SAGA, waits.manifest, {}), 1000.0).state
-    gone = order(lambda saga: saga.step("stock")(reserved)).seal()
+    gone = order(alone).seal()
     (gap,) = waits.found(gone)
     assert (
         gap.what == "the wait 'agreed' is gone, and they still wait for it: no route or client of yours would send it"
@@ -247,8 +247,10 @@ def test_a_wait_that_nobody_could_end_any_more_is_a_gap_until_it_has_ended() -> 
     assert waits.found(gone) == [], "it has been sent"
 
 
-async def reserved(order: Order) -> Stock:
-    return Stock()
+def alone(saga: Saga[Order, None]) -> None:
+    @saga.step("stock")
+    async def reserve(order: Order) -> Stock:
+        return Stock()
 
 
 def test_a_saga_goes_by_its_own_version_with_handlers_found_by_name() -> None:
