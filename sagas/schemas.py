@@ -118,7 +118,7 @@ def _choose(choices: list[Schema], value: Any, place: str, named: Mapping[str, S
 
 
 def _of_its_size(schema: Schema, value: Any, place: str) -> Iterator[Complaint]:
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if _is("number", value):
         for name, holds, says in LIMITS:
             if name in schema and not holds(value, schema[name]):
                 yield place, says.format(schema[name])
