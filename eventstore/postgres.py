@@ -281,7 +281,7 @@ class PostgresStore:
         """A page of sagas, newest first."""
         rows = await self._fetch(
             query("sagas"), wanted.definition, wanted.status, wanted.key, wanted.waiting, wanted.after, wanted.limit,
-            wanted.key_prefix, wanted.held, wanted.is_open,
+            wanted.key_prefix, wanted.held, wanted.may_run,
         )  # fmt: skip
         return [SagaRow(head_of(row), row["created_at"], row["updated_at"], row["saga_id"]) for row in rows]
 

@@ -72,7 +72,10 @@ def needed(manifest: Manifest, state: State) -> dict[str, list[Role]]:
 
 
 def _wanted(manifest: Manifest, state: State, node: Node) -> set[Role]:
-    """The roles of a node that may come yet: what is owed, what lies ahead, and the way back while there is one."""
+    """The roles of a node that may come yet: what is owed, what lies ahead, and the way back while there is one.
+
+    One that has completed is asked about as the child of a parent that may turn it back (rule B5).
+    """
     steps = [step for (name, _), step in state.steps.items() if name == node.name]
     roles: set[Role] = {wait.role for wait in state.waits.values() if wait.step == node.name and _is_command(wait.kind)}
     if state.status == "active":
@@ -82,12 +85,15 @@ def _wanted(manifest: Manifest, state: State, node: Node) -> set[Role]:
         skipped = ended and steps[0].status == "skipped"
         if not skipped and not pivot_passed(manifest, state):
             roles |= {"undo"}
-    elif state.status in ("compensating", "failed"):
+    elif state.status in ("compensating", "failed", "completed"):
         left = [step for step in steps if step.status not in ("pending", "skipped", "undone")]
         if any(step.status != "failed" or node.transactional for step in left):
             roles |= {"undo"}
         if any(step.status == "unknown" for step in left):
             roles |= {"probe"}
+    asked = any(wait.cause == "late_effect" and wait.step == node.name for wait in state.waits.values())
+    if asked and state.status != "completed" and not pivot_passed(manifest, state):
+        roles |= {"undo"}
     return roles
 
 

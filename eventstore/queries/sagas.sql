@@ -9,6 +9,7 @@ WHERE ($1::text IS NULL OR definition = $1) AND ($2::text IS NULL OR status = $2
     AND ($7::text IS NULL OR starts_with(key, $7))
     AND ($8::boolean IS NULL
         OR (held = $8 AND NOT closed AND status NOT IN ('completed', 'compensated')))
-    AND (NOT $9::boolean OR status NOT IN ('completed', 'compensated') AND NOT closed)
+    AND (NOT $9::boolean OR status NOT IN ('completed', 'compensated') AND NOT closed
+        OR status <> 'completed' AND saga_id IN (SELECT wait.saga_id FROM amends.waits AS wait WHERE kind = 'operator'))
 ORDER BY saga_id DESC
 LIMIT $6

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from pydantic import BaseModel
@@ -20,7 +21,7 @@ from sagas.decide import decide
 from sagas.inputs import Outcome, Send, Start
 from sagas.seal import Sealed
 from sagas.serving import gaps_of
-from sagas.state import State
+from sagas.state import Key, Parent, State, StepState, Wait
 from tests.unit.test_decisions import FAILED, SAGA
 
 
@@ -187,6 +188,39 @@ def test_a_queue_that_nobody_would_read_and_a_transaction_that_came_are_gaps() -
         "'money' is sent to the queue 'default', which nobody would read",
         "'letter' is sent to the queue 'default', which nobody would read",
     ]
+
+
+def test_a_completed_child_needs_its_undos_and_nothing_else() -> None:
+    """rule_B5: its parent may turn it back."""
+    child = Progress("stock")
+    child.manifest = order(without_pivot).seal().manifest
+    child.state = replace(child.state, status="completed", parent=Parent("p", "c", 1))
+    assert child.gaps(without_letter) == ["the undo of 'stock' is gone, and they still need it"]
+    assert child.gaps(first) == []
+
+
+def test_what_an_operator_is_asked_about_after_the_end_needs_its_undo() -> None:
+    """rule_O4."""
+    ended = Progress("stock")
+    ended.state = replace(ended.state, status="compensated", waits={})
+    assert ended.gaps(without_letter) == []
+    asked = Wait(9, "operator", "stock", cause="late_effect")
+    steps: dict[Key, StepState] = {("stock", None): StepState("undone", attempt=2)}
+    for status in ("compensated", "failed"):
+        ended.state = replace(ended.state, status=status, steps=steps, waits={9: asked})
+        assert ended.gaps(without_letter) == ["the undo of 'stock' is gone, and they still need it"]
+
+
+def without_pivot(saga: Saga[Order, None]) -> None:
+    @saga.step("stock")
+    async def reserve(order: Order) -> Stock:
+        return Stock()
+
+    @reserve.undo
+    async def release(order: Order) -> None: ...
+
+    @saga.step("letter")
+    async def write(order: Order, stock: Stock) -> None: ...
 
 
 class Yes(BaseModel):
