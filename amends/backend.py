@@ -48,6 +48,15 @@ class Handle(Generic[O]):
     status: str
 
 
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """A version of a definition, and what it makes of a saga's values as they were at `version` of the saga."""
+
+    manifest: Manifest
+    seen: Seen
+    version: int
+
+
 class Backend:
     """`database` is a pool of asyncpg connections to Amends' own database, `store` the port of the engine."""
 
@@ -139,8 +148,8 @@ class Backend:
             return fit(manifest, name, value)
         return self._sealed(head.definition).normalise_value(name, value)
 
-    async def look_at(self, saga_id: str, fingerprint: str) -> tuple[Manifest, Seen] | None:
-        """A version of a definition, and what it makes of a saga's values; None: nobody has declared it here.
+    async def look_at(self, saga_id: str, fingerprint: str) -> Looked | None:
+        """A saga, seen by a version of a definition; None: nobody has declared it here.
 
         Raises:
             UnknownSaga: there is no such saga.
@@ -155,7 +164,8 @@ class Backend:
         same = types if types is not None and types.manifest.fingerprint == fingerprint else None
         old = (await self._engine.manifests([head])).get(head.fingerprint)
         known = [(old, head)] if old is not None and not head.newer and target.name == head.definition else []
-        return target, (await see(self.store, known, target, same)).get(saga_id, Seen({}))
+        seen = (await see(self.store, known, target, same)).get(saga_id, Seen({}))
+        return Looked(target, seen, head.version)
 
     async def view(self, saga_id: str) -> dict[str, Json] | None:
         """A saga with its steps, waits and values; None when there is none."""

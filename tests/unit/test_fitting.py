@@ -50,12 +50,12 @@ def version(kind: str | None, model: type[BaseModel] = Yes) -> Sealed:
 
 async def backend(*today: Sealed) -> Backend:
     """A backend that knows the types of today, and a saga of the version with the wait."""
-    store, nobody = MemoryStore(time.time), Any
+    store = MemoryStore(time.time)
     engine = Engine(store, LoopClock())
     old = version("wait")
     await store.put_manifest(old.manifest)
     await engine.apply([Start(SAGA, old.manifest, {"city": "Lima"})])
-    unused: Any = nobody
+    unused: Any = None
     return Backend(store, unused, engine, unused, {one.manifest.name: one for one in today})
 
 
