@@ -122,7 +122,7 @@ async def _look_ahead(url: str, sealed: dict[str, "Sealed"]) -> "Outlook":
     from amends.serving import look_ahead
     from eventstore.postgres import PostgresStore
 
-    store = await PostgresStore.open(url, pool_size=1)
+    store = await PostgresStore.open_to_read(url)
     try:
         return await look_ahead(store, sealed)
     finally:
