@@ -299,10 +299,13 @@ class PostgresStore:
         )
 
     async def put_absent_manifest(self, manifest: Manifest) -> None:
-        """Keep a manifest if it is not there. It locks no row that is: others who start sagas so need not wait."""
+        """Keep a manifest if it is not there, as the oldest of its definition: nobody has said that workers know it.
+
+        It locks no row that is there: others who start sagas so need not wait.
+        """
         await self._execute(
-            "INSERT INTO amends.saga_definitions (fingerprint, definition, manifest) VALUES ($1, $2, $3) "
-            "ON CONFLICT (fingerprint) DO NOTHING",
+            "INSERT INTO amends.saga_definitions (fingerprint, definition, manifest, seen_at) "
+            "VALUES ($1, $2, $3, '-infinity') ON CONFLICT (fingerprint) DO NOTHING",
             manifest.fingerprint,
             manifest.name,
             manifest.to_json().decode(),

@@ -141,7 +141,8 @@ async def _move(
     ask = Ask(reason, f"migrate/{uuid4()}", getpass.getuser(), from_version)
     if act:
         async with core(settings, "migrate-sagas") as made, made.publisher.running():
-            await made.store.put_manifest(types.manifest)
+            for one in types.saga.family():
+                await made.store.put_absent_manifest(one.seal(load().defaults).manifest)
             pages = [page async for page in move_open(made.store, made.engine, types, ask, act=True)]
     else:
         store = await PostgresStore.open(_database_of(settings), pool_size=1)
