@@ -1,13 +1,10 @@
 """What a new connection does first, and whose role it takes."""
 
-from collections.abc import Callable, Coroutine
 from typing import Any
 
 import asyncpg
 
 from eventstore.migrate import NotMigratedError, demand_migrated
-
-Init = Callable[[Any], Coroutine[Any, Any, None]]
 
 
 async def meet_cluster(connection: Any) -> None:
@@ -19,12 +16,13 @@ async def meet_cluster(connection: Any) -> None:
 
 
 async def pool_of(
-    url: str, size: int, seconds: float, settings: dict[str, str], init: Init | None = None
+    url: str, size: int, seconds: float, settings: dict[str, str], *, appends: bool = False
 ) -> "asyncpg.Pool[asyncpg.Record]":
     """At most so many connections with these settings; a statement may take so many seconds."""
     return await asyncpg.create_pool(
-        url, min_size=1, max_size=size, server_settings=settings, timeout=seconds, command_timeout=seconds, init=init
-    )
+        url, min_size=1, max_size=size, server_settings=settings, timeout=seconds, command_timeout=seconds,
+        init=meet_cluster if appends else None,
+    )  # fmt: skip
 
 
 async def role_of(url: str, *, to_read: bool = False) -> str | None:

@@ -10,7 +10,7 @@ import asyncpg
 import orjson
 
 from eventstore.arrays import arguments_of, keys_of
-from eventstore.connecting import meet_cluster, pool_of, role_of
+from eventstore.connecting import pool_of, role_of
 from eventstore.queries import query
 from eventstore.reading import head_of, manifest_of, recorded
 from sagas.events import Json, Recorded
@@ -92,7 +92,7 @@ class PostgresStore:
             role = await role_of(url)
             settings = {"application_name": name, **({"role": role} if role is not None else {})}
             pool = await pool_of(url, pool_size, seconds, settings)
-            appending = await pool_of(url, 2, seconds, {**settings, **APPEND_SETTINGS}, meet_cluster)
+            appending = await pool_of(url, 2, seconds, {**settings, **APPEND_SETTINGS}, appends=True)
         except AWAY as away:
             raise StoreUnavailable(str(away) or type(away).__name__) from away
         return cls(pool, appending, seconds)

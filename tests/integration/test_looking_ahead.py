@@ -11,7 +11,6 @@ from eventstore.postgres import PostgresStore
 from orchestrator.engine import Engine
 from sagas.ports import StoreUnavailable
 from tests.integration.test_engine import start
-from tests.integration.test_migrate import empty_url  # noqa: F401 - a fixture
 from tests.integration.test_operating import amends
 
 SHOP = """
@@ -65,7 +64,7 @@ async def test_who_looks_ahead_changes_nothing(store: PostgresStore, database_ur
     assert await store.heads([word.saga_id]) == {}
 
 
-async def test_a_database_without_sagas_is_no_database_of_amends(empty_url: str) -> None:  # noqa: F811
+async def test_a_database_without_sagas_is_no_database_of_amends(empty_url: str) -> None:
     with pytest.raises(NotMigratedError, match="no tables of Amends"):
         await PostgresStore.open_to_read(empty_url)
     await migrate(empty_url)
