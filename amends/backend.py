@@ -20,6 +20,7 @@ from sagas.inputs import Answer, Asked, Cancel, Send, Start
 from sagas.listing import SagaFilter
 from sagas.manifest import Manifest
 from sagas.ports import CommandSender, Store, TransportRefused, TransportUnavailable
+from sagas.schemas import fit
 from sagas.seal import Sealed, unsupported_in
 
 if TYPE_CHECKING:
@@ -45,6 +46,15 @@ class Handle(Generic[O]):
     id: str
     created: bool
     status: str
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """A version of a definition, and what it makes of a saga's values as they were at `version` of the saga."""
+
+    manifest: Manifest
+    seen: Seen
+    version: int
 
 
 class Backend:
@@ -124,17 +134,22 @@ class Backend:
     async def fit(self, saga_id: str, name: str | None, value: object) -> Json:
         """A value for a node of a saga, or for its input, as it is stored.
 
+        The types of today check it, or the schema of the saga's own version where they do not know the node.
+
         Raises:
             UnknownSaga: there is no such saga. InputError: it does not fit, or there is no such node.
-            UnknownDefinition: nobody here knows the types of the saga.
+            UnknownDefinition: nobody here knows the types of the saga, nor can its own version be read.
         """
         head = (await self.store.heads([saga_id])).get(saga_id)
         if head is None:
             raise UnknownSaga(saga_id)
+        manifest = (await self._engine.manifests([head])).get(head.fingerprint)
+        if manifest is not None and not _knows(self.sagas.get(head.definition), manifest, name):
+            return fit(manifest, name, value)
         return self._sealed(head.definition).normalise_value(name, value)
 
-    async def look_at(self, saga_id: str, fingerprint: str) -> tuple[Manifest, Seen] | None:
-        """A version of a definition, and what it makes of a saga's values; None: nobody has declared it here.
+    async def look_at(self, saga_id: str, fingerprint: str) -> Looked | None:
+        """A saga, seen by a version of a definition; None: nobody has declared it here.
 
         Raises:
             UnknownSaga: there is no such saga.
@@ -149,7 +164,8 @@ class Backend:
         same = types if types is not None and types.manifest.fingerprint == fingerprint else None
         old = (await self._engine.manifests([head])).get(head.fingerprint)
         known = [(old, head)] if old is not None and not head.newer and target.name == head.definition else []
-        return target, (await see(self.store, known, target, same)).get(saga_id, Seen({}))
+        seen = (await see(self.store, known, target, same)).get(saga_id, Seen({}))
+        return Looked(target, seen, head.version)
 
     async def view(self, saga_id: str) -> dict[str, Json] | None:
         """A saga with its steps, waits and values; None when there is none."""
@@ -213,3 +229,11 @@ class Backend:
             await self._sender.wake()
         except (TransportUnavailable, TransportRefused):
             return
+
+
+def _knows(types: Sealed | None, manifest: Manifest, name: str | None) -> bool:
+    """Whether the types of today have the input, or the node as the same kind of thing."""
+    if types is None or name is None:
+        return types is not None
+    before, today = manifest.by_name.get(name), types.manifest.by_name.get(name)
+    return before is not None and today is not None and before.kind == today.kind

@@ -4,16 +4,14 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 
 from amends.stored_values import see
+from amends.unfinished import unfinished
 from orchestrator.engine import Engine
 from sagas.decide import decide, not_ours
 from sagas.inputs import Answer, Migrate
-from sagas.listing import SagaFilter
 from sagas.manifest import Manifest
 from sagas.ports import Store
 from sagas.seal import Sealed
 from sagas.state import State
-
-PAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +38,7 @@ class Verdict:
 async def move_open(
     store: Store, engine: Engine, types: Sealed, ask: Ask, *, act: bool
 ) -> AsyncGenerator[list[Verdict]]:
-    """All open sagas of a definition that do not go by this version yet, a page at a time; only `act` moves them.
+    """All sagas of a definition that may still run and do not go by this version yet, by pages; only `act` moves them.
 
     Each is moved as it was seen: one that has moved on meanwhile stays, and may be asked for again.
 
@@ -48,19 +46,16 @@ async def move_open(
         StoreUnavailable: the database is away; what was moved by then is moved.
     """
     target = types.manifest
-    after: str | None = None
-    while True:
-        rows = await store.sagas(SagaFilter(definition=target.name, is_open=True, after=after, limit=PAGE))
+    async for page in unfinished(store):
         heads = [
-            row.state
-            for row in rows
-            if row.state.fingerprint != target.fingerprint and row.state.fingerprint.startswith(ask.origin or "")
+            head
+            for head in page.heads
+            if head.definition == target.name
+            and head.fingerprint != target.fingerprint
+            and head.fingerprint.startswith(ask.origin or "")
         ]
         if heads:
             yield await _moved(store, engine, target, types, ask, heads, act=act)
-        if len(rows) < PAGE:
-            return
-        after = rows[-1].cursor
 
 
 async def _moved(

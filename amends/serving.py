@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from amends.stored_values import see
+from amends.unfinished import Page, unfinished
 from sagas.events import Json
-from sagas.listing import SagaFilter
 from sagas.manifest import Manifest
 from sagas.ports import Store
 from sagas.seal import Sealed
@@ -13,7 +13,6 @@ from sagas.serving import Gap, gaps_of
 from sagas.state import State
 from sagas.versions import what_it_needs
 
-PAGE = 500
 SHOWN = 3
 VALUES = "let the new type read what was stored (a default for a new field), or deploy when they have ended"
 
@@ -47,7 +46,7 @@ class Unserved:
 
 @dataclass(slots=True)
 class Outlook:
-    """How many sagas are open, and which of them could not be served."""
+    """How many sagas are open, or may yet be undone, and which of them could not be served."""
 
     open: int = 0
     _found: dict[tuple[str, str, Gap], list[str]] = field(default_factory=dict[tuple[str, str, Gap], list[str]])
@@ -63,31 +62,26 @@ class Outlook:
 
 
 async def look_ahead(store: Store, sagas: Mapping[str, Sealed]) -> Outlook:
-    """Look at every open saga, a page at a time; at most four queries a page.
+    """Look at every saga that may still run something, a page at a time; at most four queries a page.
 
     Raises:
         StoreUnavailable: the database is away.
     """
-    outlook, known = Outlook(), dict[str, Manifest]()
-    after: str | None = None
-    while True:
-        rows = await store.sagas(SagaFilter(is_open=True, after=after, limit=PAGE))
-        heads = [row.state for row in rows]
-        outlook.open += len(heads)
-        if missing := sorted({head.fingerprint for head in heads} - known.keys()):
-            known |= await store.manifests(missing)
-        readable = [(known[head.fingerprint], head) for head in heads if _is_readable(outlook, known, head)]
+    outlook = Outlook()
+    async for page in unfinished(store):
+        outlook.open += len(page.heads)
+        readable = [
+            (page.manifests[head.fingerprint], head) for head in page.heads if _is_readable(outlook, page, head)
+        ]
         for old, head in readable:
             for gap in gaps_of(old, head, sagas):
                 outlook.add(head, gap)
         await _look_at_values(outlook, store, readable, sagas)
-        if len(rows) < PAGE:
-            return outlook
-        after = rows[-1].cursor
+    return outlook
 
 
-def _is_readable(outlook: Outlook, known: Mapping[str, Manifest], head: State) -> bool:
-    if not head.newer and head.fingerprint in known:
+def _is_readable(outlook: Outlook, page: Page, head: State) -> bool:
+    if not head.newer and head.fingerprint in page.manifests:
         return True
     outlook.add(head, Gap(what_it_needs(head.release), "deploy with that version of amends"))
     return False

@@ -4,7 +4,7 @@ from typing import Any
 
 import asyncpg
 
-from eventstore.migrate import demand_migrated
+from eventstore.migrate import NotMigratedError, demand_migrated
 
 
 async def meet_cluster(connection: Any) -> None:
@@ -15,8 +15,22 @@ async def meet_cluster(connection: Any) -> None:
         return  # not migrated yet, or a standby: nothing is appended there
 
 
-async def role_of(url: str) -> str | None:
-    """The application's role, where there is one that this user may take."""
+async def pool_of(
+    url: str, size: int, seconds: float, settings: dict[str, str], *, appends: bool = False
+) -> "asyncpg.Pool[asyncpg.Record]":
+    """At most so many connections with these settings; a statement may take so many seconds."""
+    return await asyncpg.create_pool(
+        url, min_size=1, max_size=size, server_settings=settings, timeout=seconds, command_timeout=seconds,
+        init=meet_cluster if appends else None,
+    )  # fmt: skip
+
+
+async def role_of(url: str, *, to_read: bool = False) -> str | None:
+    """The application's role, where there is one that this user may take.
+
+    Raises:
+        NotMigratedError: the database lacks tables; `to_read` asks for those alone that were there from the first.
+    """
     connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(url, timeout=10)
     try:
         found: str | None = await connection.fetchval(
@@ -24,7 +38,10 @@ async def role_of(url: str) -> str | None:
         )
         if found is not None:
             await connection.execute("SET ROLE amends_app")
-        await demand_migrated(connection)
+        if not to_read:
+            await demand_migrated(connection)
+        elif await connection.fetchval("SELECT to_regclass('amends.sagas') IS NULL"):
+            raise NotMigratedError("the database has no tables of Amends\n  remedy: name the one that you deploy to")
         return found
     finally:
         await connection.close()

@@ -325,6 +325,7 @@ class MemoryStore:
 
     def _matches(self, state: State, wanted: SagaFilter) -> bool:
         waiting = {row.kind for key, row in self._waits.items() if key[0] == state.saga_id}
+        asked = "operator" in waiting and state.status != "completed"
         return (
             wanted.definition in (None, state.definition)
             and wanted.status in (None, state.status)
@@ -332,7 +333,7 @@ class MemoryStore:
             and (wanted.key_prefix is None or (state.key or "").startswith(wanted.key_prefix))
             and (wanted.held is None or (wanted.held == state.held and not state.closed and not state.terminal))
             and (wanted.waiting is None or wanted.waiting in waiting)
-            and not (wanted.is_open and (state.terminal or state.closed))
+            and not (wanted.may_run and (state.terminal or state.closed) and not asked)
             and (wanted.after is None or state.saga_id < wanted.after)
         )
 

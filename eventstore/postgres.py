@@ -10,7 +10,7 @@ import asyncpg
 import orjson
 
 from eventstore.arrays import arguments_of, keys_of
-from eventstore.connecting import meet_cluster, role_of
+from eventstore.connecting import pool_of, role_of
 from eventstore.queries import query
 from eventstore.reading import head_of, manifest_of, recorded
 from sagas.events import Json, Recorded
@@ -91,32 +91,35 @@ class PostgresStore:
         try:
             role = await role_of(url)
             settings = {"application_name": name, **({"role": role} if role is not None else {})}
-            pool = await asyncpg.create_pool(
-                url,
-                min_size=1,
-                max_size=pool_size,
-                server_settings=settings,
-                timeout=seconds,
-                command_timeout=seconds,
-            )
-            appending = await asyncpg.create_pool(
-                url,
-                min_size=1,
-                max_size=2,
-                server_settings={**settings, **APPEND_SETTINGS},
-                timeout=seconds,
-                command_timeout=seconds,
-                init=meet_cluster,
-            )
+            pool = await pool_of(url, pool_size, seconds, settings)
+            appending = await pool_of(url, 2, seconds, {**settings, **APPEND_SETTINGS}, appends=True)
         except AWAY as away:
             raise StoreUnavailable(str(away) or type(away).__name__) from away
         return cls(pool, appending, seconds)
+
+    @classmethod
+    async def open_to_read(cls, url: str) -> Self:
+        """Connect to look at sagas alone, also where an older version of Amends runs: whatever writes fails.
+
+        What is asked may use those columns only that were there from the first, as `sagas`, `heads`, `manifests` and
+        `values` do.
+
+        Raises:
+            StoreUnavailable: the database cannot be reached. NotMigratedError: it has never had sagas.
+        """
+        try:
+            role = await role_of(url, to_read=True)
+            settings = {"default_transaction_read_only": "on", **({"role": role} if role is not None else {})}
+            pool = await pool_of(url, 1, COMMAND_SECONDS, settings)
+        except AWAY as away:
+            raise StoreUnavailable(str(away) or type(away).__name__) from away
+        return cls(pool, pool)
 
     async def close(self) -> None:
         """End all connections; those of a server that does not answer are dropped."""
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
-                await asyncio.gather(self.pool.close(), self.appending.close())
+                await asyncio.gather(*(pool.close() for pool in {self.pool, self.appending}))
         except TimeoutError:
             log.info("the database does not answer: its connections are dropped")
 
@@ -281,7 +284,7 @@ class PostgresStore:
         """A page of sagas, newest first."""
         rows = await self._fetch(
             query("sagas"), wanted.definition, wanted.status, wanted.key, wanted.waiting, wanted.after, wanted.limit,
-            wanted.key_prefix, wanted.held, wanted.is_open,
+            wanted.key_prefix, wanted.held, wanted.may_run,
         )  # fmt: skip
         return [SagaRow(head_of(row), row["created_at"], row["updated_at"], row["saga_id"]) for row in rows]
 
@@ -296,10 +299,13 @@ class PostgresStore:
         )
 
     async def put_absent_manifest(self, manifest: Manifest) -> None:
-        """Keep a manifest if it is not there. It locks no row that is: others who start sagas so need not wait."""
+        """Keep a manifest if it is not there, as the oldest of its definition: nobody has said that workers know it.
+
+        It locks no row that is there: others who start sagas so need not wait.
+        """
         await self._execute(
-            "INSERT INTO amends.saga_definitions (fingerprint, definition, manifest) VALUES ($1, $2, $3) "
-            "ON CONFLICT (fingerprint) DO NOTHING",
+            "INSERT INTO amends.saga_definitions (fingerprint, definition, manifest, seen_at) "
+            "VALUES ($1, $2, $3, '-infinity') ON CONFLICT (fingerprint) DO NOTHING",
             manifest.fingerprint,
             manifest.name,
             manifest.to_json().decode(),

@@ -19,7 +19,8 @@ class SagaRow:
 class SagaFilter:
     """Which sagas a list shows.
 
-    `waiting`: with such an open wait; `held`: open, and held or not; `is_open`: not at an end.
+    `waiting`: with such an open wait; `held`: open, and held or not; `may_run`: not at
+    an end, or compensated with an operator's wait, whose undo may be tried again.
     """
 
     definition: str | None = None
@@ -30,4 +31,4 @@ class SagaFilter:
     waiting: WaitKind | None = None
     after: str | None = None
     limit: int = 50
-    is_open: bool = False
+    may_run: bool = False

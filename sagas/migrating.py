@@ -20,7 +20,7 @@ def migrate(draft: Draft, word: Migrate) -> None:
     state, new = draft.state, word.manifest
     if new.name != state.definition:
         draft.refuse(f"it is a saga of '{state.definition}', not of '{new.name}'")
-    elif state.terminal or state.closed:
+    elif (state.terminal or state.closed) and not may_reopen(state):
         draft.refuse(f"the saga is {'closed' if state.closed else state.status}")
     elif new.fingerprint == state.fingerprint:
         draft.remark("the saga goes by this version already")
@@ -29,6 +29,13 @@ def migrate(draft: Draft, word: Migrate) -> None:
     else:
         draft.emit(e.SagaMigrated(fingerprint=new.fingerprint, reason=word.reason, facts=word.facts))
         draft.manifest = new
+
+
+def may_reopen(state: State) -> bool:
+    """Whether a saga that has ended may yet undo: its parent may turn it back, or an operator is asked about it."""
+    if state.status == "completed":
+        return state.parent is not None
+    return any(wait.kind == "operator" for wait in state.waits.values())
 
 
 def misfits_of(old: Manifest, new: Manifest, state: State) -> Iterator[str]:

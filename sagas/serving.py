@@ -1,4 +1,4 @@
-"""What new definitions lack for sagas that go by an older version: functions by name, what they take, queues."""
+"""What new definitions lack for sagas that go by an older version: functions by name, what they take, waits, queues."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sagas.binding import BoundHandler
 from sagas.manifest import Handler, Manifest, Node, Role
 from sagas.migrating import function_of, pivot_passed
+from sagas.schemas import widens
 from sagas.seal import Sealed
 from sagas.state import COMMAND_KINDS, DONE, State
 
@@ -54,6 +55,9 @@ def gaps_of(old: Manifest, state: State, new: Mapping[str, Sealed]) -> Iterator[
             continue
         for role in roles:
             yield from _function(state, before, after, role, target.handlers.get((node, role)))
+    for one in old.nodes:
+        if one.kind == "signal" and _awaited(state, one):
+            yield from _signal(state, one, target.manifest.by_name.get(one.name))
 
 
 def needed(manifest: Manifest, state: State) -> dict[str, list[Role]]:
@@ -68,7 +72,10 @@ def needed(manifest: Manifest, state: State) -> dict[str, list[Role]]:
 
 
 def _wanted(manifest: Manifest, state: State, node: Node) -> set[Role]:
-    """The roles of a node that may come yet: what is owed, what lies ahead, and the way back while there is one."""
+    """The roles of a node that may come yet: what is owed, what lies ahead, and the way back while there is one.
+
+    One that has completed is asked about as the child of a parent that may turn it back (rule B5).
+    """
     steps = [step for (name, _), step in state.steps.items() if name == node.name]
     roles: set[Role] = {wait.role for wait in state.waits.values() if wait.step == node.name and _is_command(wait.kind)}
     if state.status == "active":
@@ -78,13 +85,37 @@ def _wanted(manifest: Manifest, state: State, node: Node) -> set[Role]:
         skipped = ended and steps[0].status == "skipped"
         if not skipped and not pivot_passed(manifest, state):
             roles |= {"undo"}
-    elif state.status in ("compensating", "failed"):
+    elif state.status in ("compensating", "failed", "completed"):
         left = [step for step in steps if step.status not in ("pending", "skipped", "undone")]
         if any(step.status != "failed" or node.transactional for step in left):
             roles |= {"undo"}
         if any(step.status == "unknown" for step in left):
             roles |= {"probe"}
+    asked = any(wait.cause == "late_effect" and wait.step == node.name for wait in state.waits.values())
+    if asked and state.status != "completed" and not pivot_passed(manifest, state):
+        roles |= {"undo"}
     return roles
+
+
+def _awaited(state: State, node: Node) -> bool:
+    """Whether somebody has yet to send this signal: what was sent before its wait is kept for it."""
+    step = state.step(node.name)
+    return state.status == "active" and step.status not in DONE and not step.signals
+
+
+def _signal(state: State, before: Node, after: Node | None) -> Iterator[Gap]:
+    nobody = "no route or client of yours would send it"
+    by_hand = f"send it by hand: amends saga signal ID {before.name} JSON"
+    remedy = f"{_keep(state, repr(before.name))}; or {by_hand}"
+    if after is None:
+        yield Gap(f"the wait '{before.name}' is gone, and they still wait for it: {nobody}", remedy)
+    elif after.kind != "signal":
+        yield Gap(f"'{before.name}', which they wait for, is a {after.kind} now: {nobody}", remedy)
+    elif not widens(before.result_schema, after.result_schema):
+        yield Gap(
+            f"'{before.name}' is sent as {after.gives} now: what was right for them, {before.gives}, is refused",
+            f"give new fields a default until they have ended; or {_move(state)}",
+        )
 
 
 def _is_command(kind: str) -> bool:

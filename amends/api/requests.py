@@ -73,7 +73,7 @@ async def resolve(request: web.Request, backend: Backend) -> web.Response:
 
 
 async def migrate(request: web.Request, backend: Backend) -> web.Response:
-    """`POST /api/sagas/{id}/migrate`: go on by another version that is known here; 200, 409 it does not fit, 422."""
+    """`POST /api/sagas/{id}/migrate`: go on by another version that is known here; 200, 409 no fit, 412, 422."""
     body = await read_json(request)
     check_known(body, "reason", *FIELDS[Migrate])
     saga_id, fingerprint = saga_id_of(request), body.get("fingerprint")
@@ -84,12 +84,10 @@ async def migrate(request: web.Request, backend: Backend) -> web.Response:
     if found is None:
         text, remedy = "is no version that is known here", "take it from `amends check`, and deploy that version first"
         raise field_problem(422, "Invalid input", "fingerprint", text, remedy)
-    manifest, seen = found
-    if seen.unfit:
-        raise field_problem(
-            409, "Refused", "id", f"cannot be done: {'; '.join(seen.unfit)}", f"see GET /api/sagas/{saga_id}"
-        )
-    return await _ask(request, backend, Migrate, body, manifest=manifest, facts=seen.facts)
+    if unfit := found.seen.unfit:
+        text, remedy = f"cannot be done: {'; '.join(unfit)}", f"see GET /api/sagas/{saga_id}"
+        raise field_problem(409, "Refused", "id", text, remedy)
+    return await _ask(request, backend, Migrate, body, found.version, manifest=found.manifest, facts=found.seen.facts)
 
 
 async def send(request: web.Request, backend: Backend) -> web.Response:
@@ -113,10 +111,14 @@ async def send(request: web.Request, backend: Backend) -> web.Response:
     return await answer_once(request, backend, [body, name], work)
 
 
-async def _ask(request: web.Request, backend: Backend, kind: type[Asked], body: Body, **more: Any) -> web.Response:
+async def _ask(
+    request: web.Request, backend: Backend, kind: type[Asked], body: Body, looked_at: int | None = None, **more: Any
+) -> web.Response:
+    """`looked_at` is the version on which the rest of the word was found: without `If-Match` that one is expected."""
     saga_id = saga_id_of(request)
     check_known(body, "reason", *FIELDS.get(kind, ()))
-    reason, expected = reason_of(body), _expected(request)
+    reason, given = reason_of(body), _expected(request)
+    expected = given if given is not None else looked_at
     verb = request.path.rsplit("/", 1)[-1]
 
     async def work(ids: RequestIds) -> web.Response:

@@ -122,7 +122,7 @@ async def _look_ahead(url: str, sealed: dict[str, "Sealed"]) -> "Outlook":
     from amends.serving import look_ahead
     from eventstore.postgres import PostgresStore
 
-    store = await PostgresStore.open(url, pool_size=1)
+    store = await PostgresStore.open_to_read(url)
     try:
         return await look_ahead(store, sealed)
     finally:
@@ -141,7 +141,8 @@ async def _move(
     ask = Ask(reason, f"migrate/{uuid4()}", getpass.getuser(), from_version)
     if act:
         async with core(settings, "migrate-sagas") as made, made.publisher.running():
-            await made.store.put_manifest(types.manifest)
+            for one in types.saga.family():
+                await made.store.put_absent_manifest(one.seal(load().defaults).manifest)
             pages = [page async for page in move_open(made.store, made.engine, types, ask, act=True)]
     else:
         store = await PostgresStore.open(_database_of(settings), pool_size=1)

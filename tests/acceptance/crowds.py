@@ -1,10 +1,11 @@
-"""More sagas for the file outside this repository: more steps than a worker has slots, and one that falls silent."""
+"""More sagas for the file outside this repository: crowded ones, one that falls silent, and some that keep the hour."""
 
 MODULE = """
 
 import asyncio
+from datetime import datetime
 
-from amends import Context
+from amends import Context, Given
 
 
 class Crowd(BaseModel):
@@ -52,4 +53,52 @@ async def look(move: Move, context: Context) -> None:
         await context.heartbeat()
     note(f"look {move.name}")
     await asyncio.Event().wait()
+
+
+class Feast(BaseModel):
+    name: str
+    guests: list[str]
+    begins: datetime
+
+
+feast = Saga("feast", input=Feast)
+
+
+@feast.step("invited", each="input.guests", concurrency=2, item_failure="leave_out", retry=Retry(delays=[]))
+async def invite(item: str) -> str:
+    if item in ("far", "nobody"):
+        raise Permanent("it is too far")
+    return item
+
+
+@invite.fallback
+async def phone(item: str) -> str:
+    if item == "nobody":
+        raise Permanent("no number")
+    return f"{item} by phone"
+
+
+hour = feast.sleep_until("hour", "input.begins", after=[invite])
+
+
+@feast.step("served", after=[hour])
+async def serve(feast: Feast, invited: list[Given[str | None]]) -> None:
+    told = [f"{one.value or 'nobody at all'}{f' since {one.reason}' if one.fallback else ''}" for one in invited]
+    note(f"serve {feast.name} " + ", ".join(told))
+
+
+vigil = Saga("vigil", input=Feast, deadline=1)
+
+
+@vigil.step("candle")
+async def light(feast: Feast) -> None:
+    note(f"light {feast.name}")
+
+
+@light.undo
+async def put_out(feast: Feast) -> None:
+    note(f"put out {feast.name}")
+
+
+morning = vigil.sleep_until("morning", "input.begins", after=[light])
 """

@@ -1,11 +1,10 @@
 """The whole language on `amends up`, with a saga from a file outside this repository (def_R7, rules B5 to B7, O3)."""
 
 import importlib
-import json
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,61 +17,7 @@ from tests.acceptance import crowds
 from tests.acceptance.damage import folder_of
 from tests.acceptance.moving import MODULE
 from tests.acceptance.running import Running, until
-
-
-class Stage:
-    """A running Amends, its folder, and what its operators do."""
-
-    def __init__(self, made: Running) -> None:
-        self.made = made
-        self.folder = made.folder
-
-    async def start(self, name: str, definition: str = "move", key: str | None = None, **more: Any) -> str:
-        """A saga under way, by default a move."""
-        body = {"definition": definition, "input": {"name": name, **more}, **({"key": key} if key else {})}
-        _, begun = await self.made.call("POST", "/api/sagas", json=body)
-        return str(begun["sagaId"])
-
-    def saga(self, verb: str, *arguments: str) -> dict[str, Any]:
-        """A command of an operator."""
-        told = self.made.amends("saga", verb, *arguments, "--json")
-        assert told.returncode == 0, told.stderr
-        found: dict[str, Any] = json.loads(told.stdout)
-        return found
-
-    async def waiting(self, saga_id: str, kind: str) -> dict[str, Any]:
-        """The saga once it has a wait of this kind."""
-
-        async def has() -> dict[str, Any] | None:
-            found = await self.made.saga(saga_id)
-            return found if any(wait["kind"] == kind for wait in found["waits"]) else None
-
-        return await until(has, 30)
-
-    async def ended(self, saga_id: str) -> dict[str, Any]:
-        """The saga at its end."""
-
-        async def has() -> dict[str, Any] | None:
-            found = await self.made.saga(saga_id)
-            return found if found["status"] in ("completed", "compensated") else None
-
-        return await until(has, 30)
-
-    @contextmanager
-    def wrong(self, *names: str) -> Generator[None]:
-        """What goes wrong meanwhile."""
-        for name in names:
-            (self.folder / name).touch()
-        try:
-            yield
-        finally:
-            for name in names:
-                (self.folder / name).unlink(missing_ok=True)
-
-    def notes(self, name: str) -> list[str]:
-        """What handlers did for a move."""
-        lines = (self.folder / "notes").read_text().splitlines()
-        return [line.replace(f" {name}", "") for line in lines if f" {name}" in line]
+from tests.acceptance.stage import Stage
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -256,6 +201,59 @@ async def test_a_handler_that_falls_silent_is_cancelled(stage: Stage) -> None:
     found = await stage.ended(saga_id)
     assert (found["status"], stage.notes("ned")) == ("compensated", ["look"])
     assert found["error"]["message"] == "'watched' gave no heartbeat for 1 s"
+
+
+async def test_items_run_two_at_a_time_and_what_failed_is_left_out_and_the_rest_says_how_it_came_about(
+    stage: Stage,
+) -> None:
+    """def_R16, def_R17, def_R27; and nothing is served before the hour."""
+    begins = datetime.now(UTC) + timedelta(seconds=1.5)
+    guests = ["ann", "ben", "far", "nobody", "cat"]
+    saga_id = await stage.start("pia", "feast", guests=guests, begins=begins.isoformat())
+    assert (await stage.ended(saga_id))["status"] == "completed"
+    assert stage.notes("pia") == ["serve ann, ben, far by phone since it is too far, nobody at all, cat"]
+    history = await stage.history(saga_id)
+    under_way: set[int] = set()
+    together: list[int] = []
+    for entry in history:
+        if entry["data"].get("step") != "invited":
+            continue
+        if entry["type"] == "StepScheduled":
+            under_way.add(entry["data"]["item"])
+        elif entry["type"] in ("StepSucceeded", "FallbackUsed", "StepSkipped"):
+            under_way.discard(entry["data"]["item"])
+        together.append(len(under_way))
+    assert (max(together), together[-1]) == (2, 0)
+    (served,) = (one for one in history if one["type"] == "StepScheduled" and one["data"]["step"] == "served")
+    assert datetime.fromisoformat(served["createdAt"]) >= begins - timedelta(milliseconds=2)
+
+
+async def test_a_saga_that_is_not_done_by_its_deadline_turns_back(stage: Stage) -> None:
+    far = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    saga_id = await stage.start("rob", "vigil", guests=[], begins=far)
+    assert (await stage.ended(saga_id))["status"] == "compensated"
+    assert stage.notes("rob") in (["light", "put out"], []), "on a slow machine it has not begun"
+    turned = [entry for entry in await stage.history(saga_id) if entry["type"] == "SagaTurnedBack"]
+    assert [entry["data"]["cause"] for entry in turned] == ["deadline"]
+
+
+async def test_a_saga_that_a_newer_amends_wrote_to_stands_still_and_goes_on_with_it(stage: Stage) -> None:
+    saga_id, other = await stage.start("sue"), await stage.start("tom")
+    for one in (saga_id, other):
+        await stage.waiting(one, "signal")
+    signal = f"/api/sagas/{saga_id}/signals/agreed", {"value": {"by": "Bo"}}
+    async with stage.newer(saga_id):
+        status, problem = await stage.made.call("POST", signal[0], json=signal[1])
+        assert (status, "newer_event: needs amends >= 9.9" in problem["errors"][0]["message"]) == (409, True)
+        told = stage.made.amends("explain", saga_id).stdout
+        assert "newer_event: needs amends >= 9.9" in told
+        assert "(StepPaused, version 1)" in told
+        assert (await stage.made.saga(saga_id))["status"] == "active"
+        stage.saga("signal", other, "agreed", '{"by": "Bo"}')
+        assert (await stage.ended(other))["status"] == "completed"
+        assert [entry["type"] for entry in await stage.history(saga_id)][-1] == "StepPaused", "nothing is dropped"
+    assert (await stage.made.call("POST", signal[0], json=signal[1]))[0] == 200
+    assert (await stage.ended(saga_id))["status"] == "completed"
 
 
 def module_of(stage: Stage, name: str, old: str, new: str) -> Any:

@@ -295,6 +295,19 @@ async def test_open_sagas_are_found_by_how_their_key_begins_and_whether_they_are
     assert await found(held=False) == [saga_id(3), saga_id(2)], "what has ended is neither"
 
 
+async def test_what_may_still_run_has_not_ended_or_somebody_is_asked_about_it(store: Store) -> None:
+    begun = [started(number) for number in range(1, 4)]
+    await store.start(begun)
+    ended = [move(one.state, failed(one.state, "first")) for one in begun[1:]]
+    assert all(one.state.terminal for one in ended)
+    await store.append(ended)
+    late = move(ended[1].state, succeeded(begun[2].state))
+    assert [wait.cause for wait in late.state.waits.values()] == ["late_effect"]
+    await store.append([late])
+    found = await store.sagas(SagaFilter(may_run=True))
+    assert [row.state.saga_id for row in found] == [saga_id(3), saga_id(1)]
+
+
 async def test_manifests_are_kept_by_fingerprint(store: Store) -> None:
     newer = replace(MANIFEST, input="Other")
     await store.put_manifest(newer)

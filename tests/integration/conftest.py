@@ -1,7 +1,9 @@
-"""What tests on a real database share: a store with the manifest of the contract tests, and an engine on it."""
+"""What tests on a real database share: a store with the manifest of the contract tests, an engine on it, or nothing."""
 
+import os
 from collections.abc import AsyncGenerator
 
+import asyncpg
 import pytest
 
 from amends.clock import LoopClock
@@ -21,3 +23,14 @@ async def store(database_url: str) -> AsyncGenerator[PostgresStore]:
 @pytest.fixture
 def engine(store: PostgresStore) -> Engine:
     return Engine(store, LoopClock())
+
+
+@pytest.fixture
+async def empty_url(postgres_url: str) -> AsyncGenerator[str]:
+    """A database without anything."""
+    name = f"empty_{os.getpid()}_{id(object())}"
+    admin = await asyncpg.connect(postgres_url.replace("/amends?", "/postgres?"))
+    await admin.execute(f'CREATE DATABASE "{name}"')
+    yield postgres_url.replace("/amends?", f"/{name}?")
+    await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    await admin.close()

@@ -55,6 +55,7 @@ async def test_the_terminal_of_the_guide(
     assert (look.returncode, plain(look.stdout)) == (1, expected), look.stderr
     move = await amends(database_url, redis_url, tmp_path, *command, "--yes")
     assert (move.returncode, "1 moved, 1 stay" in move.stdout) == (1, True), move.stderr
+    assert await store.manifests() == {manifest.fingerprint: manifest}, "what is started anew is what workers know"
 
     await engine.apply([Send(IDS[0], "approved", {"by": "Bo"}, "r1")])
     head = (await store.heads(IDS[:1]))[IDS[0]]

@@ -4,7 +4,6 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import asyncpg
@@ -18,17 +17,6 @@ EVENT = (
     "(workflow_id, sequence_number, event_type, event_data, created_at, causation_id) "
     "VALUES (gen_random_uuid(), 1, 'SagaStarted', '{}', now(), 'c')"
 )
-
-
-@pytest.fixture
-async def empty_url(postgres_url: str) -> AsyncGenerator[str]:
-    """A database without anything."""
-    name = f"empty_{os.getpid()}_{id(object())}"
-    admin = await asyncpg.connect(postgres_url.replace("/amends?", "/postgres?"))
-    await admin.execute(f'CREATE DATABASE "{name}"')
-    yield postgres_url.replace("/amends?", f"/{name}?")
-    await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-    await admin.close()
 
 
 async def test_a_second_run_has_nothing_to_do(empty_url: str) -> None:

@@ -200,7 +200,7 @@ async def _look_at_all(store: Any) -> None:
     heads = await store.heads(known)
     await store.by_key([(state.definition, state.key) for state in heads.values() if state.key is not None])
     await store.sagas(SagaFilter(limit=ALL))
-    await store.sagas(SagaFilter(limit=ALL, is_open=True))
+    await store.sagas(SagaFilter(limit=ALL, may_run=True))
     for saga_id, state in heads.items():
         await store.waits(saga_id)
         events = await store.history(saga_id)

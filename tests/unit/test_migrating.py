@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 
 from sagas.events import SagaMigrated
-from sagas.inputs import Answer, Cancel, Migrate
+from sagas.inputs import Answer, Cancel, Migrate, ParentTurnsBack, TryAgain
 from sagas.manifest import Handler, Manifest, Node
+from sagas.state import Parent
 from tests.unit.test_decisions import FAILED, SAGA, Play, node
 from tests.unit.test_holding import ask, hold
+from tests.unit.test_verbs_in_states import late_effect
 from tests.unit.test_waiting import DAY, send, wait
 
 
@@ -154,3 +156,29 @@ def test_what_makes_no_sense_is_refused_or_changes_nothing() -> None:
     play.give(Cancel(SAGA, "stop", "c1"))
     play.tell("a", "refused", cause="no_handler")
     assert move(play, version(node("a"), node("b"))).detail == "the saga is compensated"
+
+
+def test_a_child_that_has_completed_moves_since_its_parent_may_turn_it_back() -> None:
+    play = Play(node("a"), node("b", after=("a",)))
+    play.state = replace(play.state, parent=Parent("p", "c", 1))
+    play.tell("a")
+    play.tell("b")
+    assert play.state.status == "completed"
+    new = version(node("n"), node("a", after=("n",)), node("b", after=("a",)))
+    assert move(play, new).code == "accepted"
+    assert (play.state.status, play.state.fingerprint) == ("completed", new.fingerprint)
+    play.give(ParentTurnsBack(SAGA, "p/9"))
+    play.tell("b")
+    play.tell("a")
+    assert [wait.kind for wait in play.state.waits.values()] == []
+    assert move(play, version(node("a"), node("b", after=("a",)))).detail == "the saga is compensated"
+
+
+def test_a_saga_that_has_ended_moves_while_somebody_is_asked_about_a_late_effect() -> None:
+    play = late_effect()
+    nodes = [replace(one, queue="other") if one.name == "b" else one for one in play.manifest.nodes]
+    assert move(play, replace(play.manifest, nodes=tuple(nodes))).code == "accepted"
+    ask(play, TryAgain(SAGA, "undo it", "t1", "op", step="b"))
+    play.tell("b")
+    assert play.state.status == "compensated"
+    assert not play.state.waits

@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from amends import Saga, moving, serving
+from amends import Saga, unfinished
 from amends.clock import LoopClock
 from amends.moving import Ask, Verdict, move_open
 from amends.serving import look_ahead
 from eventstore.memory import MemoryStore
 from orchestrator.engine import Engine
 from sagas.events import Json, SagaMigrated
-from sagas.inputs import Cancel, Input, Outcome, Start
+from sagas.inputs import Cancel, ChildEnds, Input, Outcome, Start
 from sagas.seal import Sealed
-from sagas.state import State, Value
+from sagas.state import Parent, State, Value
 
 ASK = Ask("a better way", "migrate/1", "ada")
 
@@ -158,7 +158,7 @@ async def test_only_sagas_of_one_version_are_asked_and_none_that_has_ended(stage
 async def test_a_page_costs_a_few_queries_whatever_its_size(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     await stage.move(version(ribbon=True), act=True)
     assert stage.store.asked == ["values", "heads"]
-    monkeypatch.setattr(moving, "PAGE", 4)
+    monkeypatch.setattr(unfinished, "PAGE", 4)
     stage.store.asked.clear()
     await stage.move(version(ribbon=True, unit=True), act=False)
     assert stage.store.asked == ["values"] * 2, "one for each page that holds values to look at"
@@ -167,7 +167,7 @@ async def test_a_page_costs_a_few_queries_whatever_its_size(stage: Stage, monkey
 async def test_before_a_deploy_each_reason_is_said_once_with_its_sagas(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(serving, "PAGE", 4)
+    monkeypatch.setattr(unfinished, "PAGE", 4)
     assert (await look_ahead(stage.store, {"send": stage.old})).unserved == []
     outlook = await look_ahead(stage.store, {"send": version(unit=True)})
     (unserved,) = outlook.unserved
@@ -179,3 +179,88 @@ async def test_before_a_deploy_each_reason_is_said_once_with_its_sagas(
     )
     (gone,) = (await look_ahead(stage.store, {})).unserved
     assert len(gone.sagas) == 10
+
+
+class Trip(BaseModel):
+    order: Order
+
+
+class Family:
+    """A trip sends an order, waits, and has a pivot; its child has completed."""
+
+    def __init__(self) -> None:
+        self.store = CountedStore()
+        self.engine = Engine(self.store, LoopClock())
+        self.trip = trip()
+        self.parent, self.child = self.ids = ["01900000-0000-7000-8000-000000000001", ""]
+
+    async def begin(self) -> None:
+        child = sending().manifest
+        for manifest in (self.trip.manifest, child):
+            await self.store.put_manifest(manifest)
+        order: Json = {"city": "Lima"}
+        await self.engine.apply([Start(self.parent, self.trip.manifest, {"order": order})])
+        step = (await self.store.heads([self.parent]))[self.parent].step("sent")
+        assert step.child is not None
+        self.child = step.child
+        self.ids[1] = step.child
+        parent = Parent(self.parent, "sent", 1)
+        await self.engine.apply([Start(self.child, child, order, parent=parent)])
+        await self.engine.apply([Outcome(self.child, 2, 1, "parcel", None, "step", "succeeded", 1)])
+        ended = ChildEnds(self.parent, "e1", child_id=self.child, step="sent", attempt=1, status="completed", result=1)
+        await self.engine.apply([ended])
+        heads = await self.store.heads(self.ids)
+        assert [heads[saga_id].status for saga_id in self.ids] == ["active", "completed"]
+
+    async def pass_pivot(self) -> None:
+        head = (await self.store.heads([self.parent]))[self.parent]
+        (wait,) = (wait for wait in head.waits.values() if wait.kind == "step")
+        await self.engine.apply([Outcome(self.parent, wait.opened_by, 1, "paid", None, "step", "succeeded", None)])
+
+
+def sending(*, undo: bool = True, more: bool = False) -> Sealed:
+    saga = Saga("sending", input=Order, result=int)
+
+    @saga.step("parcel")
+    async def pack(order: Order) -> int:
+        return 1
+
+    if undo:
+
+        @pack.undo
+        async def unpack(order: Order) -> None: ...
+
+    if more:
+
+        @saga.step("ribbon", after=[pack])
+        async def tie(order: Order) -> None: ...
+
+    return saga.seal()
+
+
+def trip() -> Sealed:
+    saga = Saga("trip", input=Trip)
+    sent = saga.start("sent", sending().saga, input="input.order")
+
+    @saga.step("paid", pivot=True, after=[sent])
+    async def pay(trip: Trip) -> None: ...
+
+    @saga.step("told", after=[pay])
+    async def tell(trip: Trip) -> None: ...
+
+    return saga.seal()
+
+
+async def test_a_completed_child_is_looked_at_and_moved_while_its_parent_may_turn_it_back() -> None:
+    family = Family()
+    await family.begin()
+    lacking = {"trip": family.trip, "sending": sending(undo=False)}
+    outlook = await look_ahead(family.store, lacking)
+    (unserved,) = outlook.unserved
+    assert (unserved.definition, unserved.sagas, outlook.open) == ("sending", (family.child,), 2)
+    assert unserved.gap.what == "the undo of 'parcel' is gone, and they still need it"
+    new = sending(more=True)
+    moved = [one async for page in move_open(family.store, family.engine, new, ASK, act=True) for one in page]
+    assert [(one.saga_id, one.status, one.moves) for one in moved] == [(family.child, "completed", True)]
+    await family.pass_pivot()
+    assert (await look_ahead(family.store, lacking)).open == 1, "nothing turns it back any more"

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from pydantic import BaseModel
 
-from amends import Context, Saga, Transaction
+from amends import Context, Saga, Transaction, hours
 from amends.clock import LoopClock
 from amends.testing.virtual import run_virtual
 from consumers.execution import Surroundings
@@ -17,10 +18,10 @@ from orchestrator.engine import Engine
 from orchestrator.publisher import Publisher
 from orchestrator.service import Orchestrator
 from sagas.decide import decide
-from sagas.inputs import Outcome, Start
+from sagas.inputs import Outcome, Send, Start
 from sagas.seal import Sealed
 from sagas.serving import gaps_of
-from sagas.state import State
+from sagas.state import Key, Parent, State, StepState, Wait
 from tests.unit.test_decisions import FAILED, SAGA
 
 
@@ -187,6 +188,103 @@ def test_a_queue_that_nobody_would_read_and_a_transaction_that_came_are_gaps() -
         "'money' is sent to the queue 'default', which nobody would read",
         "'letter' is sent to the queue 'default', which nobody would read",
     ]
+
+
+def test_a_completed_child_needs_its_undos_and_nothing_else() -> None:
+    """rule_B5: its parent may turn it back."""
+    child = Progress("stock")
+    child.manifest = order(without_pivot).seal().manifest
+    child.state = replace(child.state, status="completed", parent=Parent("p", "c", 1))
+    assert child.gaps(without_letter) == ["the undo of 'stock' is gone, and they still need it"]
+    assert child.gaps(first) == []
+
+
+def test_what_an_operator_is_asked_about_after_the_end_needs_its_undo() -> None:
+    """rule_O4."""
+    ended = Progress("stock")
+    ended.state = replace(ended.state, status="compensated", waits={})
+    assert ended.gaps(without_letter) == []
+    asked = Wait(9, "operator", "stock", cause="late_effect")
+    steps: dict[Key, StepState] = {("stock", None): StepState("undone", attempt=2)}
+    for status in ("compensated", "failed"):
+        ended.state = replace(ended.state, status=status, steps=steps, waits={9: asked})
+        assert ended.gaps(without_letter) == ["the undo of 'stock' is gone, and they still need it"]
+
+
+def without_pivot(saga: Saga[Order, None]) -> None:
+    @saga.step("stock")
+    async def reserve(order: Order) -> Stock:
+        return Stock()
+
+    @reserve.undo
+    async def release(order: Order) -> None: ...
+
+    @saga.step("letter")
+    async def write(order: Order, stock: Stock) -> None: ...
+
+
+class Yes(BaseModel):
+    by: str
+
+
+class Sure(BaseModel):
+    by: str
+    note: str = ""
+    city: str | None = None
+
+
+class Signed(BaseModel):
+    by: str
+    at: str
+
+
+def asking(model: type[BaseModel] | None) -> Sealed:
+    """A saga that waits for somebody; without a model `agreed` is a step."""
+    saga = Saga("order", input=Order)
+
+    @saga.step("stock")
+    async def reserve(order: Order) -> Stock:
+        return Stock()
+
+    if model is not None:
+        saga.wait("agreed", model=model, timeout=hours(1), on_timeout="compensate", after=[reserve])
+    else:
+
+        @saga.step("agreed")
+        async def agree(order: Order) -> int:
+            return 1
+
+    return saga.seal()
+
+
+def test_a_wait_that_nobody_could_end_any_more_is_a_gap_until_it_has_ended() -> None:
+    waits = Progress()
+    waits.manifest = asking(Yes).manifest
+    waits.state = decide(waits.manifest, State(SAGA), Start(SAGA, waits.manifest, {}), 1000.0).state
+    gone = order(alone).seal()
+    (gap,) = waits.found(gone)
+    assert (
+        gap.what == "the wait 'agreed' is gone, and they still wait for it: no route or client of yours would send it"
+    )
+    assert "keep 'agreed' under its name" in gap.remedy
+    assert "amends saga signal ID agreed JSON" in gap.remedy
+    assert [gap.what for gap in waits.found(asking(None))] == [
+        "'agreed', which they wait for, is a step now: no route or client of yours would send it"
+    ]
+    assert [gap.what for gap in waits.found(asking(Signed))] == [
+        "'agreed' is sent as Signed now: what was right for them, Yes, is refused"
+    ]
+    assert waits.found(asking(Sure)) == waits.found(asking(Yes)) == [], "a field with a default is no change"
+    waits.tell("stock")
+    (gap,) = waits.found(gone)
+    waits.state = decide(waits.manifest, waits.state, Send(SAGA, "agreed", {"by": "Bo"}, "s"), 1000.0).state
+    assert waits.found(gone) == [], "it has been sent"
+
+
+def alone(saga: Saga[Order, None]) -> None:
+    @saga.step("stock")
+    async def reserve(order: Order) -> Stock:
+        return Stock()
 
 
 def test_a_saga_goes_by_its_own_version_with_handlers_found_by_name() -> None:
