@@ -210,6 +210,14 @@ class MemoryStore:
             if (row := self._waits.get((saga_id, opened_by))) is not None:
                 self._waits[saga_id, opened_by] = replace(row, due_at=self._now() + seconds)
 
+    async def set_due(self, moved: Sequence[tuple[str, int, float | None]]) -> None:
+        """Set when waits are due that a release has moved."""
+        for saga_id, opened_by, due_at in moved:
+            row = self._waits.get((saga_id, opened_by))
+            if row is not None and (due_at is not None or row.published_at is not None):
+                due_at = max(row.due_at, self._now()) if due_at is None else due_at
+                self._waits[saga_id, opened_by] = replace(row, due_at=due_at)
+
     async def memory_lost(self, incarnation: str) -> int:
         """Write down whose memory the transport stands in, and have sent commands looked for."""
         if incarnation == self._incarnation:

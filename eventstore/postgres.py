@@ -253,6 +253,11 @@ class PostgresStore:
             [entry[2] for entry in waits],
         )
 
+    async def set_due(self, moved: Sequence[tuple[str, int, float | None]]) -> None:
+        """Set when waits are due that a release has moved."""
+        saga_ids, opened_by, instants = zip(*moved, strict=True)
+        await self._execute(query("set_due"), saga_ids, opened_by, instants)
+
     async def memory_lost(self, incarnation: str) -> int:
         """Write down whose memory the transport stands in, and have sent commands looked for."""
         return int((await self._execute(query("memory_lost"), incarnation)).rpartition(" ")[2])

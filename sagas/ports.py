@@ -206,6 +206,10 @@ class Store(Protocol):
         """Move the check of sent commands by so many seconds from now (rule L5)."""
         ...
 
+    async def set_due(self, moved: Sequence[tuple[str, int, float | None]]) -> None:
+        """Set when waits are due that a release has moved (rule B7); sent commands (`None`) at the latest from now."""
+        ...
+
     async def memory_lost(self, incarnation: str) -> int:
         """Write down whose memory the transport stands in; how many sent commands are looked for now (rule L7).
 
