@@ -165,9 +165,11 @@ class MemoryStore:
         ]
         return sorted(found, key=lambda row: (row.since, row.saga_id, row.opened_by))[:limit]
 
-    async def take_unsent(self, limit: int, full: Sequence[tuple[str, Priority]] = ()) -> list[WaitRow]:
+    async def take_unsent(
+        self, limit: int, full: Sequence[tuple[str, Priority]] = (), unread: Sequence[str] = ()
+    ) -> list[WaitRow]:
         """Take marks away."""
-        rows = self._waits.items()
+        rows = [(key, row) for key, row in self._waits.items() if self._heads[row.saga_id].fingerprint not in unread]
         unsent = [(row.since, key, row) for key, row in rows if _marked(row) and not self._left_alone(row)]
         marked = sorted((since, key) for since, key, row in unsent if (row.queue, row.priority) not in full)[:limit]
         for _, key in marked:

@@ -210,10 +210,12 @@ class PostgresStore:
         """Commands that nobody confirmed for so long."""
         return _rows(await self._fetch(query("unpublished"), age_seconds, limit, FORMAT))
 
-    async def take_unsent(self, limit: int, full: Sequence[tuple[str, Priority]] = ()) -> list[WaitRow]:
+    async def take_unsent(
+        self, limit: int, full: Sequence[tuple[str, Priority]] = (), unread: Sequence[str] = ()
+    ) -> list[WaitRow]:
         """Take the marks of up to `limit` commands away."""
         queues, priorities = [queue for queue, _ in full], [priority for _, priority in full]
-        return _rows(await self._fetch(query("take_unsent"), limit, queues, priorities, FORMAT))
+        return _rows(await self._fetch(query("take_unsent"), limit, queues, priorities, FORMAT, unread))
 
     async def mark_unsent(self, waits: Sequence[Waiting]) -> None:
         """Mark commands that were not sent."""

@@ -176,10 +176,13 @@ class Store(Protocol):
         """Commands older than `age_seconds` that nobody confirmed, not marked, of sagas that are not held (rule C1)."""
         ...
 
-    async def take_unsent(self, limit: int, full: Sequence[tuple[str, Priority]] = ()) -> list[WaitRow]:
-        """Take the mark of up to `limit` waits away, but of none in `full` queues; who took it sends it (rule C9).
+    async def take_unsent(
+        self, limit: int, full: Sequence[tuple[str, Priority]] = (), unread: Sequence[str] = ()
+    ) -> list[WaitRow]:
+        """Take the mark of up to `limit` waits away; who took it sends it (rule C9).
 
-        Their `since` becomes now, and their check moves with it.
+        Of none in `full` queues, nor of sagas that go by `unread` fingerprints. Their `since` becomes now, and their
+        check moves with it.
         """
         ...
 

@@ -147,7 +147,8 @@ async def test_unsent_commands_are_taken_once(store: Store) -> None:
     assert await store.unpublished(0, 10) == [row]
     await store.mark_unsent([(saga_id(1), row.opened_by)])
     assert await store.unpublished(0, 10) == []
-    (taken,) = await store.take_unsent(10)
+    assert await store.take_unsent(10, (), [MANIFEST.fingerprint]) == []
+    (taken,) = await store.take_unsent(10, (), ["another"])
     assert taken.since >= row.since
     assert not taken.unsent
     assert await store.take_unsent(10) == []

@@ -105,9 +105,9 @@ def dependencies_are_ignored(patch: Patch) -> None:
 def who_takes_a_mark_leaves_its_age(patch: Patch) -> None:
     take = MemoryStore.take_unsent
 
-    async def taken(self: MemoryStore, limit: int, full: Any = ()) -> list[WaitRow]:
+    async def taken(self: MemoryStore, limit: int, *more: Any) -> list[WaitRow]:
         before = dict(self._waits)
-        rows = await take(self, limit, full)
+        rows = await take(self, limit, *more)
         for row in rows:
             key = (row.saga_id, row.opened_by)
             self._waits[key] = replace(row, since=before[key].since)
@@ -120,11 +120,11 @@ def who_takes_a_mark_leaves_its_age(patch: Patch) -> None:
 def marks_of_held_sagas_are_taken(patch: Patch) -> None:
     take = MemoryStore.take_unsent
 
-    async def taken(self: MemoryStore, limit: int, full: Any = ()) -> list[WaitRow]:
+    async def taken(self: MemoryStore, limit: int, *more: Any) -> list[WaitRow]:
         heads = self._heads
         self._heads = {saga_id: replace(head, held=False) for saga_id, head in heads.items()}
         try:
-            return await take(self, limit, full)
+            return await take(self, limit, *more)
         finally:
             self._heads = heads
 
