@@ -109,7 +109,7 @@ async def _batches(connection: Any) -> AsyncGenerator[list[Any]]:
 
 
 async def _folded(connection: Any, heads: Sequence[Any]) -> list[Violation]:
-    """The head must be what its events fold to, and its waits must be those of the fold, but for messages (rule A10)."""
+    """The head must be what its events fold to, and its waits, but for messages, those of the fold (rule A10)."""
     ids = [row["saga_id"] for row in heads]
     events = await connection.fetch(
         "SELECT workflow_id::text, sequence_number, event_type, schema_version, event_data::text, "
