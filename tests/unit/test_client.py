@@ -122,7 +122,7 @@ async def test_an_answer_that_is_none_of_the_apis_is_a_client_error(reply: Any) 
 
 async def test_what_was_refused_of_many_is_told_with_its_details() -> None:
     refused = {"sagaId": "s", "detail": "the saga is completed"}
-    pages = [
+    pages: list[Any] = [
         (200, {"matched": 2, "changed": 1, "refused": [refused], "next": "c"}),
         (200, {"matched": 1, "changed": 1, "refused": [], "next": None}),
     ]
