@@ -23,11 +23,12 @@ from consumers.reports import Reports
 from consumers.stream import RedisStreams
 from consumers.worker import Worker
 from eventstore.memory import MemoryStore
+from orchestrator.engine import Engine
 from orchestrator.service import Orchestrator
 from orchestrator.timers import Timers
 from sagas import events as e
 from sagas.draft import Draft
-from sagas.inputs import ChildEnds, Due, Outcome
+from sagas.inputs import ChildEnds, Outcome
 from sagas.manifest import Manifest, Node
 from sagas.ports import GONE, Claim, EntryState, Move, Unstorable, WaitRow
 from sagas.state import State, StepState
@@ -232,8 +233,9 @@ def a_failed_transaction_step_is_not_undone(patch: Patch) -> None:
 
 @mutation
 def the_hold_moves_no_rows(patch: Patch) -> None:
-    async def nothing(self: Orchestrator, early: Sequence[Due]) -> None: ...
+    async def nothing(self: Any, rows: object) -> None: ...
 
+    patch.setattr(Engine, "_set_due", nothing)
     patch.setattr(Orchestrator, "_move_on", nothing)
 
 
