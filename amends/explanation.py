@@ -15,6 +15,10 @@ def explain(view: View, now: float, started_at: float, family: Mapping[str, View
     held = ", held" if view["held"] else ""
     old = f"{age(max(now - started_at, 0.0))} old"
     lines = [f"{view['definition']} {view['sagaId']}{key}, {view['status']}{held}, {old}, at version {view['version']}"]
+    if view["held"] and view["heldSince"]:
+        who = f" by {view['heldBy']}" if view["heldBy"] else ""
+        ends = f"amends saga release {view['sagaId']} --reason …"
+        lines.append(f"  held since {view['heldSince']}{who}: what ends it: {ends}")
     if view["error"]:
         lines.append(f"  error: {view['error']['type']}: {view['error']['message']}")
     for wait in sorted(view["waits"], key=lambda one: one["kind"] == "deadline"):

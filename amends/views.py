@@ -64,6 +64,7 @@ async def detail(
         "definition": state.definition,
         "status": state.status,
         "held": state.held,
+        **_hold(state, history),
         "version": state.version,
         "key": state.key,
         "input": value,
@@ -87,6 +88,8 @@ async def unread(store: Store, state: State) -> dict[str, Json]:
         "definition": state.definition,
         "status": state.status,
         "held": state.held,
+        "heldSince": None,
+        "heldBy": None,
         "version": state.version,
         "key": state.key,
         "input": None,
@@ -97,6 +100,14 @@ async def unread(store: Store, state: State) -> dict[str, Json]:
         "createdAt": instant(state.started_at),
         "completedAt": instant(state.ended_at) if state.ended_at is not None else None,
     }
+
+
+def _hold(state: State, history: Sequence[Recorded]) -> dict[str, Json]:
+    """Since when a saga is held, and by whom."""
+    if not state.held:
+        return {"heldSince": None, "heldBy": None}
+    held = [entry.actor for entry in history if isinstance(entry.event, e.SagaHeld)]
+    return {"heldSince": instant(state.held_at), "heldBy": held[-1] if held else None}
 
 
 def records_of(manifest: Manifest, state: State, node: Node) -> list[Key]:

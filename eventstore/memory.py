@@ -165,9 +165,11 @@ class MemoryStore:
         ]
         return sorted(found, key=lambda row: (row.since, row.saga_id, row.opened_by))[:limit]
 
-    async def take_unsent(self, limit: int, full: Sequence[tuple[str, Priority]] = ()) -> list[WaitRow]:
+    async def take_unsent(
+        self, limit: int, full: Sequence[tuple[str, Priority]] = (), unread: Sequence[str] = ()
+    ) -> list[WaitRow]:
         """Take marks away."""
-        rows = self._waits.items()
+        rows = [(key, row) for key, row in self._waits.items() if self._heads[row.saga_id].fingerprint not in unread]
         unsent = [(row.since, key, row) for key, row in rows if _marked(row) and not self._left_alone(row)]
         marked = sorted((since, key) for since, key, row in unsent if (row.queue, row.priority) not in full)[:limit]
         for _, key in marked:
@@ -209,6 +211,14 @@ class MemoryStore:
         for saga_id, opened_by, seconds in waits:
             if (row := self._waits.get((saga_id, opened_by))) is not None:
                 self._waits[saga_id, opened_by] = replace(row, due_at=self._now() + seconds)
+
+    async def set_due(self, moved: Sequence[tuple[str, int, float | None]]) -> None:
+        """Set when waits are due that a release has moved."""
+        for saga_id, opened_by, due_at in moved:
+            row = self._waits.get((saga_id, opened_by))
+            if row is not None and (due_at is not None or row.published_at is not None):
+                due_at = max(row.due_at, self._now()) if due_at is None else due_at
+                self._waits[saga_id, opened_by] = replace(row, due_at=due_at)
 
     async def memory_lost(self, incarnation: str) -> int:
         """Write down whose memory the transport stands in, and have sent commands looked for."""

@@ -213,10 +213,12 @@ class PostgresStore:
         """Commands that nobody confirmed for so long."""
         return _rows(await self._fetch(query("unpublished"), age_seconds, limit, FORMAT))
 
-    async def take_unsent(self, limit: int, full: Sequence[tuple[str, Priority]] = ()) -> list[WaitRow]:
+    async def take_unsent(
+        self, limit: int, full: Sequence[tuple[str, Priority]] = (), unread: Sequence[str] = ()
+    ) -> list[WaitRow]:
         """Take the marks of up to `limit` commands away."""
         queues, priorities = [queue for queue, _ in full], [priority for _, priority in full]
-        return _rows(await self._fetch(query("take_unsent"), limit, queues, priorities, FORMAT))
+        return _rows(await self._fetch(query("take_unsent"), limit, queues, priorities, FORMAT, unread))
 
     async def mark_unsent(self, waits: Sequence[Waiting]) -> None:
         """Mark commands that were not sent."""
@@ -255,6 +257,11 @@ class PostgresStore:
             [entry[1] for entry in waits],
             [entry[2] for entry in waits],
         )
+
+    async def set_due(self, moved: Sequence[tuple[str, int, float | None]]) -> None:
+        """Set when waits are due that a release has moved."""
+        saga_ids, opened_by, instants = zip(*moved, strict=True)
+        await self._execute(query("set_due"), saga_ids, opened_by, instants)
 
     async def memory_lost(self, incarnation: str) -> int:
         """Write down whose memory the transport stands in, and have sent commands looked for."""

@@ -20,6 +20,7 @@ WHERE wait.saga_id = $1 AND wait.kind IN ('step', 'undo', 'probe', 'fallback')
     AND NOT EXISTS (
         SELECT FROM amends.workers AS worker
         WHERE worker.seen_at > clock_timestamp() - make_interval(secs => $2)
+            AND wait.queue = ANY (worker.queues)
             AND (format('%s.%s:%s', saga.definition, wait.step, wait.kind) = ANY (worker.handlers)
                 OR wait.kind = 'probe' AND format('%s.%s:step', saga.definition, wait.step) = ANY (worker.handlers)))
 """
@@ -38,7 +39,9 @@ async def forget(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
 
 
 async def nobody_for(pool: "asyncpg.Pool[asyncpg.Record]", saga_id: str) -> frozenset[int]:
-    """Which commands of a saga lie for a while though no worker that lives has their handler, by what opened them.
+    """Which commands of a saga lie for a while, by what opened them: no worker that lives can run them.
+
+    None of them reads their queue and has their handler.
 
     Raises:
         StoreUnavailable: the database is away.

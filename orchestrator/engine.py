@@ -15,7 +15,7 @@ from orchestrator.payloads import Limits, shelve
 from orchestrator.publisher import Publisher
 from orchestrator.quarantine import quarantine
 from orchestrator.starting import Starting
-from orchestrator.waits import move_of
+from orchestrator.waits import move_of, released
 from orchestrator.work import Work
 from sagas.codec import value_in
 from sagas.decide import decide, not_ours
@@ -92,7 +92,16 @@ class Engine:
         except StoreUnavailable:
             await self.publish(Applied([], work.moves))  # what earlier rounds committed is owed all the same
             raise
+        await self._set_due([move for _, move in work.moves])
         return Applied([answer for answer in work.answers if answer is not None], work.moves)
+
+    async def _set_due(self, moves: Sequence[Move]) -> None:
+        """A release has moved what its saga waits for; rows that are not told are moved on when found (rule B7)."""
+        try:
+            if moved := released(moves):
+                await self.store.set_due(moved)
+        except StoreUnavailable as loss:
+            log.info("cannot move the waits of released sagas; they are moved on when they are found: %s", loss)
 
     async def _rounds(self, work: Work) -> None:
         lost_rounds = 0

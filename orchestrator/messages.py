@@ -90,17 +90,18 @@ class Messages:
             await self._store.postpone([(row.saga_id, row.opened_by, UNKNOWN_SECONDS) for row in rows])
 
 
-def refusals(words: Sequence[Input], answers: Sequence[Answer]) -> list[Input]:
-    """What parents are told of children that could not be started: without it they would wait for ever."""
-    found: list[Input] = []
-    for word, answer in zip(words, answers, strict=True):
+def refusals(words: Sequence[Input], answers: Sequence[Answer]) -> dict[int, Input]:
+    """What parents are told of children that could not be started, by the place of the start.
+
+    Without it they would wait for ever.
+    """
+    found: dict[int, Input] = {}
+    for index, (word, answer) in enumerate(zip(words, answers, strict=True)):
         if isinstance(word, Start) and word.parent is not None and answer.code == "refused":
             log.error("the child %s of %s cannot be started: %s", word.saga_id, word.parent.saga_id, answer.detail)
-            found.append(
-                ChildEnds(
-                    word.parent.saga_id, f"{word.id}/refused", child_id=word.saga_id, step=word.parent.step,
-                    attempt=word.parent.attempt, status="refused", trace=word.trace,
-                )
+            found[index] = ChildEnds(
+                word.parent.saga_id, f"{word.id}/refused", child_id=word.saga_id, step=word.parent.step,
+                attempt=word.parent.attempt, status="refused", trace=word.trace,
             )  # fmt: skip
     return found
 

@@ -57,6 +57,7 @@ class Orchestrator:
         self._messages = Messages(store, engine)
         self._look_at = 0.0
         self._taken: list[WaitRow] = []
+        self._unread: dict[str, float] = {}
         self._stopping = False
 
     async def run(self) -> None:
@@ -88,9 +89,11 @@ class Orchestrator:
             told = await self._messages.words(due.messages)
             words += [*(word for _, word in told), *due.words]
         answers = await self._apply(words) if words else []
-        if refused := refusals(words, answers):
-            await self._apply(refused)
         codes = [answer.code for answer in answers]
+        if refused := refusals(words, answers):
+            told_of = await self._apply(list(refused.values()))
+            for index, answer in zip(refused, told_of, strict=True):  # a parent that is newer is told again later
+                codes[index] = "newer" if answer.code == "newer" else codes[index]
         await self._tell(told, codes[len(deliveries) :])
         await self._acknowledge(deliveries, codes)
         if look:
@@ -177,13 +180,17 @@ class Orchestrator:
             await self._store.give_back(self._taken)
             self._taken = []
         taken_at = self._clock.monotonic()
-        rows = await self._store.take_unsent(self._batch, await self._sender.full())
+        self._unread = {mark: until for mark, until in self._unread.items() if until > taken_at}
+        rows = await self._store.take_unsent(self._batch, await self._sender.full(), list(self._unread))
         self._taken = rows
         if rows:
             wanted, newer = await self._wanted(rows)
             commands = await commands_for(self._store, self._engine.values, wanted)
             self._taken = newer
             await self._publisher.publish(commands, taken_at)
+        if self._taken:  # another may send them at once; taken here again and again they would hold up others
+            await self._store.give_back(self._taken)
+            self._taken = []
 
     async def _wanted(self, rows: Sequence[WaitRow]) -> tuple[list[Wanted], list[WaitRow]]:
         """What these commands need; and those that only a newer program can send."""
@@ -195,6 +202,7 @@ class Orchestrator:
             head = heads.get(row.saga_id)
             if head is not None and (head.newer or head.fingerprint not in manifests):
                 newer.append(row)
+                self._unread[head.fingerprint] = self._clock.monotonic() + NEWER_SECONDS
                 continue
             wait = head.waits.get(row.opened_by) if head is not None else None
             if head is not None and wait is not None:

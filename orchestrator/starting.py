@@ -13,7 +13,7 @@ from sagas.events import Json
 from sagas.inputs import Answer, Start
 from sagas.manifest import Manifest
 from sagas.numbers import Numbers
-from sagas.ports import Committed, CommitUnknown, Contended, Move, Store, Unstorable
+from sagas.ports import Committed, CommitUnknown, Contended, HeadBehind, Move, Store, Unstorable
 from sagas.state import State
 
 log = logging.getLogger("amends.engine")
@@ -69,13 +69,15 @@ class Starting:
             log.warning("the answer of a commit is lost; looking for its %d starts: %s", len(moves), doubt)
             work.doubted = True
             return
-        except (Contended, Unstorable) as trouble:
+        except (Contended, Unstorable, HeadBehind) as trouble:
             indices = list(moves)
             if len(indices) > 1:
                 for part in (indices[::2], indices[1::2]):
                     await self._commit(work, words, {index: moves[index] for index in part})
             elif isinstance(trouble, Unstorable):
                 quarantine(work, indices, trouble)
+            elif isinstance(trouble, HeadBehind):
+                work.answer(indices[0], not_ours(moves[indices[0]].state))
             return
         self._host.learn(committed)
         absent: dict[int, Start] = {}

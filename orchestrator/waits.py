@@ -1,5 +1,6 @@
 """Rows of `waits` from the waits of a fold: with the queue, and with when each is to be looked at (rule A10)."""
 
+from collections.abc import Sequence
 from math import inf
 
 from orchestrator.commands import role_of, timeout_of
@@ -9,6 +10,7 @@ from sagas.events import (
     Recorded,
     SagaCompensated,
     SagaCompleted,
+    SagaReleased,
     StepResolved,
     UndoScheduled,
 )
@@ -50,6 +52,20 @@ def move_of(
     )
     new += tuple(_owed(after, entry) for entry in events if is_message(manifest, after, entry.event))
     return Move(after.saga_id, before.version, after, events, gone, new)
+
+
+def released(moves: Sequence[Move]) -> list[tuple[str, int, float | None]]:
+    """The rows that releases have moved, sorted, each with when it is due by the fold; commands have no date there."""
+    found: dict[tuple[str, int], float | None] = {}
+    for move in moves:
+        if any(isinstance(entry.event, SagaReleased) for entry in move.events):
+            new = {row.opened_by for row in move.waits_new}
+            found |= {
+                (move.saga_id, opened_by): wait.due_at
+                for opened_by, wait in move.state.waits.items()
+                if opened_by not in new and (wait.due_at is not None or wait.kind in COMMAND_KINDS)
+            }
+    return [(*key, due_at) for key, due_at in sorted(found.items())]
 
 
 def is_message(manifest: Manifest, state: State, event: Event) -> bool:

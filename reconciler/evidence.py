@@ -13,22 +13,30 @@ if TYPE_CHECKING:
     import asyncpg
 
 LOCK = 0x7265636F6E63696C  # "reconcil" in ASCII
-OVERDUE = """
+RELEASED_LATELY = """
+    saga.updated_at > clock_timestamp() - make_interval(secs => $1) AND (
+        SELECT max(created_at) FROM amends.workflow_events
+        WHERE workflow_id = saga.saga_id AND event_type = 'SagaReleased'
+    ) > clock_timestamp() - make_interval(secs => $1)
+"""  # a scalar: the planner looks it up by the saga, and never goes through all events
+OVERDUE = f"""
 SELECT saga_id::text, definition, opened_by, kind, step, item, attempt, extract(epoch FROM due_at)::float8 AS since,
     extract(epoch FROM clock_timestamp() - due_at)::float8 AS age
-FROM amends.waits JOIN amends.sagas USING (saga_id)
+FROM amends.waits JOIN amends.sagas AS saga USING (saga_id)
 WHERE due_at < clock_timestamp() - make_interval(secs => $1) AND NOT unsent AND NOT held AND format <= $3
     AND kind NOT IN ('notify', 'operator') AND (entry_id IS NOT NULL OR queue IS NULL)
+    AND ({RELEASED_LATELY}) IS NOT TRUE
 ORDER BY due_at LIMIT $2
-"""
-NEVER_PUBLISHED = """
+"""  # noqa: S608 - nothing that anybody sends
+NEVER_PUBLISHED = f"""
 SELECT saga_id::text, definition, opened_by, kind, step, item, attempt, extract(epoch FROM since)::float8 AS since,
     extract(epoch FROM clock_timestamp() - since)::float8 AS age
-FROM amends.waits JOIN amends.sagas USING (saga_id)
+FROM amends.waits JOIN amends.sagas AS saga USING (saga_id)
 WHERE published_at IS NULL AND NOT unsent AND NOT held AND queue IS NOT NULL AND claimed_by IS NULL AND format <= $3
     AND since < clock_timestamp() - make_interval(secs => $1)
+    AND ({RELEASED_LATELY}) IS NOT TRUE
 ORDER BY since LIMIT $2
-"""
+"""  # noqa: S608
 NEWER = """
 SELECT saga_id::text, definition, state ->> 'release' AS release, extract(epoch FROM updated_at)::float8 AS since
 FROM amends.sagas
@@ -71,7 +79,10 @@ class Sight(Protocol):
     """One look. Each question is one query, answered oldest first."""
 
     async def overdue(self, seconds: float, limit: int) -> list[StaleWait]:
-        """Waits whose time passed so long ago; of commands only those that were confirmed as sent."""
+        """Waits whose time passed so long ago; of commands only those that were confirmed as sent.
+
+        Those of a saga that was released since are left alone, in both: its rows may not be moved yet (rule B7).
+        """
         ...
 
     async def never_published(self, seconds: float, limit: int) -> list[StaleWait]:

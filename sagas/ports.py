@@ -176,10 +176,13 @@ class Store(Protocol):
         """Commands older than `age_seconds` that nobody confirmed, not marked, of sagas that are not held (rule C1)."""
         ...
 
-    async def take_unsent(self, limit: int, full: Sequence[tuple[str, Priority]] = ()) -> list[WaitRow]:
-        """Take the mark of up to `limit` waits away, but of none in `full` queues; who took it sends it (rule C9).
+    async def take_unsent(
+        self, limit: int, full: Sequence[tuple[str, Priority]] = (), unread: Sequence[str] = ()
+    ) -> list[WaitRow]:
+        """Take the mark of up to `limit` waits away; who took it sends it (rule C9).
 
-        Their `since` becomes now, and their check moves with it.
+        Of none in `full` queues, nor of sagas that go by `unread` fingerprints. Their `since` becomes now, and their
+        check moves with it.
         """
         ...
 
@@ -204,6 +207,10 @@ class Store(Protocol):
 
     async def postpone(self, waits: Sequence[tuple[str, int, float]]) -> None:
         """Move the check of sent commands by so many seconds from now (rule L5)."""
+        ...
+
+    async def set_due(self, moved: Sequence[tuple[str, int, float | None]]) -> None:
+        """Set when waits are due that a release has moved (rule B7); sent commands (`None`) at the latest from now."""
         ...
 
     async def memory_lost(self, incarnation: str) -> int:

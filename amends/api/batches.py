@@ -16,16 +16,17 @@ from sagas.listing import SagaFilter
 from sagas.state import SagaStatus
 
 PAGE = 200
+DONE = ("accepted", "nothing")
 FILTERS = ("definition", "status", "keyPrefix")
 
 
 async def hold_some(request: web.Request, backend: Backend) -> web.Response:
-    """`POST /api/sagas/hold`: hold what a filter finds, a page at a time; `dryRun` only counts; 200, 422."""
+    """`POST /api/sagas/hold`: hold what a filter finds, a page at a time; `dryRun` only counts; 200, 400, 422."""
     return await _some(request, backend, Hold, await read_json(request))
 
 
 async def release_some(request: web.Request, backend: Backend) -> web.Response:
-    """`POST /api/sagas/release`: release what a filter finds, a page at a time; `dryRun` only counts; 200, 422."""
+    """`POST /api/sagas/release`: release what a filter finds, a page at a time; `dryRun` only counts; 200, 400, 422."""
     return await _some(request, backend, Release, await read_json(request))
 
 
@@ -33,6 +34,8 @@ async def _some(
     request: web.Request, backend: Backend, kind: type[Hold] | type[Release], body: dict[str, Any]
 ) -> web.Response:
     check_known(body, "reason", "dryRun", "cursor", *FILTERS)
+    if "If-Match" in request.headers:
+        raise field_problem(400, "Malformed request", "If-Match", "is about one saga", "name it, or leave this out")
     reason, dry_run, wanted = reason_of(body), _flag(body), _filter(body, held=kind is Release)
     verb = request.path.rsplit("/", 1)[-1]
 
@@ -41,9 +44,10 @@ async def _some(
         found = [] if dry_run else [row.state.saga_id for row in rows]
         words = [kind(one, reason, f"{verb}/{ids.new(one)}", actor=request["caller"]) for one in found]
         told = await backend.ask_all(words)
-        changed = sum(one.code in ("accepted", "nothing") for one in told)
+        changed = sum(one.code in DONE for one in told)
+        refused = [{"sagaId": one.saga_id, "detail": one.detail or one.code} for one in told if one.code not in DONE]
         following = rows[-1].cursor if len(rows) == wanted.limit else None
-        return answer({"matched": len(rows), "changed": changed, "next": following})
+        return answer({"matched": len(rows), "changed": changed, "refused": refused, "next": following})
 
     return await answer_once(request, backend, [body], work)
 

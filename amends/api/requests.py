@@ -67,6 +67,8 @@ async def resolve(request: web.Request, backend: Backend) -> web.Response:
     if outcome not in get_args(Resolution):
         known = ", ".join(get_args(Resolution))
         raise field_problem(422, "Invalid input", "outcome", f"is {outcome!r:.40}", f"say one of {known}")
+    if outcome != "happened" and body.get("result") is not None:
+        raise field_problem(422, "Invalid input", "result", f"goes with no {outcome}", "say happened, or leave it out")
     step = _step(body, needed=outcome != "accept")
     value = await _fit(request, backend, step, body.get("result"), "result") if outcome == "happened" else None
     return await _ask(request, backend, Resolve, body, outcome=outcome, step=step, item=_item(body), value=value)

@@ -52,9 +52,9 @@ WAIT = thing(
     remedies=list_of(thing(command=TEXT, allowed=FLAG, says=TEXT)),
 )  # fmt: skip
 SAGA = thing(
-    sagaId=UUID, definition=TEXT, status=STATUS, held=FLAG, version=NUMBER, key=or_nothing(TEXT), input=ANYTHING,
-    result=ANYTHING, error=ERROR, steps=list_of(STEP), waits=list_of(WAIT), createdAt=INSTANT,
-    completedAt=or_nothing(INSTANT),
+    sagaId=UUID, definition=TEXT, status=STATUS, held=FLAG, heldSince=or_nothing(INSTANT), heldBy=or_nothing(TEXT),
+    version=NUMBER, key=or_nothing(TEXT), input=ANYTHING, result=ANYTHING, error=ERROR, steps=list_of(STEP),
+    waits=list_of(WAIT), createdAt=INSTANT, completedAt=or_nothing(INSTANT),
 )  # fmt: skip
 SUMMARY = thing(
     sagaId=UUID, definition=TEXT, status=STATUS, key=or_nothing(TEXT), version=NUMBER, held=FLAG,
@@ -73,7 +73,9 @@ SOME = thing(
     ("definition", "status", "keyPrefix", "dryRun", "cursor"), reason=REASON, definition=TEXT, status=STATUS,
     keyPrefix=TEXT, dryRun=FLAG, cursor=TEXT,
 )  # fmt: skip
-SOME_DONE = thing(matched=NUMBER, changed=NUMBER, next=or_nothing(TEXT))
+SOME_DONE = thing(
+    matched=NUMBER, changed=NUMBER, refused=list_of(thing(sagaId=UUID, detail=TEXT)), next=or_nothing(TEXT)
+)
 CORRECT = thing(("step", "item"), reason=REASON, step=TEXT, item=NUMBER, value=ANYTHING)
 OUTCOME = {**TEXT, "enum": list(get_args(Resolution))}
 RESOLVE = thing(("step", "item", "result"), reason=REASON, outcome=OUTCOME, step=TEXT, item=NUMBER, result=ANYTHING)

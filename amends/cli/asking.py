@@ -27,7 +27,7 @@ def ask(
     """Ask something of a saga, and say what came of it.
 
     With `looks` it is asked of the version that stands there now, unless another is expected; where that is not the one
-    that was shown in this folder, or the saga moves meanwhile, a terminal is asked first.
+    that was shown in this folder, or the saga moves meanwhile, a terminal is shown how it stands, and asked first.
     """
     settings = settings_with(data_dir=data_dir)
     seen = expected
@@ -41,7 +41,7 @@ def ask(
         except MovedError:
             if expected is not None or not sys.stdin.isatty():
                 raise
-            seen = _look(settings, saga_id)
+            seen = _show_and_ask(settings, saga_id, seen)
     if as_json:
         typer.echo(json.dumps(found))
         return
@@ -80,6 +80,11 @@ def _look(settings: Settings, saga_id: str) -> int:
     version = int(call(settings, "GET", f"/api/sagas/{saga_id}")["version"])
     if before in (None, version) or not sys.stdin.isatty():
         return version
+    return _show_and_ask(settings, saga_id, before)
+
+
+def _show_and_ask(settings: Settings, saga_id: str, before: int | None) -> int:
+    """The version of a saga that a terminal has seen and agreed to."""
     lines, version = lines_of(settings, saga_id)
     typer.echo("\n".join([f"it has moved since you looked, from version {before} to {version}:", *lines]), err=True)
     typer.confirm("go on?", abort=True, err=True)

@@ -13,6 +13,7 @@ from amends.cli.run import AsJson, DataDir, settings_with
 from amends.cli.sagas import saga_id_in
 from sagas.state import SagaStatus
 
+REFUSED_SHOWN_MAX = 10
 OneSaga = Annotated[str | None, typer.Argument(metavar="[SAGA]", help="one saga; else name a filter")]
 Definition = Annotated[str | None, typer.Option(help="all of this definition that are open")]
 Status = Annotated[SagaStatus | None, typer.Option(help="all that stand so")]
@@ -59,15 +60,20 @@ def _one_or_some(
     if expected is not None:
         raise typer.BadParameter("--expect-version is about one saga: name it")
     settings = settings_with(data_dir=data_dir)
-    matched, changed = 0, 0
+    matched, changed, refused = 0, 0, list[dict[str, str]]()
     body: dict[str, Any] = {"reason": reason, "dryRun": not yes, **chosen}
     while body.get("cursor", "") is not None:
         page = call(settings, "POST", f"/api/sagas/{verb}", body)
         matched, changed = matched + page["matched"], changed + page["changed"]
+        refused += page["refused"]
         body["cursor"] = page["next"]
     if as_json:
-        typer.echo(json.dumps({"matched": matched, "changed": changed, "dryRun": not yes}))
+        typer.echo(json.dumps({"matched": matched, "changed": changed, "refused": refused, "dryRun": not yes}))
         return
     past = "held" if verb == "hold" else "released"
-    rest = f"; {matched - changed} ended meanwhile" if changed < matched else ""
+    rest = f"; {len(refused)} refused:" if refused else ""
     typer.echo(f"{past}: {changed}{rest}" if yes else f"would be {past}: {matched}; --yes does it")
+    for one in refused[:REFUSED_SHOWN_MAX]:
+        typer.echo(f"  {one['sagaId']}: {one['detail']}")
+    if len(refused) > REFUSED_SHOWN_MAX:
+        typer.echo(f"  and {len(refused) - REFUSED_SHOWN_MAX} more")

@@ -1,6 +1,8 @@
 """A client of the HTTP API, for services that start sagas and ask how they stand."""
 
 import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Generic, Literal, Self, TypeVar, cast
 from uuid import uuid4
 
@@ -51,6 +53,17 @@ class NotCompletedError(Exception):
         super().__init__(f"saga {saga_id} is {status}: {error['message'] if error else 'turned back'}")
         self.status = status
         self.error = error
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came of something that was asked of many sagas: of how many it is so now, and of which it was refused.
+
+    `refused` says why, by their ids. Where it was only counted, `count` is how many were found.
+    """
+
+    count: int
+    refused: Mapping[str, str]
 
 
 class Handle(Generic[O]):
@@ -202,8 +215,8 @@ class Client:
     async def hold_all(
         self, *, reason: str, definition: str | None = None, status: Status | None = None,
         key_prefix: str | None = None, dry_run: bool = False,
-    ) -> int:  # fmt: skip
-        """Hold all open sagas that a filter finds; how many. `dry_run` only counts.
+    ) -> Done:  # fmt: skip
+        """Hold all open sagas that a filter finds. `dry_run` only counts.
 
         A page at a time: one that starts meanwhile is not among them.
 
@@ -215,8 +228,8 @@ class Client:
     async def release_all(
         self, *, reason: str, definition: str | None = None, status: Status | None = None,
         key_prefix: str | None = None, dry_run: bool = False,
-    ) -> int:  # fmt: skip
-        """Release all held sagas that a filter finds; how many. `dry_run` only counts.
+    ) -> Done:  # fmt: skip
+        """Release all held sagas that a filter finds. `dry_run` only counts.
 
         Raises:
             ClientError: the API refused (422: no filter is named).
@@ -226,16 +239,17 @@ class Client:
     async def _ask_all(
         self, verb: str, reason: str, definition: str | None, status: str | None, key_prefix: str | None, *,
         dry_run: bool,
-    ) -> int:  # fmt: skip
+    ) -> Done:  # fmt: skip
         chosen = {"definition": definition, "status": status, "keyPrefix": key_prefix}
         body: dict[str, Any] = {name: value for name, value in chosen.items() if value is not None}
         body |= {"reason": reason, "dryRun": dry_run}
-        count = 0
+        count, refused = 0, dict[str, str]()
         while True:
             page = await self.call("POST", f"/api/sagas/{verb}", body)
             count += int(page["matched" if dry_run else "changed"])
+            refused |= {one["sagaId"]: one["detail"] for one in page["refused"]}
             if page["next"] is None:
-                return count
+                return Done(count, refused)
             body["cursor"] = page["next"]
 
     async def _ask(self, id: str, verb: str, expect_version: int | None, **body: object) -> None:

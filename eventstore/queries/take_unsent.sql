@@ -7,6 +7,8 @@ WHERE (saga_id, opened_by) IN (
         AND NOT EXISTS (SELECT FROM amends.sagas AS saga WHERE saga.held AND saga.saga_id = wait.saga_id)
         AND NOT EXISTS (
             SELECT FROM amends.sagas AS saga WHERE saga.format > 1 AND saga.format > $4::int AND saga.saga_id = wait.saga_id)
+        AND NOT EXISTS (
+            SELECT FROM amends.sagas AS saga WHERE saga.fingerprint = ANY($5::text[]) AND saga.saga_id = wait.saga_id)
     ORDER BY since, saga_id, opened_by
     LIMIT $1
     FOR UPDATE SKIP LOCKED

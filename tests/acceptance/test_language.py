@@ -75,15 +75,17 @@ async def test_all_that_a_filter_finds_are_held_and_released_each_with_its_event
     some = ("--definition", "move", "--key-prefix", "north-", "--reason", "snow")
     assert stage.made.amends("saga", "hold", *some).stdout == "would be held: 2; --yes does it\n"
     assert not (await stage.made.saga(started[0]))["held"]
-    assert stage.saga("hold", *some, "--yes") == {"matched": 2, "changed": 2, "dryRun": False}
+    assert stage.saga("hold", *some, "--yes") == {
+        "matched": 2, "changed": 2, "refused": [], "dryRun": False,
+    }  # fmt: skip
     assert [(await stage.made.saga(one))["held"] for one in (*started, other)] == [True, True, False]
     _, page = await stage.made.call("GET", f"/api/sagas/{started[1]}/events")
     assert (page["items"][-1]["type"], page["items"][-1]["actor"]) == ("SagaHeld", "root")
     assert page["items"][-1]["data"]["reason"] == "snow"
     async with Client(stage.made.runtime["url"], key=stage.made.runtime["api_key"]) as client:
-        assert await client.hold_all(reason="snow", key_prefix="north-") == 0
-        assert await client.release_all(reason="thaw", key_prefix="north-", dry_run=True) == 2
-        assert await client.release_all(reason="thaw", key_prefix="north-") == 2
+        assert (await client.hold_all(reason="snow", key_prefix="north-")).count == 0
+        assert (await client.release_all(reason="thaw", key_prefix="north-", dry_run=True)).count == 2
+        assert (await client.release_all(reason="thaw", key_prefix="north-")).count == 2
         with pytest.raises(ClientError, match="no filter is named"):
             await client.hold_all(reason="all")
     for saga_id in (*started, other):

@@ -147,7 +147,8 @@ async def test_unsent_commands_are_taken_once(store: Store) -> None:
     assert await store.unpublished(0, 10) == [row]
     await store.mark_unsent([(saga_id(1), row.opened_by)])
     assert await store.unpublished(0, 10) == []
-    (taken,) = await store.take_unsent(10)
+    assert await store.take_unsent(10, (), [MANIFEST.fingerprint]) == []
+    (taken,) = await store.take_unsent(10, (), ["another"])
     assert taken.since >= row.since
     assert not taken.unsent
     assert await store.take_unsent(10) == []
@@ -365,3 +366,18 @@ async def test_single_events_are_read_by_their_places(store: Store) -> None:
     await store.start([started(1), started(2)])
     found = await store.events_at([(saga_id(1), 2), (saga_id(2), 1)])
     assert {place: entry.sequence for place, entry in found.items()} == {(saga_id(1), 2): 2, (saga_id(2), 1): 1}
+
+
+async def test_what_a_release_has_moved_is_due_then_and_checks_that_have_passed_are_made_now(store: Store) -> None:
+    """rule_B7: a check is early for no command, and late for one that was lost during the hold."""
+    await store.start([owing(number, (5, "child")) for number in (1, 2, 3)])
+    rows = [(await store.waits(saga_id(number)))[0] for number in (1, 2, 3)]
+    keys = [(row.saga_id, row.opened_by) for row in rows]
+    await store.confirm([Published(*keys[0], "1-1", -9.0), Published(*keys[1], "1-2", 60.0)])
+    await store.mark_unsent([keys[2]])
+    now = await store.now()
+    await store.set_due([*((*key, None) for key in keys), (saga_id(2), 5, now + 30.0), (saga_id(3), 99, now)])
+    found = [await store.waits(saga_id(number)) for number in (1, 2, 3)]
+    assert [waits[0].due_at - now for waits in found] == pytest.approx([0.0, 60.0, rows[2].due_at - now], abs=2)
+    assert found[1][1].due_at == pytest.approx(now + 30.0)
+    assert found[0][1].due_at < now, "nobody has named it"

@@ -49,6 +49,15 @@ async def test_a_start_limit_that_is_looked_at_again_is_no_finding(store: Postgr
     assert (await check(store.pool)).violations == ()
 
 
+async def test_a_message_that_is_on_its_way_is_no_finding(store: PostgresStore) -> None:
+    """rule_A10: its row goes without an event."""
+    await store.pool.execute(
+        "INSERT INTO amends.waits SELECT saga_id, 99, 'notify', NULL, NULL, 1, NULL, NULL, now(), now() "
+        "FROM amends.sagas"
+    )
+    assert (await check(store.pool)).violations == ()
+
+
 @pytest.mark.parametrize(
     ("damage", "rule"),
     [

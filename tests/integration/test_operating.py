@@ -84,7 +84,8 @@ async def test_rule_c7_a_command_that_no_worker_can_run_says_so(database_url: st
     await store.pool.execute("UPDATE amends.waits SET since = now() - interval '1 minute'")
     other, able = (Registry(store.pool, name, ["one"], [f"pair.first:{name}"]) for name in ("undo", "step"))
     await other.beat()
-    assert await nobody_for(store.pool, saga_id(1)) == frozenset({2})
+    await Registry(store.pool, "elsewhere", ["two"], ["pair.first:step"]).beat()
+    assert await nobody_for(store.pool, saga_id(1)) == frozenset({2}), "one lacks the handler, one reads other queues"
     nobody: Any = None
     backend = Backend(store, store.pool, Engine(store, LoopClock()), nobody, {})
     view = await backend.view(saga_id(1))

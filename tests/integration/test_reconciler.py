@@ -12,8 +12,8 @@ from orchestrator.engine import Engine
 from reconciler.cycle import Reconciler
 from reconciler.evidence import PostgresEvidence
 from sagas import events as e
-from sagas.inputs import Start
-from sagas.ports import Published, TransportUnavailable
+from sagas.inputs import Hold, Release, Start
+from sagas.ports import Published, StoreUnavailable, TransportUnavailable
 from sagas.state import State
 from tests.acceptance.running import until
 from tests.conformance.test_store import MANIFEST, failed, saga_id, succeeded
@@ -163,3 +163,57 @@ async def test_a_repair_of_what_went_on_meanwhile_changes_nothing(
     assert finding.repair is not None
     (answer,) = await engine.apply([finding.repair])
     assert answer.code == "nothing"
+
+
+async def release_after(store: PostgresStore, engine: Engine, seconds: float) -> None:
+    """Hold the saga, let time pass, release it."""
+    await engine.apply([Hold(ONE, "look", "h")])
+    await let_pass(store, seconds)
+    await store.pool.execute(
+        "UPDATE amends.sagas "
+        "SET state = jsonb_set(state::jsonb, '{held_at}', to_jsonb(extract(epoch FROM now()) - $1))",
+        seconds,
+    )
+    await engine.apply([Release(ONE, "go", "r")])
+
+
+async def test_after_a_release_rows_are_due_when_the_fold_says(
+    store: PostgresStore, engine: Engine, reconciler: Reconciler
+) -> None:
+    """rule_B7: nothing is overdue, and nothing differs from the fold."""
+    await waiting_for_a_retry(store, engine)
+    await release_after(store, engine, 95)
+    (row,) = await store.waits(ONE)
+    assert row.due_at == pytest.approx((await head(store)).waits[row.opened_by].due_at, abs=0.01)
+    assert row.due_at > await store.now() - 5
+    assert (await reconciler.run_once()).findings == ()
+
+
+@pytest.mark.parametrize("sent", [False, True])
+async def test_a_command_of_a_saga_that_was_just_released_is_the_orchestrators(
+    store: PostgresStore, engine: Engine, reconciler: Reconciler, sent: bool
+) -> None:
+    await engine.apply([Start(ONE, MANIFEST, None)])
+    if sent:
+        await store.confirm([Published(ONE, 2, "1-1", 18.0)])
+    await release_after(store, engine, 95)
+    assert (await reconciler.run_once()).findings == ()
+    await let_pass(store, 95)
+    assert (await reconciler.run_once()).findings == (), "its release is younger than the grace"
+    async with PostgresEvidence(store.pool).look() as sight:
+        assert sight is not None
+        found = await (sight.overdue(0.0, 9) if sent else sight.never_published(0.0, 9))
+        assert len(found) == 1, "the grace is over"
+
+
+async def test_rows_that_a_release_did_not_reach_are_left_alone_for_the_grace(
+    store: PostgresStore, engine: Engine, reconciler: Reconciler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(moved: object) -> None:
+        raise StoreUnavailable("away")
+
+    monkeypatch.setattr(store, "set_due", away)
+    await waiting_for_a_retry(store, engine)
+    await release_after(store, engine, 95)
+    assert not (await head(store)).held
+    assert (await reconciler.run_once()).findings == ()

@@ -23,11 +23,12 @@ from consumers.reports import Reports
 from consumers.stream import RedisStreams
 from consumers.worker import Worker
 from eventstore.memory import MemoryStore
+from orchestrator.engine import Engine
 from orchestrator.service import Orchestrator
 from orchestrator.timers import Timers
 from sagas import events as e
 from sagas.draft import Draft
-from sagas.inputs import ChildEnds, Due, Outcome
+from sagas.inputs import ChildEnds, Outcome
 from sagas.manifest import Manifest, Node
 from sagas.ports import GONE, Claim, EntryState, Move, Unstorable, WaitRow
 from sagas.state import State, StepState
@@ -105,9 +106,9 @@ def dependencies_are_ignored(patch: Patch) -> None:
 def who_takes_a_mark_leaves_its_age(patch: Patch) -> None:
     take = MemoryStore.take_unsent
 
-    async def taken(self: MemoryStore, limit: int, full: Any = ()) -> list[WaitRow]:
+    async def taken(self: MemoryStore, limit: int, *more: Any) -> list[WaitRow]:
         before = dict(self._waits)
-        rows = await take(self, limit, full)
+        rows = await take(self, limit, *more)
         for row in rows:
             key = (row.saga_id, row.opened_by)
             self._waits[key] = replace(row, since=before[key].since)
@@ -120,11 +121,11 @@ def who_takes_a_mark_leaves_its_age(patch: Patch) -> None:
 def marks_of_held_sagas_are_taken(patch: Patch) -> None:
     take = MemoryStore.take_unsent
 
-    async def taken(self: MemoryStore, limit: int, full: Any = ()) -> list[WaitRow]:
+    async def taken(self: MemoryStore, limit: int, *more: Any) -> list[WaitRow]:
         heads = self._heads
         self._heads = {saga_id: replace(head, held=False) for saga_id, head in heads.items()}
         try:
-            return await take(self, limit, full)
+            return await take(self, limit, *more)
         finally:
             self._heads = heads
 
@@ -232,8 +233,9 @@ def a_failed_transaction_step_is_not_undone(patch: Patch) -> None:
 
 @mutation
 def the_hold_moves_no_rows(patch: Patch) -> None:
-    async def nothing(self: Orchestrator, early: Sequence[Due]) -> None: ...
+    async def nothing(self: Any, rows: object) -> None: ...
 
+    patch.setattr(Engine, "_set_due", nothing)
     patch.setattr(Orchestrator, "_move_on", nothing)
 
 

@@ -283,7 +283,7 @@ def waits_are_judged_while_outcomes_lie_unread(patch: Patch) -> None:
 
 @bug
 def marked_commands_are_never_sent(patch: Patch) -> None:
-    async def none(self: MemoryStore, limit: int, full: Any = ()) -> list[Any]:
+    async def none(self: MemoryStore, limit: int, *more: Any) -> list[Any]:
         return []
 
     patch.setattr(MemoryStore, "take_unsent", none)

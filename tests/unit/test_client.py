@@ -118,3 +118,14 @@ async def test_an_answer_that_is_none_of_the_apis_is_a_client_error(reply: Any) 
         with pytest.raises(ClientError, match="No answer of Amends") as told:
             await asker.start(saga, Number(n=1))
     assert (told.value.status, len(sent)) == (reply[0], 1)
+
+
+async def test_what_was_refused_of_many_is_told_with_its_details() -> None:
+    refused = {"sagaId": "s", "detail": "the saga is completed"}
+    pages: list[Any] = [
+        (200, {"matched": 2, "changed": 1, "refused": [refused], "next": "c"}),
+        (200, {"matched": 1, "changed": 1, "refused": [], "next": None}),
+    ]
+    async with client(*pages) as (asker, _):
+        done = await asker.hold_all(reason="why", definition="d")
+        assert (done.count, done.refused) == (2, {"s": "the saga is completed"})

@@ -123,3 +123,12 @@ def test_a_parent_shows_where_in_its_family_the_wait_is() -> None:
     ]
     assert lines[4].startswith("  waits for the saga's deadline")
     assert "waits for child laptop, saga" in "\n".join(explain(parent, 0.0, 0.0))
+
+
+def test_what_ends_the_waits_of_a_held_saga_is_its_release() -> None:
+    play = Play(node("a"))
+    assert "held since" not in explained(play.manifest, play.state, play.history)
+    ask(play, Hold(SAGA, "look first", "h1", "ada"))
+    lines = explained(play.manifest, play.state, play.history).splitlines()
+    held = "held since 1970-01-01T00:16:40.000Z by ada"
+    assert lines[1] == f"  {held}: what ends it: amends saga release {SAGA} --reason …"

@@ -141,10 +141,10 @@ def test_a_child_that_was_cancelled_says_so() -> None:
 def test_a_child_that_cannot_be_started_is_a_failed_one_for_its_parent() -> None:
     manifest = Manifest(name="other", nodes=(node("a"),), input="x", input_schema={})
     start = Start("c1", manifest, None, request_id="m", parent=Parent(PARENT, "c", 1))
-    (word,) = refusals([start], [Answer("refused", "c1", detail="a NUL")])
+    word = refusals([start], [Answer("refused", "c1", detail="a NUL")])[0]
     assert isinstance(word, ChildEnds)
     assert (word.saga_id, word.step, word.attempt, word.status) == (PARENT, "c", 1, "refused")
-    assert refusals([start], [Answer("known", "c1")]) == []
+    assert refusals([start], [Answer("known", "c1")]) == {}
 
 
 def test_a_large_result_of_a_child_stands_beside_the_events_as_any_other() -> None:

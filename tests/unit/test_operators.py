@@ -152,7 +152,7 @@ SAID = {"ID": ID, "STEP": "b", "STEP:undo": "b:undo", "JSON": "{}", "…": "look
 def test_what_the_documents_say_can_be_typed(amends: Call, api: Api, command: str) -> None:
     words = [SAID.get(word, word) for word in command.split()]
     some = "--definition" in words
-    api.pages = [{"matched": 1, "changed": 0, "next": None}] if some else []
+    api.pages = [{"matched": 1, "changed": 0, "refused": [], "next": None}] if some else []
     code, text = amends(*words, *(() if "--reason" in words or "signal" in words else WHY))
     assert code == 0, text
     assert len(api.asked) == 1
@@ -197,6 +197,21 @@ def test_a_saga_that_moves_under_the_hand_is_shown_to_a_terminal(amends: Call, a
     assert (code, "from version 7 to 8" in text, api.asked[0][2]) == (0, True, '"8"')
 
 
+@pytest.mark.parametrize("before", ["explain", None, "the same"])
+def test_what_moved_under_the_hand_is_never_asked_of_a_version_that_nobody_has_seen(
+    amends: Call, api: Api, before: str | None, tmp_path: Path
+) -> None:
+    if before is not None:
+        amends("explain", ID)
+    if before == "the same":  # another window has shown it meanwhile
+        (tmp_path / ".amends" / "shown.json").write_text(json.dumps({ID: 8}))
+        api.version = 8
+    api.moves_before = [8 if before != "the same" else 9]
+    code, text = amends(*RETRY, types="n\n")
+    assert (code, api.asked, "it has moved" in text, "go on?" in text) == (1, [], True, True)
+    assert "d 00000000-0000-7000-8000-000000000001, active, " in text
+
+
 def test_what_is_expected_in_so_many_words_is_never_asked_about(amends: Call, api: Api) -> None:
     code, text = amends(*RETRY, "--expect-version", "3", types="y\n")
     assert (code, "Moved" in text, api.asked) == (1, True, [])
@@ -212,8 +227,8 @@ def test_a_memory_that_is_torn_is_none(amends: Call, api: Api, tmp_path: Path) -
 def test_a_filter_counts_first_and_acts_page_by_page(amends: Call, api: Api) -> None:
     some = ("saga", "hold", "--definition", "d", "--status", "active", "--key-prefix", "k-", *WHY)
     pages: list[dict[str, Any]] = [
-        {"matched": 200, "changed": 0, "next": ID},
-        {"matched": 3, "changed": 0, "next": None},
+        {"matched": 200, "changed": 0, "refused": [], "next": ID},
+        {"matched": 3, "changed": 0, "refused": [], "next": None},
     ]
     api.pages = list(pages)
     assert amends(*some) == (0, "would be held: 203; --yes does it\n")
@@ -222,11 +237,18 @@ def test_a_filter_counts_first_and_acts_page_by_page(amends: Call, api: Api) -> 
         ("hold", {**chosen, "dryRun": True}, None),
         ("hold", {**chosen, "dryRun": True, "cursor": ID}, None),
     ]
-    api.pages = [{"matched": 200, "changed": 199, "next": ID}, {"matched": 3, "changed": 3, "next": None}]
-    assert amends(*some, "--yes") == (0, "held: 202; 1 ended meanwhile\n")
-    api.pages = [{"matched": 1, "changed": 1, "next": None}]
+    refused = [{"sagaId": ID, "detail": "the saga is completed"}]
+    api.pages = [
+        {"matched": 200, "changed": 199, "refused": refused, "next": ID},
+        {"matched": 3, "changed": 3, "refused": [], "next": None},
+    ]
+    assert amends(*some, "--yes") == (0, f"held: 202; 1 refused:\n  {ID}: the saga is completed\n")
+    api.pages = [{"matched": 12, "changed": 0, "refused": refused * 12, "next": None}]
+    code, text = amends(*some, "--yes")
+    assert (code, text.count("the saga is completed"), text.splitlines()[-1]) == (0, 10, "  and 2 more")
+    api.pages = [{"matched": 1, "changed": 0, "refused": refused, "next": None}]
     _, text = amends("saga", "release", "--definition", "d", *WHY, "--yes", "--json")
-    assert json.loads(text) == {"matched": 1, "changed": 1, "dryRun": False}
+    assert json.loads(text) == {"matched": 1, "changed": 0, "refused": refused, "dryRun": False}
 
 
 def test_a_child_that_is_not_there_yet_leaves_the_line_as_it_is(

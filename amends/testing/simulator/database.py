@@ -1,6 +1,7 @@
 """The database: what is committed, who waits for whom, and one host's way to it."""
 
 import asyncio
+import sys
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from amends.testing.simulator.network import Link
 from consumers.wire import Disconnected
 from eventstore.memory import MemoryStore
 from reconciler.evidence import NewerSaga, Sight, StaleWait
+from sagas.events import SagaReleased
 from sagas.ports import CommitUnknown, Contended, Move, Store, StoreUnavailable, WaitRow
 from sagas.state import COMMAND_KINDS
 
@@ -174,6 +176,7 @@ class SimulatedEvidence:
                 and row.kind not in ("notify", "operator")
                 and (row.entry_id is not None or row.queue is None)
                 and not store.head(row.saga_id).held
+                and not self._released_since(row, now - seconds)
             ]
             return self._stale(rows, now, lambda row: row.due_at)[:limit]
 
@@ -185,6 +188,7 @@ class SimulatedEvidence:
         def find() -> list[StaleWait]:
             now = at_once(self._database.store.now())
             rows = at_once(self._database.store.unpublished(seconds, limit))
+            rows = [row for row in rows if not self._released_since(row, now - seconds)]
             return self._stale([row for row in rows if row.kind in COMMAND_KINDS], now, lambda row: row.since)
 
         return await self._ask(find)
@@ -192,6 +196,10 @@ class SimulatedEvidence:
     async def newer(self, limit: int) -> list[NewerSaga]:
         """All hosts run one program."""
         return []
+
+    def _released_since(self, row: WaitRow, instant: float) -> bool:
+        history = at_once(self._database.store.history(row.saga_id, limit=sys.maxsize))
+        return any(entry.at > instant and isinstance(entry.event, SagaReleased) for entry in history)
 
     def _stale(self, rows: list[WaitRow], now: float, since: Callable[[WaitRow], float]) -> list[StaleWait]:
         return [
