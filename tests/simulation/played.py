@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from amends.testing.simulator import script
-from amends.testing.simulator.checks import WatchedServer
 from amends.testing.simulator.system import System
+from amends.testing.simulator.watched import WatchedServer
 from consumers.wire import Command
 from sagas.definition import Saga
 from sagas.numbers import DEFAULT_NUMBERS

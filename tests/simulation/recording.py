@@ -11,11 +11,11 @@ from typing import Any
 from unittest.mock import patch
 
 from amends.testing.simulator import system as simulator
-from amends.testing.simulator.checks import WatchedServer
 from amends.testing.simulator.database import SimulatedEvidence
 from amends.testing.simulator.hosts import at_once
 from amends.testing.simulator.script import Script
 from amends.testing.simulator.system import System, simulate
+from amends.testing.simulator.watched import WatchedServer
 from consumers.memory_server import Memory, MemoryServer
 from consumers.wire import Command, ResponseError
 from sagas.definition import Saga

@@ -5,7 +5,6 @@ there, 5 undo order, 6 the pivot, 7 closed keys, 8 head = fold, 9 one execution 
 16 hold, 17 refused attempts, 18 families, 19 one thing to decide once.
 """
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,9 +13,6 @@ from amends.testing.simulator.hosts import SimulatedLoop, at_once
 from amends.testing.simulator.outside import Execution, Key, Landed
 from amends.testing.simulator.trace import Trace
 from consumers.envelopes import load_word
-from consumers.keys import OUTCOMES
-from consumers.memory_server import MemoryServer
-from consumers.wire import Command
 from eventstore.memory import MemoryStore
 from sagas import events as e
 from sagas.events import Recorded
@@ -32,8 +28,6 @@ if TYPE_CHECKING:
 
 FRESH_SECONDS = 2.5
 SOON_SECONDS = 200.0
-SAID_MAX = 30
-UNREAD_MS = 1000
 STALE_SECONDS = 1.0
 """How long it may take from reading an entry to entering its handler, on a host that never stood still."""
 UNDER_WAY = ("scheduled", "running", "retrying", "succeeded", "unknown", "undoing")
@@ -348,38 +342,6 @@ class Checks:
         """A worker that stood still for longer than anybody waits, had its effect, and died without a word (B1)."""
         timeout = max(one.timeout for one in (node.handler, node.fallback) if one is not None)
         return not landed.by.host.alive and landed.at > landed.by.at + timeout + self._lease_seconds
-
-
-class WatchedServer(MemoryServer):
-    """A server of streams that tells of every outcome that is deleted."""
-
-    def __init__(self, clock: Callable[[], float], checks: Checks, *, oldest: bool = False) -> None:
-        super().__init__(clock, oldest=oldest)
-        self.said: deque[bytes] = deque(maxlen=SAID_MAX)
-        """The last outcomes that stood in their stream: any may be delivered once more."""
-        self._checks = checks
-        checks.unread = self._stands
-
-    def _stands(self, saga_id: str, step: str, attempt: int) -> bool:
-        now_ms = self._clock() * 1000
-        for name, fields in super().execute(("XRANGE", OUTCOMES, "-", "+")):
-            word = load_word(fields[1]) if fields[0] == b"b" else None
-            if not isinstance(word, Outcome) or word.kind not in ("succeeded", "failed"):
-                continue
-            if (word.saga_id, word.step, word.attempt) == (saga_id, step, attempt):
-                return now_ms - int(name.partition(b"-")[0]) > UNREAD_MS
-        return False
-
-    def execute(self, command: Command) -> Any:
-        """The answer to a command."""
-        if command[0] == "XDEL" and command[1] == OUTCOMES:
-            for name in command[2:]:
-                for _, fields in super().execute(("XRANGE", OUTCOMES, name, name)):
-                    if fields[0] == b"b":
-                        self._checks.acknowledges(fields[1])
-        if command[0] == "XADD" and command[1] == OUTCOMES and command[3] == "b":
-            self.said.append(command[4])
-        return super().execute(command)
 
 
 class _CheckedStore(MemoryStore):

@@ -22,7 +22,7 @@ EPOCH = 1_767_225_600.0
 STATEMENT_SECONDS = 30.0
 AWAY = (ConnectionRefusedError, Disconnected)
 WRITES = frozenset({"append", "start"})
-ROW_WRITES = frozenset({"confirm", "postpone", "mark_unsent", "delivered", "give_back"})
+ROW_WRITES = frozenset({"confirm", "postpone", "mark_unsent", "delivered", "give_back", "set_due"})
 
 
 @dataclass
@@ -111,7 +111,8 @@ class Database:
 
 def _saga_of(row: Any) -> str:
     """The saga of a row that is to be updated, by whatever names it."""
-    return str(cast("tuple[Any, ...]", row)[0] if isinstance(row, tuple) else row.saga_id)
+    found: str = getattr(row, "saga_id", None) or row[0]
+    return found
 
 
 class _HostStore:

@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 from amends.clock import LoopClock
-from amends.testing.simulator.checks import Checks, Violation, WatchedServer
+from amends.testing.simulator.checks import Checks, Violation
 from amends.testing.simulator.database import EPOCH, Database, SimulatedEvidence, store_of
 from amends.testing.simulator.faults import Faults
 from amends.testing.simulator.hosts import Host, SimulatedLoop, StalledError, at_once, close_all
@@ -22,6 +22,7 @@ from amends.testing.simulator.reader import Reader
 from amends.testing.simulator.script import CHAOS_SECONDS, Script
 from amends.testing.simulator.trace import Trace, logged
 from amends.testing.simulator.transactions import SimulatedTransactions
+from amends.testing.simulator.watched import WatchedServer
 from consumers.execution import RunInThread, Surroundings
 from consumers.stream import RedisStreams
 from consumers.worker import Worker, WorkerNumbers

@@ -1,0 +1,47 @@
+"""The server of streams, watched: what is acknowledged, what was said, and what lies unread."""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from amends.testing.simulator.checks import Checks
+from consumers.envelopes import load_word
+from consumers.keys import OUTCOMES
+from consumers.memory_server import MemoryServer
+from consumers.wire import Command
+from sagas.inputs import Outcome
+
+SAID_MAX = 30
+UNREAD_MS = 1000
+
+
+class WatchedServer(MemoryServer):
+    """A server of streams that tells of every outcome that is deleted."""
+
+    def __init__(self, clock: Callable[[], float], checks: Checks, *, oldest: bool = False) -> None:
+        super().__init__(clock, oldest=oldest)
+        self.said: deque[bytes] = deque(maxlen=SAID_MAX)
+        """The last outcomes that stood in their stream: any may be delivered once more."""
+        self._checks = checks
+        checks.unread = self._stands
+
+    def _stands(self, saga_id: str, step: str, attempt: int) -> bool:
+        now_ms = self._clock() * 1000
+        for name, fields in super().execute(("XRANGE", OUTCOMES, "-", "+")):
+            word = load_word(fields[1]) if fields[0] == b"b" else None
+            if not isinstance(word, Outcome) or word.kind not in ("succeeded", "failed"):
+                continue
+            if (word.saga_id, word.step, word.attempt) == (saga_id, step, attempt):
+                return now_ms - int(name.partition(b"-")[0]) > UNREAD_MS
+        return False
+
+    def execute(self, command: Command) -> Any:
+        """The answer to a command."""
+        if command[0] == "XDEL" and command[1] == OUTCOMES:
+            for name in command[2:]:
+                for _, fields in super().execute(("XRANGE", OUTCOMES, name, name)):
+                    if fields[0] == b"b":
+                        self._checks.acknowledges(fields[1])
+        if command[0] == "XADD" and command[1] == OUTCOMES and command[3] == "b":
+            self.said.append(command[4])
+        return super().execute(command)
