@@ -52,7 +52,8 @@ def _advance_node(draft: Draft, node: Node) -> bool:
     whole = draft.step(node, None)
     if whole.status == "skipped":
         return True
-    if whole.status == "pending" and (why := _skips(draft.state, node)) is not None:
+    begun = whole.status != "pending" or (node.each is not None and _has_items(draft.state, node.name))
+    if not begun and (why := _skips(draft.state, node)) is not None:
         draft.emit(e.StepSkipped(step=node.name, why=why))
         return True
     if node.kind != "step":
@@ -63,6 +64,11 @@ def _advance_node(draft: Draft, node: Node) -> bool:
         schedule(draft, node, None, 1)
         return False
     return whole.status in DONE
+
+
+def _has_items(state: State, name: str) -> bool:
+    """Whether an item of a step is known: a correction may change what would have skipped it."""
+    return any(step == name for step, _ in state.steps)
 
 
 def _advance_wait(draft: Draft, node: Node) -> bool:

@@ -175,3 +175,13 @@ def test_the_prover_walks_lists_that_are_too_long_and_names_a_desk_that_nothing_
     holes = prove(manifest).holes
     assert any(hole.what == "nothing that an operator may say of 'a' is taken (step_failed)" for hole in holes), holes
     assert any("'l' is too long" in " ".join(hole.way) for hole in holes)
+
+
+def test_a_step_whose_items_have_begun_is_not_skipped_by_a_corrected_input() -> None:
+    """def_R15: what has begun goes on; its items would be left alone, done and not undone."""
+    items = node("a", each="input.items", when="input.flag", concurrency=1)
+    paths = (*PATHS, ("input.flag", "when"))
+    play = Play(items, node("b", after=("a",)), value={"items": [1, 2], "flag": True}, paths=paths)
+    ask(play, Correct(SAGA, "no flag", "c1", value={"items": [1, 2], "flag": False}))
+    assert play.state.step("a").status == "pending"
+    assert play.find("b", "step") is None

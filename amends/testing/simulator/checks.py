@@ -71,6 +71,7 @@ class Checks:
         self._causes: dict[tuple[str, str], int] = {}
         self._over: dict[tuple[str, str, int | None, int], float] = {}
         self._read: dict[str, int] = {}
+        self._lost: dict[Key, int] = {}
         self.cursor = (0, 0)
         self._store: MemoryStore | None = None
 
@@ -189,6 +190,13 @@ class Checks:
             self._told(manifest.by_name[event.step or ""], state, event, "returned")
         if isinstance(event, e.StepFailed) and event.error["type"] in RAISED:
             self._told(manifest.by_name[event.step or ""], state, event, "failed")
+        if isinstance(event, e.StepOutcomeUnknown) and event.role == "step" and event.cause == "worker_lost":
+            place = (saga_id, event.step or "", event.item)
+            self._lost[place] = self._lost.get(place, 0) + 1
+            if self._lost[place] > DEFAULT_NUMBERS.poison:
+                self.fail("10: poison is bounded", saga_id, f"{self._lost[place]} workers lost of {place[1:]}")
+        if isinstance(event, e.RetryRequested):
+            self._lost.pop((saga_id, event.step or "", event.item), None)  # an operator wants to see it run again
         if isinstance(event, e.StepOutcomeUnknown | e.UndoFailed) and event.cause in ("lost", "worker_lost"):
             self._judged(state, event, str(event.cause))
         if isinstance(event, e.StepRefused):
@@ -250,8 +258,6 @@ class Checks:
     def _bounds(self, saga_id: str, node: Node, item: int | None, step: StepState) -> None:
         """What attempts may cost (rules L2, L5, O6)."""
         where = f"{saga_id} {node.name}[{item}]"
-        if step.workers_lost > DEFAULT_NUMBERS.poison:
-            self.fail("10: poison is bounded", where, f"{step.workers_lost} workers lost")
         policy = node.handler.retry if node.handler is not None else None
         if policy is not None and not policy.forever and step.retries > len(policy.delays):
             self.fail("O6: retries have a budget", where, f"{step.retries} of {len(policy.delays)}")
