@@ -8,6 +8,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from itertools import groupby
 from typing import Any
 
 from consumers.claims import auto_claim
@@ -262,11 +263,10 @@ class RedisStreams:
         claimed = await self._auto_claim(self._keys(PRIORITIES), WORKERS, int(idle_seconds * 1000), count)
         if self._wire.seconds_since_gap() < self._lease_seconds:
             return []  # the server may have stood still: whoever lives renews before it is looked for again
-        return [
-            replace(delivery, claimed=True)
-            for key, entry in claimed
-            for delivery in await self._deliveries(key, [entry], first_sent=False)
-        ]
+        found: list[CommandDelivery] = []
+        for key, entries in groupby(claimed, key=lambda one: one[0]):
+            found += await self._deliveries(key, [entry for _, entry in entries], first_sent=False)
+        return [replace(delivery, claimed=True) for delivery in found]
 
     async def send(self, words: Sequence[Word]) -> None:
         """Put outcomes into their stream, in one round trip."""

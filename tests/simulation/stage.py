@@ -206,7 +206,7 @@ class Stage:
         word = Start(saga_id, sealed.manifest, sealed.normalise({"id": 1_000_000}), key=key)
         answer = await self.ask(word, joined=joined)
         assert answer.code in ("created", "known"), answer
-        self.checks.accepted(answer, key)
+        self.checks.accepted(answer)
         return answer.saga_id
 
     async def ask(self, word: Input, *, joined: bool = False) -> Answer:

@@ -126,10 +126,10 @@ def test_a_failure_shrinks_to_what_it_needs() -> None:
 
 
 def test_points_of_production_code_are_off_unless_somebody_arms_them() -> None:
-    assert not points.buggify("engine.forgets_values")
-    points.arm(lambda point: point == "engine.forgets_values")
+    assert not points.buggify("values.forgotten")
+    points.arm(lambda point: point == "values.forgotten")
     try:
-        assert points.buggify("engine.forgets_values")
+        assert points.buggify("values.forgotten")
     finally:
         points.arm(None)
-    assert not points.buggify("engine.forgets_values")
+    assert not points.buggify("values.forgotten")

@@ -116,7 +116,6 @@ def _but_retries(fires: Callable[[MemoryStore, WaitRow], bool]) -> Callable[[Mem
 @bug
 def retries_are_timers_in_memory(patch: Patch) -> None:
     fires = MemoryStore._fires
-    look = MemoryStore.append
     patch.setattr(MemoryStore, "_fires", _but_retries(fires))
     append = Engine.append
 
@@ -132,7 +131,6 @@ def retries_are_timers_in_memory(patch: Patch) -> None:
         return applied
 
     patch.setattr(Engine, "append", appended)
-    patch.setattr(MemoryStore, "append", look)
 
 
 def _begin(engine: Engine, due: Due) -> None:

@@ -67,7 +67,7 @@ class Checks:
         self._folds: dict[str, State] = {}
         self._scheduled: set[tuple[str, str, int | None, int]] = set()
         self._refused: set[tuple[str, str, int | None, int]] = set()
-        self._accepted: dict[str, str | None] = {}
+        self._accepted: dict[str, None] = {}
         self._causes: dict[tuple[str, str], int] = {}
         self._over: dict[tuple[str, str, int | None, int], float] = {}
         self._read: dict[str, int] = {}
@@ -85,10 +85,10 @@ class Checks:
         self._trace.tell(f"VIOLATION: {rule}", None, where, detail)
         self.violations.append(Violation(rule, where, detail, self._loop.now))
 
-    def accepted(self, answer: Answer, key: str | None) -> None:
+    def accepted(self, answer: Answer) -> None:
         """Somebody was told that there is a saga."""
         if answer.code in ("created", "known"):
-            self._accepted[answer.saga_id] = key
+            self._accepted[answer.saga_id] = None
             if self._store is not None and answer.saga_id not in self._folds:
                 self.fail("11: nothing accepted is lost", answer.saga_id, "answered before it was committed")
         elif answer.code != "conflict":
@@ -226,7 +226,6 @@ class Checks:
             self.fail("A11: no command is judged while its outcome lies unread", state.saga_id, f"{event.step}")
         host = execution.host if execution is not None else None
         if host is not None and host.alive and not host.stood and self._loop.now > self.troubled_until:
-            self._trace.mark("check 20: an attempt was given up while it ran")
             self.fail("20: what lives is not given up", state.saga_id, f"{event.step} {event.attempt}: {cause}")
 
     def _depends(self, manifest: Manifest, state: State, event: e.Event) -> None:

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from amends.testing.simulator.database import STATEMENT_SECONDS
 from amends.testing.simulator.hosts import Host
 from amends.testing.simulator.network import Link
 from amends.testing.simulator.script import Fault
@@ -13,7 +14,6 @@ from consumers.wire import SOCKET_SECONDS, Command, ResponseError
 if TYPE_CHECKING:
     from amends.testing.simulator.system import Process, System
 
-STATEMENT_SECONDS = 30.0
 STARTS_AGAIN_SECONDS = 0.5
 LOOK_SECONDS = 0.2
 TROUBLE_SECONDS = 25.0
@@ -22,7 +22,6 @@ HARMLESS = ("kill", "pause", "drain", "clash", "slow commits", "foreign entry", 
 """What takes nobody's lease but that of a host that is hit."""
 OF_DATABASE = ("cut database", "partition database", "slow database", "lose answers of database",
                "lose requests to database")  # fmt: skip
-AFTER_SECONDS = 0.2
 
 
 class Faults:

@@ -76,7 +76,6 @@ class Outside:
     )
     hanging: list[asyncio.Future[None]] = field(default_factory=list[asyncio.Future[None]])
     calm: bool = False
-    conducts: dict[str, int] = field(default_factory=dict[str, int])
     kept: dict[str, Json] = field(default_factory=dict[str, Json])
     closed: set[str] = field(default_factory=set[str])
     locked: dict[str, asyncio.Event] = field(default_factory=dict[str, asyncio.Event])
@@ -151,7 +150,6 @@ class Outside:
         key, role, attempt, host = here.key, here.role, here.attempt, here.host
         rng = Random(f"{self.seed}/{key}/{role}/{attempt}")  # noqa: S311 - a draw, no secret
         conduct = "dies" if self._is_poison(key, role) else self._conduct(rng, key[0], role)
-        self.conducts[conduct] = self.conducts.get(conduct, 0) + 1
         result = bound.load(example(schema, rng)) if role != "undo" else None
         await asyncio.sleep(_length(rng, timeout, slow=conduct == "slow"))
         match conduct:

@@ -77,7 +77,7 @@ class People:
         for task in starts:
             answer: Answer = await task
             self._ids[number] = answer.saga_id
-            system.checks.accepted(answer, key)
+            system.checks.accepted(answer)
 
     async def _request(self, place: int, request: Request) -> None:
         await asyncio.sleep(request.at)

@@ -45,7 +45,6 @@ LANDS = 0.85
 """A request that is out lands within one lease (rule B1 rests on it): within this part of it."""
 LOOK_SECONDS = 0.25
 FIRE_SECONDS_MAX = 6.0
-BOOT_SECONDS = 0.3
 AWAY = (StoreUnavailable, TransportUnavailable, TransportRefused)
 
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from amends.testing.simulator.hosts import HOST, Host, SimulatedLoop
 
-EXPECTED = ("entry %s of %s is set aside: %s", "worker: %s")
+EXPECTED = ("entry %s of %s is set aside: %s",)
 """Errors that production code logs of what a fault has put there."""
 Line = tuple[float, str, str, tuple[Any, ...]]
 
