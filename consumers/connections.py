@@ -1,7 +1,8 @@
-"""Connections to Redis, and the only module that imports its driver: many commands in one write, and their answers as they come, bytes and lists.
+"""Connections to Redis: many commands in one write, and their answers as they come, bytes and lists.
 
-The driver makes it (addresses, TLS, passwords), then hands it over: its own way of reading, answer by answer, takes ten
-times as long. No command is tried again by itself: a write whose answer was late would happen twice.
+The only module that imports the driver. It makes a connection (addresses, TLS, passwords) and hands it over: its own
+way of reading, answer by answer, takes ten times as long. No command is tried again by itself: a write whose answer was
+late would happen twice.
 """
 
 import asyncio

@@ -19,6 +19,7 @@ from sagas.events import Json
 from sagas.inputs import Outcome
 from sagas.manifest import Role
 from sagas.ports import Command, CommitUnknown
+from sagas.records import record
 
 RESULT_BYTES_MAX = 1024 * 1024
 RETRY_AFTER_SECONDS_MAX = 86_400.0
@@ -27,7 +28,7 @@ Call = Callable[..., Awaitable[Json]]
 LeftRunning = Callable[[Command, BoundHandler, "asyncio.Future[Any]"], None]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Effect:
     """What became of a transaction step's call: its result, and what its key said (rules T1, T2)."""
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from consumers.classify import failure
@@ -17,6 +17,7 @@ from sagas.events import Json
 from sagas.inputs import Applies, Outcome, RefusalReason, Started, UnknownCause
 from sagas.points import buggify
 from sagas.ports import Command, Store, StoreUnavailable
+from sagas.records import record
 from sagas.seal import Sealed
 from sagas.state import Value
 
@@ -25,7 +26,7 @@ log = logging.getLogger("amends.worker")
 CANCEL_SECONDS = 5.0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WorkerNumbers:
     """Seconds, and how many commands run at once."""
 

@@ -2,12 +2,12 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from orchestrator.limits import StartLimits
 from sagas.inputs import Due
 from sagas.points import buggify
 from sagas.ports import Clock, CommandSender, Store, TransportUnavailable, WaitRow
+from sagas.records import record
 from sagas.state import COMMAND_KINDS, is_start_limit
 
 log = logging.getLogger("amends.timers")
@@ -22,7 +22,7 @@ REMEMBERED_MAX = 10_000
 Waiting = tuple[str, int]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WhatIsDue:
     """Waits that are over, as inputs, and messages that one saga owes another (rule B5)."""
 

@@ -15,6 +15,7 @@ from sagas.decide import decide
 from sagas.events import Failure, Json
 from sagas.inputs import Cancel, ChildEnds, Due, Input, Outcome, Send, Start
 from sagas.manifest import ITEMS_MAX, Handler, Manifest, Node, RetryPolicy
+from sagas.records import record
 from sagas.state import COMMAND_KINDS, Key, State, StepState, Wait, is_start_limit
 
 SAGA = "00000000-0000-7000-8000-000000000000"
@@ -34,7 +35,7 @@ BACK = frozenset({"undoing", "undone", "undo_failed"})
 NO_EVENT = -1
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Point:
     """A point on a way: the state, the clock, and whether a late word has come."""
 

@@ -13,6 +13,7 @@ import orjson
 
 from sagas.events import Failure, Json, Resolution
 from sagas.manifest import Role
+from sagas.records import record
 from sagas.versions import FORMAT, RELEASES
 
 SagaStatus = Literal["active", "compensating", "completed", "compensated", "failed"]
@@ -33,7 +34,7 @@ OPEN: frozenset[StepStatus] = frozenset({"scheduled", "running", "retrying"})
 DONE: frozenset[StepStatus] = frozenset({"succeeded", "skipped"})
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Parent:
     """Who started a saga: a step of another, and which attempt of it."""
 
@@ -42,13 +43,16 @@ class Parent:
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Value:
     """Where a result is found: here (`inline`), in the event `event`, or in the payload whose hash is `payload`."""
 
     inline: Json = None
     event: int | None = None
     payload: str | None = None
+
+
+NOTHING = Value()
 
 
 @dataclass(frozen=True)
@@ -139,7 +143,7 @@ class State:
     version: int = 0
     started_at: float = 0.0
     ended_at: float | None = None
-    input: Value = Value()
+    input: Value = NOTHING
     facts: Mapping[str, bool | int] = field(default_factory=dict[str, bool | int])
     steps: Mapping[Key, StepState] = field(default_factory=dict[Key, StepState])
     waits: Mapping[int, Wait] = field(default_factory=dict[int, Wait])
