@@ -16,6 +16,7 @@ from eventstore.reading import head_of, manifest_of, recorded
 from sagas.events import Json, Recorded
 from sagas.listing import SagaFilter, SagaRow
 from sagas.manifest import Manifest, Priority
+from sagas.peek import Peek
 from sagas.ports import (
     Claim,
     Committed,
@@ -204,10 +205,10 @@ class PostgresStore:
         """Take messages away."""
         await self._execute(query("delivered"), [saga_id for saga_id, _ in waits], [seq for _, seq in waits])
 
-    async def next_due(self) -> float | None:
-        """The earliest `due_at` of what `due` may give."""
-        found: float | None = await self._value(query("next_due"), FORMAT)
-        return found
+    async def peek(self) -> Peek:
+        """Whether there is anything to do."""
+        (row,) = await self._fetch(query("peek"), FORMAT)
+        return Peek(**dict(row.items()))
 
     async def unpublished(self, age_seconds: float, limit: int) -> list[WaitRow]:
         """Commands that nobody confirmed for so long."""

@@ -106,8 +106,8 @@ class Reconciler:
         return oldest is None or oldest < self._clock.monotonic() - looked_at
 
     async def _until_something_could_be_overdue(self) -> float:
-        due_at = await self._store.next_due()
-        if due_at is None:
+        peek = await self._store.peek()
+        if peek.due_at is None:
             return SLEEP_SECONDS_MAX
-        wait = due_at + waits_overdue.GRACE_SECONDS - await self._store.now()
+        wait = peek.due_at + waits_overdue.GRACE_SECONDS - peek.now
         return min(max(wait, SLEEP_SECONDS_MIN), SLEEP_SECONDS_MAX)

@@ -1,4 +1,4 @@
-"""Every fact that can be recorded about a saga: one frozen dataclass per event type, and their JSON form.
+"""Every fact that can be recorded about a saga: one record per event type, and their JSON form.
 
 The set is closed (protocol.md, "Closed sets"). Each event has `step`, `item` and `attempt`, so that one query finds all
 that happened to a step; an event of the whole saga leaves them `None`, `None` and 0. Durations are seconds.
@@ -389,8 +389,7 @@ EVENT_TYPES: Mapping[str, type[Event]] = {
 class Recorded:
     """An event with its place in the saga's history.
 
-    `sequence` counts from 1 without gaps; `at` is the database's clock in seconds since 1970 (UTC); `causation` is the
-    id of the input that caused it (rule A1), `actor` who asked.
+    `sequence` counts from 1 without gaps; `at` is the database's clock (seconds since 1970), `causation` the input's id.
     """
 
     event: Event

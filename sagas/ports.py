@@ -11,6 +11,7 @@ from sagas.events import Json, Recorded
 from sagas.inputs import Word
 from sagas.listing import SagaFilter, SagaRow
 from sagas.manifest import Manifest, Priority, Role
+from sagas.peek import Peek
 from sagas.records import record
 from sagas.state import State, Value, WaitKind
 
@@ -169,8 +170,8 @@ class Store(Protocol):
         """Take messages away that their receivers have. Durable: when it has returned."""
         ...
 
-    async def next_due(self) -> float | None:
-        """The earliest `due_at` of all waits that `due` may give."""
+    async def peek(self) -> Peek:
+        """Whether there is anything to do, in one statement."""
         ...
 
     async def unpublished(self, age_seconds: float, limit: int) -> list[WaitRow]:
