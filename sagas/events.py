@@ -389,7 +389,7 @@ EVENT_TYPES: Mapping[str, type[Event]] = {
 class Recorded:
     """An event with its place in the saga's history.
 
-    `sequence` counts from 1 without gaps; `at` is the database's clock (seconds since 1970), `causation` the input's id.
+    `sequence` counts from 1; `at` is the database's clock, in seconds since 1970; `causation` the input's id (rule A1).
     """
 
     event: Event
