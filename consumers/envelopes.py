@@ -11,7 +11,7 @@ from sagas.events import OutcomeKind
 from sagas.inputs import Outcome, Progressed, RefusalReason, Started, UnknownCause, Word
 from sagas.manifest import Priority, Role
 from sagas.ports import Command
-from sagas.records import record
+from sagas.records import record, values_of
 from sagas.storable import unstorable
 
 M = TypeVar("M", Command, Outcome, Started, Progressed)
@@ -132,12 +132,13 @@ class Foreign:
 
 def dump(message: Command | Word, more: Mapping[str, Any] | None = None) -> bytes:
     """The message as JSON, without what equals its default; with `more` in place of what it says."""
-    defaults = _DEFAULTS[type(message)]
-    data: dict[str, Any] = {}
-    for name, default in defaults.items():
-        value = getattr(message, name)
-        if value is not default and value != default:
-            data[name] = value
+    kind = type(message)
+    values = values_of(kind)(message)
+    data: dict[str, Any] = {
+        name: value
+        for (name, default), value in zip(_DEFAULTS[kind].items(), values, strict=True)
+        if value is not default and value != default
+    }
     if more is not None:
         data.update(more)
     return orjson.dumps(data, option=orjson.OPT_NON_STR_KEYS)

@@ -7,7 +7,6 @@ import asyncio
 import logging
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
@@ -33,6 +32,7 @@ from sagas.ports import (
     TransportUnavailable,
     WaitRow,
 )
+from sagas.records import replace
 
 log = logging.getLogger("amends.stream")
 

@@ -2,13 +2,12 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
 
 import orjson
 
 from sagas.events import Failure, Json
 from sagas.inputs import ChildEnds, Correct, Input, Outcome, Resolve, Send, Start
-from sagas.records import record
+from sagas.records import record, replace
 
 INLINE_BYTES_MAX = 8 * 1024
 LIMIT_BYTES = 1024 * 1024

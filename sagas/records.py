@@ -1,7 +1,10 @@
 """Records: values that nobody changes. The type checkers see to that, so making one costs a third (decision 0024)."""
 
-from dataclasses import dataclass
-from typing import TypeVar, dataclass_transform
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import cache
+from operator import attrgetter
+from typing import Any, TypeVar, dataclass_transform
 
 R = TypeVar("R")
 
@@ -16,3 +19,22 @@ def record(kind: type[R]) -> type[R]:
 def named_record(kind: type[R]) -> type[R]:
     """A record whose fields are given by name alone."""
     return dataclass(slots=True, unsafe_hash=True, kw_only=True)(kind)
+
+
+def replace(before: R, /, **changes: Any) -> R:
+    """A record with other values in some fields, as `dataclasses.replace` gives it, in a third of the time.
+
+    Raises:
+        AttributeError: it has no field of that name.
+    """
+    kind: type[Any] = type(before)
+    copy: R = kind(*values_of(kind)(before))
+    for name, value in changes.items():
+        setattr(copy, name, value)
+    return copy
+
+
+@cache
+def values_of(kind: type[Any]) -> Callable[[object], tuple[Any, ...]]:
+    """What gives the values of all fields of a record, in their order."""
+    return attrgetter(*(entry.name for entry in fields(kind)))
