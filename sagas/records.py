@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from functools import cache
 from operator import attrgetter
 from typing import Any, TypeVar, dataclass_transform
 
 R = TypeVar("R")
+_GETTERS: dict[type, Callable[[object], tuple[Any, ...]]] = {}
 
 
 @dataclass_transform(frozen_default=True)
@@ -27,14 +27,16 @@ def replace(before: R, /, **changes: Any) -> R:
     Raises:
         AttributeError: it has no field of that name.
     """
-    kind: type[Any] = type(before)
+    kind: Any = type(before)
     copy: R = kind(*values_of(kind)(before))
     for name, value in changes.items():
         setattr(copy, name, value)
     return copy
 
 
-@cache
-def values_of(kind: type[Any]) -> Callable[[object], tuple[Any, ...]]:
+def values_of(kind: type) -> Callable[[object], tuple[Any, ...]]:
     """What gives the values of all fields of a record, in their order."""
-    return attrgetter(*(entry.name for entry in fields(kind)))
+    found = _GETTERS.get(kind)
+    if found is None:
+        found = _GETTERS[kind] = attrgetter(*(entry.name for entry in fields(kind)))
+    return found
