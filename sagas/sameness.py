@@ -12,7 +12,7 @@ from typing import Protocol
 from sagas.choices import LONG_SECONDS, Point
 from sagas.compensation import PROBES_MAX, needs_undo
 from sagas.manifest import Handler, Manifest, Node
-from sagas.state import OPEN, State, StepState
+from sagas.state import DONE, OPEN, State, StepState
 
 Local = tuple[object, ...]
 Key = tuple[object, ...]
@@ -38,7 +38,7 @@ class Full:
         state = here.state
         steps = [
             (name, -1 if item is None else item, step.status, step.tried, step.maybe, step.fallback, step.probes,
-             step.signals > 0, step.reason or "", _may_run(step, here.now))
+             step.signals > 0, step.reason or "", _may_run(step, here.now), _is_tried_again(step))
             for (name, item), step in state.steps.items()
         ]  # fmt: skip
         waits = sorted((w.kind, w.step or "", w.item or 0, w.role, w.cause or "") for w in state.waits.values())
@@ -48,10 +48,14 @@ class Full:
 
 
 class Reduced:
-    """Points differ only in what a rule may still look at."""
+    """Points differ only in what a rule may still look at.
 
-    def __init__(self, manifest: Manifest) -> None:
+    `started`: another saga starts it, so that it may turn back once it has completed.
+    """
+
+    def __init__(self, manifest: Manifest, *, started: bool = False) -> None:
         self._manifest = manifest
+        self._started = started
 
     @cached_property
     def twins(self) -> Mapping[str, tuple[str, ...]]:
@@ -66,19 +70,20 @@ class Reduced:
         state = here.state
         waits: dict[tuple[str, int | None], list[str]] = {}
         of_saga: list[str] = []
+        passed = _has_passed(self._manifest, state)  # then neither a deadline nor a cancel changes anything
         for wait in state.waits.values():
             if wait.step is None:
-                of_saga.append(wait.kind)
+                of_saga += [wait.kind] if wait.kind != "deadline" or not passed else []
             else:
                 waits.setdefault((wait.step, wait.item), []).append(f"{wait.kind}/{wait.role}/{wait.cause}")
-        forward = state.status == "active"
+        forward = state.status == "active" or (self._started and state.status == "completed")
         locals_ = self._forward(here, waits) if forward else self._backward(here, waits)
         groups = [
             locals_[group[0]] if len(group) == 1 else tuple(sorted(locals_[name] for name in group))
             for group in self._groups
         ]
         facts = tuple(sorted(item for item in state.facts.items() if forward or item[0].startswith("each:")))
-        wants_back = forward and state.back_cause is not None
+        wants_back = forward and not passed and state.back_cause is not None
         stuck = not forward and any(step.status == "undo_failed" for step in state.steps.values())
         return (state.status, wants_back, stuck, *groups, *sorted(of_saga), facts, here.spoke)
 
@@ -103,7 +108,7 @@ class Reduced:
         for key, step in here.state.steps.items():
             found[key[0]].append(
                 (key[1] is None, step.status, step.tried, step.maybe, step.fallback, step.probes >= PROBES_MAX,
-                 step.signals > 0, _may_run(step, here.now), *sorted(waits.get(key, ())))
+                 step.signals > 0, _may_run(step, here.now), _is_tried_again(step), *sorted(waits.get(key, ())))
             )  # fmt: skip
         return {name: tuple(sorted(many)) for name, many in found.items()}
 
@@ -146,8 +151,17 @@ class Reduced:
         return None
 
 
+def _has_passed(manifest: Manifest, state: State) -> bool:
+    return manifest.pivot is not None and state.step(manifest.pivot.name).status in DONE
+
+
 def _may_run(step: StepState, now: float) -> bool:
     return step.maybe_at > 0 and step.maybe_at + LONG_SECONDS / 2 > now
+
+
+def _is_tried_again(step: StepState) -> bool:
+    """Whether a step that nobody knows of is tried again once its probe says that it did not happen."""
+    return step.status == "unknown" and step.error is not None and bool(step.error.get("retryable", True))
 
 
 def _seen_of(handler: Handler | None) -> object:
