@@ -161,7 +161,7 @@ class Choices:
         """
         name, step = key[0], state.steps[key]
         if state.status == "active":
-            return True
+            return step.status != "succeeded"  # that it succeeded is known
         if state.status != "compensating":
             told = (state.status, name, step.status)
             new = told not in self.told

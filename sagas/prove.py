@@ -24,6 +24,7 @@ REDUCTIONS = (
     "retries that end are left out: they only lead to success, failure or nobody knows",
     "states that differ in times and in numbers of attempts are one",
     "while a saga turns back, and once its pivot has passed, one order of what is under way stands for all",
+    "turning back, branches that do not lean on one another are walked each alone",
     "turning back, what is settled is no longer told apart, nor what can never be undone before an operator decides",
     "going forward, what nobody knows and what its probe says of it are one move",
     "a late word is looked at where it leads to something new",
@@ -132,13 +133,13 @@ def prove(
         key = walk.waiting.popleft()
         for choice, here in choices.at(walk.seen[key]):
             count += 1
-            met = walk.meet(here, (key, choice))
+            met = [walk.meet(part, (key, choice)) for part in same.parts(here)]
             walk.note(plain, here, (key, choice))
             for end, way in choices.at_the_end(here):
                 walk.note(plain, end, (key, "; ".join((choice, *way))))
             windows.note(here.state)
             if not choice.startswith(BY_CHANCE):
-                walk.leads[key].append((met, choice))
+                walk.leads[key] += [(one, choice) for one in met]
     complete = not walk.waiting
     resting = {node.name for node in manifest.nodes if (one := children.get(node.child or "")) and one.asked}
     walk.asked.update(("child_rests", name) for name in resting)

@@ -4,7 +4,7 @@
 more, and which of several steps of one kind and place it was (docs/decisions/0020).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from functools import cached_property
 from typing import Protocol
@@ -29,6 +29,10 @@ class Sameness(Protocol):
         """What the point has in common with those that lead to the same."""
         ...
 
+    def parts(self, here: Point) -> Sequence[Point]:
+        """Points that together lead to what the point leads to."""
+        ...
+
 
 class Full:
     """Points differ in whatever is recorded but times and numbers."""
@@ -45,6 +49,10 @@ class Full:
         facts = tuple(sorted(state.facts.items()))
         wants_back = state.status == "active" and state.back_cause is not None
         return state.status, wants_back, tuple(sorted(steps)), tuple(waits), facts, here.spoke
+
+    def parts(self, here: Point) -> Sequence[Point]:
+        """The point itself."""
+        return [here]
 
 
 class Reduced:
@@ -67,15 +75,11 @@ class Reduced:
 
     def key(self, here: Point) -> Key:
         """What the rules may still look at; twins and items in any order."""
-        state = here.state
-        waits: dict[tuple[str, int | None], list[str]] = {}
-        of_saga: list[str] = []
+        state, waits = here.state, _open_of_steps(here.state)
         passed = _has_passed(self._manifest, state)  # then neither a deadline nor a cancel changes anything
-        for wait in state.waits.values():
-            if wait.step is None:
-                of_saga += [wait.kind] if wait.kind != "deadline" or not passed else []
-            else:
-                waits.setdefault((wait.step, wait.item), []).append(f"{wait.kind}/{wait.role}/{wait.cause}")
+        of_saga = [wait.kind for wait in state.waits.values() if wait.step is None]
+        if passed:
+            of_saga = [kind for kind in of_saga if kind != "deadline"]
         forward = state.status == "active" or (self._started and state.status == "completed")
         locals_ = self._forward(here, waits) if forward else self._backward(here, waits)
         groups = [
@@ -86,6 +90,33 @@ class Reduced:
         wants_back = forward and not passed and state.back_cause is not None
         stuck = not forward and any(step.status == "undo_failed" for step in state.steps.values())
         return (state.status, wants_back, stuck, *groups, *sorted(of_saga), facts, here.spoke)
+
+    def parts(self, here: Point) -> Sequence[Point]:
+        """Turning back, what neither leans on one another nor on the same: each alone, as if the rest were settled.
+
+        Nothing that happens to one of them changes anything for the others. What waits for nothing is settled.
+        """
+        state = here.state
+        if state.status != "compensating":
+            return [here]
+        found = self._backward(here, _open_of_steps(state))
+        parts: list[frozenset[str]] = []
+        for name in [name for name, many in found.items() if many]:  # declared after all that it leans on
+            leans = [part for part in parts if not part.isdisjoint(self._manifest.ancestors[name])]
+            parts = [part for part in parts if part not in leans]
+            parts.append(frozenset({name}).union(*leans))
+        asked = {wait.step for wait in state.waits.values() if wait.kind == "operator"}
+        moving = {wait.step for wait in state.waits.values()} - asked
+        if len(parts) < SEVERAL or any(not asked.isdisjoint(part) for part in parts):
+            return [here]
+        every = frozenset[str]().union(*parts)
+        return [self._without(here, every - part) for part in parts if not moving.isdisjoint(part)] or [here]
+
+    def _without(self, here: Point, others: Set[str]) -> Point:
+        state = here.state
+        steps = {key: step for key, step in state.steps.items() if key[0] not in others}
+        waits = {number: wait for number, wait in state.waits.items() if wait.step not in others}
+        return replace(here, state=replace(state, steps=steps, waits=waits))
 
     @cached_property
     def _groups(self) -> tuple[tuple[str, ...], ...]:
@@ -106,6 +137,11 @@ class Reduced:
     def _forward(self, here: Point, waits: Mapping[tuple[str, int | None], list[str]]) -> dict[str, tuple[Local, ...]]:
         found: dict[str, list[Local]] = {node.name: [] for node in self._manifest.nodes}
         for key, step in here.state.steps.items():
+            if step.status == "succeeded":  # no rule asks how
+                found[key[0]].append(
+                    (key[1] is None, "succeeded", _may_run(step, here.now), *sorted(waits.get(key, ())))
+                )
+                continue
             found[key[0]].append(
                 (key[1] is None, step.status, step.tried, step.maybe, step.fallback, step.probes >= PROBES_MAX,
                  step.signals > 0, _may_run(step, here.now), _is_tried_again(step), *sorted(waits.get(key, ())))
@@ -149,6 +185,15 @@ class Reduced:
             done = status in ("succeeded", "failed", "unknown")
             return ("owed" if done else status, asks, window, *sorted(open_))
         return None
+
+
+def _open_of_steps(state: State) -> Mapping[tuple[str, int | None], list[str]]:
+    """What of each step is waited for."""
+    found: dict[tuple[str, int | None], list[str]] = {}
+    for wait in state.waits.values():
+        if wait.step is not None:
+            found.setdefault((wait.step, wait.item), []).append(f"{wait.kind}/{wait.role}/{wait.cause}")
+    return found
 
 
 def _has_passed(manifest: Manifest, state: State) -> bool:

@@ -8,6 +8,7 @@ from sagas.manifest import Handler, Manifest, Node, PathKind, RetryPolicy
 from tests.property.graphs import manifest_of
 
 NODES_MAX = 4
+SIZES = (1, 2, 2, 3, 3, 4)
 FOREVER = RetryPolicy(delays=(1.0,), forever=True)
 
 
@@ -17,8 +18,9 @@ def provable_of(rng: random.Random) -> Manifest:
     Beside what any random graph has: twins, children, values of steps that decide what is skipped and how many items
     there are, lists of lists, probes that always know, and what is tried for ever.
     """
+    wanted = rng.choice(SIZES)
     manifest = manifest_of(rng)
-    while len(manifest.nodes) > NODES_MAX:
+    while len(manifest.nodes) != wanted:
         manifest = manifest_of(rng)
     nodes: list[Node] = []
     for node in manifest.nodes:
@@ -45,6 +47,8 @@ def _varied(rng: random.Random, node: Node, earlier: Sequence[Node], manifest: M
     if rng.random() < 0.15:
         kind = node.step_class if node.step_class in ("pivot", "retriable") else "child"
         return Node(node.name, "child", kind, after=node.after, child="other", child_input="input")
+    if len(manifest.nodes) < NODES_MAX - 1 and not node.pivot and rng.random() < 0.3:
+        node = replace(node, each="input.items")
     if rng.random() < 0.1:
         node = replace(node, handler=replace(node.handler, retry=FOREVER))
     if node.undo is not None and rng.random() < 0.08:
