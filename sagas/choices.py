@@ -132,7 +132,11 @@ class Choices:
     def _speaks(self, here: Point, key: Key) -> tuple[str, Point]:
         word = Outcome(SAGA, NO_EVENT, 0, key[0], key[1], "step", "succeeded")
         choice = f"a worker that was given up did {name_of(*key)} all the same"
-        return choice, replace(self._after(here, word), spoke=True)
+        after = self._after(here, word)
+        in_time = (
+            after.state.status == "active" and after.state.step(*key).status == "succeeded"
+        )  # as if it were not late
+        return choice, replace(after, spoke=not in_time)
 
     def _passed(self, state: State) -> bool:
         """Whether there is no way back any more."""

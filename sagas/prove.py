@@ -7,14 +7,14 @@ end it, or when it can go round for ever; it loses when it ends and something is
 """
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sagas.choices import BY_CHANCE, LONG_SECONDS, Choices, Point
 from sagas.manifest import Manifest
 from sagas.remedies import can_end
 from sagas.rounds import rounds
-from sagas.sameness import Full, Key, Reduced, Sameness, ends_of
+from sagas.sameness import Full, Key, Reduced, Sameness, ends_of, without
 from sagas.state import State, is_start_limit
 from sagas.windows import Windows, never_completed, pauses, what_is_lost
 
@@ -91,13 +91,14 @@ class _Walk:
             step = self.reached[key]
         return tuple(reversed(found))
 
-    def meet(self, here: Point, origin: tuple[Key, str] | None) -> Key:
-        """Come to a point, by a choice at another."""
-        key = self.same.key(here)
-        if key not in self.seen:
-            self.seen[key], self.reached[key], self.leads[key] = here, origin, []
-            self.waiting.append(key)
-        return key
+    def meet(self, here: Point, origin: tuple[Key, str] | None) -> Sequence[Key]:
+        """Come to a point, by a choice at another; its parts are walked each alone."""
+        parts = self.same.parts(here)
+        for key, others in parts:
+            if key not in self.seen:
+                self.seen[key], self.reached[key], self.leads[key] = without(here, others), origin, []
+                self.waiting.append(key)
+        return [key for key, _ in parts]
 
     def note(self, manifest: Manifest, here: Point, origin: tuple[Key, str]) -> None:
         """Keep what a point says of ends, and what is lost there, before it is taken for another."""
@@ -133,7 +134,7 @@ def prove(
         key = walk.waiting.popleft()
         for choice, here in choices.at(walk.seen[key]):
             count += 1
-            met = [walk.meet(part, (key, choice)) for part in same.parts(here)]
+            met = walk.meet(here, (key, choice))
             walk.note(plain, here, (key, choice))
             for end, way in choices.at_the_end(here):
                 walk.note(plain, end, (key, "; ".join((choice, *way))))

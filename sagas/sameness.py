@@ -16,7 +16,9 @@ from sagas.state import DONE, OPEN, State, StepState
 
 Local = tuple[object, ...]
 Key = tuple[object, ...]
+Locals = Mapping[str, tuple[Local, ...]]
 SEVERAL = 2
+NOTHING: Set[str] = frozenset()
 BLOCKED: Local = ("owed", False, False)
 UNDONE: Local = ("undone", False, False)
 """A late word makes it one to be undone again; that matters while what it stands on is still to be undone."""
@@ -29,8 +31,8 @@ class Sameness(Protocol):
         """What the point has in common with those that lead to the same."""
         ...
 
-    def parts(self, here: Point) -> Sequence[Point]:
-        """Points that together lead to what the point leads to."""
+    def parts(self, here: Point) -> Sequence[tuple[Key, Set[str]]]:
+        """Points that together lead to what the point leads to: the key of each, and the steps to leave out of it."""
         ...
 
 
@@ -50,9 +52,9 @@ class Full:
         wants_back = state.status == "active" and state.back_cause is not None
         return state.status, wants_back, tuple(sorted(steps)), tuple(waits), facts, here.spoke
 
-    def parts(self, here: Point) -> Sequence[Point]:
+    def parts(self, here: Point) -> Sequence[tuple[Key, Set[str]]]:
         """The point itself."""
-        return [here]
+        return [(self.key(here), NOTHING)]
 
 
 class Reduced:
@@ -75,48 +77,56 @@ class Reduced:
 
     def key(self, here: Point) -> Key:
         """What the rules may still look at; twins and items in any order."""
-        state, waits = here.state, _open_of_steps(here.state)
+        return self._key(here, self._locals(here), NOTHING)
+
+    def parts(self, here: Point) -> Sequence[tuple[Key, Set[str]]]:
+        """Turning back, what neither leans on one another nor on the same: each alone, as if the rest were settled.
+
+        Nothing that happens to one of them changes anything for the others. What waits for nothing is settled.
+        """
+        state, found = here.state, self._locals(here)
+        parts: list[frozenset[str]] = []
+        if state.status == "compensating":
+            for name in [name for name, many in found.items() if many]:  # declared after all that it leans on
+                leans = [part for part in parts if not part.isdisjoint(self._manifest.ancestors[name])]
+                parts = [part for part in parts if part not in leans]
+                parts.append(frozenset({name}).union(*leans))
+        asked = {wait.step for wait in state.waits.values() if wait.kind == "operator"}
+        moving = {wait.step for wait in state.waits.values()} - asked
+        if len(parts) < SEVERAL or any(not asked.isdisjoint(part) for part in parts):
+            return [(self._key(here, found, NOTHING), NOTHING)]
+        every = frozenset[str]().union(*parts)
+        alone = [every - part for part in parts if not moving.isdisjoint(part)] or [NOTHING]
+        return [(self._key(here, found, others), others) for others in alone]
+
+    def _key(self, here: Point, locals_: Locals, others: Set[str]) -> Key:
+        """The key of a point without these steps."""
+        state = here.state
         passed = _has_passed(self._manifest, state)  # then neither a deadline nor a cancel changes anything
         of_saga = [wait.kind for wait in state.waits.values() if wait.step is None]
         if passed:
             of_saga = [kind for kind in of_saga if kind != "deadline"]
-        forward = state.status == "active" or (self._started and state.status == "completed")
-        locals_ = self._forward(here, waits) if forward else self._backward(here, waits)
+        if others:
+            locals_ = {name: () if name in others else many for name, many in locals_.items()}
         groups = [
             locals_[group[0]] if len(group) == 1 else tuple(sorted(locals_[name] for name in group))
             for group in self._groups
         ]
+        forward = self._is_forward(state)
         facts = tuple(sorted(item for item in state.facts.items() if forward or item[0].startswith("each:")))
         wants_back = forward and not passed and state.back_cause is not None
         stuck = not forward and any(step.status == "undo_failed" for step in state.steps.values())
         return (state.status, wants_back, stuck, *groups, *sorted(of_saga), facts, here.spoke)
 
-    def parts(self, here: Point) -> Sequence[Point]:
-        """Turning back, what neither leans on one another nor on the same: each alone, as if the rest were settled.
+    def _locals(self, here: Point) -> Locals:
+        waits: dict[tuple[str, int | None], list[str]] = {}
+        for wait in here.state.waits.values():
+            if wait.step is not None:
+                waits.setdefault((wait.step, wait.item), []).append(f"{wait.kind}/{wait.role}/{wait.cause}")
+        return self._forward(here, waits) if self._is_forward(here.state) else self._backward(here, waits)
 
-        Nothing that happens to one of them changes anything for the others. What waits for nothing is settled.
-        """
-        state = here.state
-        if state.status != "compensating":
-            return [here]
-        found = self._backward(here, _open_of_steps(state))
-        parts: list[frozenset[str]] = []
-        for name in [name for name, many in found.items() if many]:  # declared after all that it leans on
-            leans = [part for part in parts if not part.isdisjoint(self._manifest.ancestors[name])]
-            parts = [part for part in parts if part not in leans]
-            parts.append(frozenset({name}).union(*leans))
-        asked = {wait.step for wait in state.waits.values() if wait.kind == "operator"}
-        moving = {wait.step for wait in state.waits.values()} - asked
-        if len(parts) < SEVERAL or any(not asked.isdisjoint(part) for part in parts):
-            return [here]
-        every = frozenset[str]().union(*parts)
-        return [self._without(here, every - part) for part in parts if not moving.isdisjoint(part)] or [here]
-
-    def _without(self, here: Point, others: Set[str]) -> Point:
-        state = here.state
-        steps = {key: step for key, step in state.steps.items() if key[0] not in others}
-        waits = {number: wait for number, wait in state.waits.items() if wait.step not in others}
-        return replace(here, state=replace(state, steps=steps, waits=waits))
+    def _is_forward(self, state: State) -> bool:
+        return state.status == "active" or (self._started and state.status == "completed")
 
     @cached_property
     def _groups(self) -> tuple[tuple[str, ...], ...]:
@@ -131,7 +141,7 @@ class Reduced:
         needed = tuple(other.name for other in manifest.nodes if node.name in other.after)
         handlers = tuple(map(_seen_of, (node.handler, node.undo, node.probe, node.fallback)))
         bare = replace(node, name="", handler=None, undo=None, probe=None, fallback=None, after=(), queue="", gives="",
-                       priority="normal", result_schema={}, child=None, child_input=None)  # fmt: skip
+                       priority="normal", result_schema={}, child_input=None)  # fmt: skip
         return repr(bare), frozenset(node.after), needed, handlers
 
     def _forward(self, here: Point, waits: Mapping[tuple[str, int | None], list[str]]) -> dict[str, tuple[Local, ...]]:
@@ -161,9 +171,9 @@ class Reduced:
             local = self._local(key[0], step, waits.get(key, ()), window=window, spoke=here.spoke)
             if local is not None:
                 found[key[0]] = (*found[key[0]], local)
-        busy = {name for name, many in found.items() if any(one[0] != "undone" for one in many)}
+        busy = {name for name, many in found.items() if many and any(one[0] != "undone" for one in many)}
         for name, many in found.items():
-            if many and busy.isdisjoint(self._manifest.ancestors[name]):
+            if many and UNDONE in many and busy.isdisjoint(self._manifest.ancestors[name]):
                 found[name] = tuple(one for one in many if one != UNDONE)
         if stuck and not windows:
             for name in {name for one in stuck for name in self._manifest.ancestors[one]}:
@@ -187,13 +197,14 @@ class Reduced:
         return None
 
 
-def _open_of_steps(state: State) -> Mapping[tuple[str, int | None], list[str]]:
-    """What of each step is waited for."""
-    found: dict[tuple[str, int | None], list[str]] = {}
-    for wait in state.waits.values():
-        if wait.step is not None:
-            found.setdefault((wait.step, wait.item), []).append(f"{wait.kind}/{wait.role}/{wait.cause}")
-    return found
+def without(here: Point, others: Set[str]) -> Point:
+    """The point as if nothing were known of these steps."""
+    if not others:
+        return here
+    state = here.state
+    steps = {key: step for key, step in state.steps.items() if key[0] not in others}
+    waits = {number: wait for number, wait in state.waits.items() if wait.step not in others}
+    return replace(here, state=replace(state, steps=steps, waits=waits))
 
 
 def _has_passed(manifest: Manifest, state: State) -> bool:

@@ -42,7 +42,8 @@ def _with_twins_before_pivot(nodes: Sequence[Node]) -> list[Node]:
 
 
 def _varied(rng: random.Random, node: Node, earlier: Sequence[Node], manifest: Manifest) -> Node:
-    if node.kind != "step" or node.handler is None:
+    handler, undo = node.handler, node.undo
+    if node.kind != "step" or handler is None:
         return node
     if rng.random() < 0.15:
         kind = node.step_class if node.step_class in ("pivot", "retriable") else "child"
@@ -50,12 +51,12 @@ def _varied(rng: random.Random, node: Node, earlier: Sequence[Node], manifest: M
     if len(manifest.nodes) < NODES_MAX - 1 and not node.pivot and rng.random() < 0.3:
         node = replace(node, each="input.items")
     if rng.random() < 0.1:
-        node = replace(node, handler=replace(node.handler, retry=FOREVER))
-    if node.undo is not None and rng.random() < 0.08:
-        node = replace(node, undo=replace(node.undo, retry=FOREVER))
+        node = replace(node, handler=replace(handler, retry=FOREVER))
+    if undo is not None and rng.random() < 0.08:
+        node = replace(node, undo=replace(undo, retry=FOREVER))
     if node.probe is not None and rng.random() < 0.3:
         node = replace(node, probe_decides=True)
-    if node.handler is not None and not node.transactional and node.probe is None and rng.random() < 0.1:
+    if not node.transactional and node.probe is None and rng.random() < 0.1:
         node = replace(node, probe=Handler(f"ask_{node.name}"))
     return _reading(rng, node, earlier, manifest)
 
