@@ -38,11 +38,15 @@ LAST = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A point on a way: the state, the clock, and whether a late word has come."""
+    """A point on a way: the state, the clock, and whether a late word has come.
+
+    `asks`: an operator is asked about something that is left out of it (`sagas.sameness`).
+    """
 
     state: State
     now: float
     spoke: bool = False
+    asks: bool = False
 
 
 @dataclass(frozen=True)

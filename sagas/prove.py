@@ -24,7 +24,7 @@ REDUCTIONS = (
     "retries that end are left out: they only lead to success, failure or nobody knows",
     "states that differ in times and in numbers of attempts are one",
     "while a saga turns back, and once its pivot has passed, one order of what is under way stands for all",
-    "turning back, branches that do not lean on one another are walked each alone",
+    "turning back, and behind the pivot, branches that do not lean on one another are walked each alone",
     "turning back, what is settled is no longer told apart, nor what can never be undone before an operator decides",
     "going forward, what nobody knows and what its probe says of it are one move",
     "a late word is looked at where it leads to something new",
@@ -103,7 +103,7 @@ class _Walk:
     def note(self, manifest: Manifest, here: Point, origin: tuple[Key, str]) -> None:
         """Keep what a point says of ends, and what is lost there, before it is taken for another."""
         state = here.state
-        if state.terminal or state.status == "failed":
+        if not here.asks and (state.terminal or state.status == "failed"):
             self.ends.add(state.status)
         asked = ends_of(state)
         self.asked.update(asked)
@@ -189,7 +189,7 @@ def _holes(manifest: Manifest, walk: _Walk) -> Iterator[tuple[Hole, bool]]:
 
     With each whether it ends once the saga that started this one turns it back.
     """
-    good = {key for key, here in walk.seen.items() if _ends_well(here.state)}
+    good = {key for key, here in walk.seen.items() if _ends_well(here)}
     back: dict[Key, list[Key]] = {}
     for key, leads in walk.leads.items():
         for other, _ in leads:
@@ -222,8 +222,8 @@ def _deaf(manifest: Manifest, walk: _Walk) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _ends_well(state: State) -> bool:
-    return state.terminal or any(wait.kind == "operator" for wait in state.waits.values())
+def _ends_well(here: Point) -> bool:
+    return here.state.terminal or here.asks or any(wait.kind == "operator" for wait in here.state.waits.values())
 
 
 def _is_timed(manifest: Manifest, state: State) -> bool:

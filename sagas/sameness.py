@@ -20,6 +20,7 @@ Locals = Mapping[str, tuple[Local, ...]]
 SEVERAL = 2
 NOTHING: Set[str] = frozenset()
 BLOCKED: Local = ("owed", False, False)
+SETTLED: Local = (True, "settled")
 UNDONE: Local = ("undone", False, False)
 """A late word makes it one to be undone again; that matters while what it stands on is still to be undone."""
 
@@ -80,23 +81,28 @@ class Reduced:
         return self._key(here, self._locals(here), NOTHING)
 
     def parts(self, here: Point) -> Sequence[tuple[Key, Set[str]]]:
-        """Turning back, what neither leans on one another nor on the same: each alone, as if the rest were settled.
+        """Where nothing turns back any more that goes forward: branches that do not lean on one another, each alone.
 
         Nothing that happens to one of them changes anything for the others. What waits for nothing is settled.
         """
         state, found = here.state, self._locals(here)
-        parts: list[frozenset[str]] = []
+        live: list[str] = []
         if state.status == "compensating":
-            for name in [name for name, many in found.items() if many]:  # declared after all that it leans on
-                leans = [part for part in parts if not part.isdisjoint(self._manifest.ancestors[name])]
-                parts = [part for part in parts if part not in leans]
-                parts.append(frozenset({name}).union(*leans))
-        asked = {wait.step for wait in state.waits.values() if wait.kind == "operator"}
-        moving = {wait.step for wait in state.waits.values()} - asked
-        if len(parts) < SEVERAL or any(not asked.isdisjoint(part) for part in parts):
-            return [(self._key(here, found, NOTHING), NOTHING)]
-        every = frozenset[str]().union(*parts)
-        alone = [every - part for part in parts if not moving.isdisjoint(part)] or [NOTHING]
+            live = [name for name, many in found.items() if many]
+        elif state.status == "active" and _has_passed(self._manifest, state):
+            live = [name for name in found if name in self._manifest.behind_pivot and found[name] != (SETTLED,)]
+        parts: list[frozenset[str]] = []
+        for name in live:  # declared after all that it leans on
+            leans = [part for part in parts if not part.isdisjoint(self._manifest.ancestors[name])]
+            parts = [part for part in parts if part not in leans]
+            parts.append(frozenset({name}).union(*leans))
+        asked = _asked(state)
+        stuck = state.status == "compensating" and any(not asked.isdisjoint(part) for part in parts)
+        alone: list[Set[str]] = [NOTHING]
+        if len(parts) >= SEVERAL and not stuck:
+            waiting = {wait.step for wait in state.waits.values()}
+            every = frozenset[str]().union(*parts)
+            alone = [every - part for part in parts if not waiting.isdisjoint(part)] or alone
         return [(self._key(here, found, others), others) for others in alone]
 
     def _key(self, here: Point, locals_: Locals, others: Set[str]) -> Key:
@@ -107,7 +113,8 @@ class Reduced:
         if passed:
             of_saga = [kind for kind in of_saga if kind != "deadline"]
         if others:
-            locals_ = {name: () if name in others else many for name, many in locals_.items()}
+            left: tuple[Local, ...] = (SETTLED,) if state.status == "active" else ()
+            locals_ = {name: left if name in others else many for name, many in locals_.items()}
         groups = [
             locals_[group[0]] if len(group) == 1 else tuple(sorted(locals_[name] for name in group))
             for group in self._groups
@@ -116,7 +123,7 @@ class Reduced:
         facts = tuple(sorted(item for item in state.facts.items() if forward or item[0].startswith("each:")))
         wants_back = forward and not passed and state.back_cause is not None
         stuck = not forward and any(step.status == "undo_failed" for step in state.steps.values())
-        return (state.status, wants_back, stuck, *groups, *sorted(of_saga), facts, here.spoke)
+        return (state.status, wants_back, stuck, *groups, *sorted(of_saga), facts, here.spoke, _asks(here, others))
 
     def _locals(self, here: Point) -> Locals:
         waits: dict[tuple[str, int | None], list[str]] = {}
@@ -146,7 +153,11 @@ class Reduced:
 
     def _forward(self, here: Point, waits: Mapping[tuple[str, int | None], list[str]]) -> dict[str, tuple[Local, ...]]:
         found: dict[str, list[Local]] = {node.name: [] for node in self._manifest.nodes}
+        passed = _has_passed(self._manifest, here.state)
         for key, step in here.state.steps.items():
+            if passed and key[1] is None and _is_over(step, here.now) and key not in waits:
+                found[key[0]].append(SETTLED)
+                continue
             if step.status == "succeeded":  # no rule asks how
                 found[key[0]].append(
                     (key[1] is None, "succeeded", _may_run(step, here.now), *sorted(waits.get(key, ())))
@@ -198,13 +209,29 @@ class Reduced:
 
 
 def without(here: Point, others: Set[str]) -> Point:
-    """The point as if nothing were known of these steps."""
+    """The point as if these steps were settled: gone on the way back, left out on the way forward."""
     if not others:
         return here
     state = here.state
     steps = {key: step for key, step in state.steps.items() if key[0] not in others}
+    if state.status == "active":
+        steps |= {(name, None): StepState(status="skipped") for name in others}
     waits = {number: wait for number, wait in state.waits.items() if wait.step not in others}
-    return replace(here, state=replace(state, steps=steps, waits=waits))
+    return replace(here, state=replace(state, steps=steps, waits=waits), asks=_asks(here, others))
+
+
+def _asks(here: Point, others: Set[str]) -> bool:
+    """Whether an operator is asked about what is left out."""
+    return here.asks or bool(others and not _asked(here.state).isdisjoint(others))
+
+
+def _asked(state: State) -> set[str]:
+    return {wait.step for wait in state.waits.values() if wait.kind == "operator" and wait.step is not None}
+
+
+def _is_over(step: StepState, now: float) -> bool:
+    """Whether no rule looks at it any more behind the pivot, nor a late word."""
+    return not _may_run(step, now) and (step.status == "succeeded" or (step.status == "skipped" and not step.maybe))
 
 
 def _has_passed(manifest: Manifest, state: State) -> bool:
