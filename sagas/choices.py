@@ -11,6 +11,7 @@ from functools import cached_property
 from itertools import product
 from typing import Any, Literal, cast
 
+from sagas.compensation import PROBES_MAX
 from sagas.decide import decide
 from sagas.events import Failure, Json
 from sagas.inputs import Cancel, ChildEnds, Due, Input, Outcome, ParentTurnsBack, Send, Start
@@ -240,6 +241,8 @@ class Choices:
         if node.probe is None or node.probe_decides:
             return
         asked: Wait | None = wait
+        if self.reduced:
+            here = _asked_before(here, (node.name, wait.item))
         while asked is not None:  # as often as may be: what happens between may as well happen before or after
             here = self._after(here, _word(asked, "unknown", cause="error", error=VAGUE))
             later = here.state.wait_of(node.name, wait.item, "retry")
@@ -314,6 +317,13 @@ def _once(handler: Handler | None) -> Handler | None:
 
 def _open(state: State) -> list[Wait]:
     return [wait for wait in state.waits.values() if wait.kind != "operator" and not is_start_limit(wait)]
+
+
+def _asked_before(here: Point, key: Key) -> Point:
+    """The point where its probe may be asked once more: what it could not tell before changed its number alone."""
+    step = here.state.steps[key]
+    step = replace(step, probes=max(step.probes, PROBES_MAX - 1))
+    return replace(here, state=replace(here.state, steps={**here.state.steps, key: step}))
 
 
 def _told(wait: Wait, where: str) -> str:
