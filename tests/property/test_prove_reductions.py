@@ -18,7 +18,7 @@ from tests.property.graphs import manifest_of
 SMALL = 150
 """States of a full walk that is small enough to be compared in the default suite."""
 SEEDS = range(30)
-VARIED = 220
+VARIED = 150
 EACH_SHAPE = ("child", "deadline", "each", "fallback", "hole", "pivot", "probe", "schedule_timeout", "signal",
               "sleep", "started", "undo", "unless", "when")  # fmt: skip
 

@@ -201,7 +201,7 @@ def test_at_each_place_before_the_pivot_has_passed_somebody_may_cancel_and_the_d
 
 
 def test_what_is_too_large_is_not_called_proved() -> None:
-    proof = prove.prove(of(*(node(f"s{number}") for number in range(6))), limit=20)
+    proof = prove.prove(of(*(node(f"s{number}") for number in range(6))), limit=5)
     assert (proof.complete, proof.good) == (False, False)
 
 

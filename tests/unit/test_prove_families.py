@@ -88,7 +88,7 @@ def test_no_deadline_ends_an_undo_that_a_child_tries_for_ever() -> None:
 
 
 def test_a_child_that_is_too_large_to_be_proved_is_named_as_that() -> None:
-    large = prove(of(*(node(f"s{number}") for number in range(6))), limit=20)
+    large = prove(of(*(node(f"s{number}") for number in range(6))), limit=5)
     assert what(prove(of(child()), children={"other": large})) == [
         "'c' waits for its child 'm', which has too many states to be proved"
     ]
