@@ -31,9 +31,10 @@ check: $(VENV)/check.done ## ruff, mypy strict, pyright strict, import contracts
 	$(BIN)/pyright
 	$(BIN)/python -m pytest -q tests/house
 
-soak: $(VENV)/test.done ## 20,000 random sagas through the rules, 2,000 races with people (SEED=n repeats one)
+soak: $(VENV)/test.done ## 20,000 random sagas through the rules, 2,000 races with people, both walks of the prover (SEED=n repeats one)
 	$(BIN)/python -m tests.property.soak $(if $(SEED),--seed $(SEED))
 	$(BIN)/python -m tests.faults.soak $(if $(SEED),--seed $(SEED))
+	$(BIN)/python -m tests.property.comparing $(if $(SEED),--seed $(SEED))
 
 survival: $(VENV)/test.done ## damage under load: flushes, servers that stand still, everything killed, bad requests
 	$(BIN)/python -m pytest -q -n 2 tests/survival

@@ -11,9 +11,10 @@ from functools import cached_property
 from itertools import product
 from typing import Any, Literal, cast
 
+from sagas.compensation import PROBES_MAX
 from sagas.decide import decide
 from sagas.events import Failure, Json
-from sagas.inputs import Cancel, ChildEnds, Due, Input, Outcome, Send, Start
+from sagas.inputs import Cancel, ChildEnds, Due, Input, Outcome, ParentTurnsBack, Send, Start
 from sagas.manifest import ITEMS_MAX, Handler, Manifest, Node, RetryPolicy
 from sagas.records import record
 from sagas.state import COMMAND_KINDS, Key, State, StepState, Wait, is_start_limit
@@ -28,41 +29,51 @@ VAGUE: Failure = {**FAILED, "message": "nobody knows", "happened": None}
 AGAIN: Failure = {**FAILED, "message": "it fails", "retryable": True}
 OPTIONS: Mapping[str, tuple[Json, ...]] = {"when": (True, False), "each": ([0, 1], []), "moment": (None,)}
 TOO_LONG: Json = [0] * (ITEMS_MAX + 1)
-BY_CHANCE = ("somebody ", "a worker that was given up ")
+BY_CHANCE = ("somebody ", "a worker that was given up ", "the saga that started it ")
 """How choices begin that nobody can count on: a saga must end without them."""
 COMMANDED = COMMAND_KINDS | {"child"}
 BACK = frozenset({"undoing", "undone", "undo_failed"})
 NO_EVENT = -1
+LAST = 1 << 30
+"""The rank of what is about no step: a deadline that turns nothing back any more."""
 
 
 @record
 class Point:
-    """A point on a way: the state, the clock, and whether a late word has come."""
+    """A point on a way: the state, the clock, and whether a late word has come.
+
+    `asks`: an operator is asked about something that is left out of it (`sagas.sameness`).
+    """
 
     state: State
     now: float
     spoke: bool = False
+    asks: bool = False
 
 
 @dataclass(frozen=True)
 class Choices:
-    """What may happen next by one definition. `reduced`: orders that change nothing are walked once."""
+    """What may happen next by one definition.
+
+    `reduced`: orders that change nothing are walked once. `started`: another saga starts it, and may turn back.
+    """
 
     manifest: Manifest
     reduced: bool = True
+    started: bool = False
     told: set[tuple[str, str, str]] = field(default_factory=set[tuple[str, str, str]])
     """Late words about what rests, that were looked at: status of the saga, step, and its status."""
     scouted: set[str] = field(default_factory=set[str])
 
     @classmethod
-    def of(cls, manifest: Manifest, *, reduced: bool = True) -> "Choices":
+    def of(cls, manifest: Manifest, *, reduced: bool = True, started: bool = False) -> "Choices":
         """The choices by a definition, whose retries are left out."""
         nodes = tuple(
             replace(node, handler=_once(node.handler), undo=_once(node.undo), probe=_once(node.probe),
                     fallback=_once(node.fallback))
             for node in manifest.nodes
         )  # fmt: skip
-        return cls(replace(manifest, nodes=nodes), reduced)
+        return cls(replace(manifest, nodes=nodes), reduced, started)
 
     @cached_property
     def related(self) -> Mapping[str, frozenset[str]]:
@@ -98,6 +109,8 @@ class Choices:
             yield from self._of_wait(here, wait)
         if state.status == "active" and not self._passed(state):
             yield "somebody cancels", self._after(here, Cancel(SAGA, "somebody cancels", "cancel"))
+        if state.status == "completed" and self.started and self.manifest.pivot is None:
+            yield "the saga that started it turns back", self._after(here, ParentTurnsBack(SAGA, "parent"))
         if here.spoke:
             return
         for (name, item), step in state.steps.items():
@@ -124,8 +137,12 @@ class Choices:
 
     def _speaks(self, here: Point, key: Key) -> tuple[str, Point]:
         word = Outcome(SAGA, NO_EVENT, 0, key[0], key[1], "step", "succeeded")
-        choice = f"a worker that was given up did {_place(*key)} all the same"
-        return choice, replace(self._after(here, word), spoke=True)
+        choice = f"a worker that was given up did {name_of(*key)} all the same"
+        after = self._after(here, word)
+        in_time = (
+            after.state.status == "active" and after.state.step(*key).status == "succeeded"
+        )  # as if it were not late
+        return choice, replace(after, spoke=not in_time)
 
     def _passed(self, state: State) -> bool:
         """Whether there is no way back any more."""
@@ -139,7 +156,7 @@ class Choices:
         """
         if not self.reduced or (state.status == "active" and not self._passed(state)):
             return waits
-        ranked = sorted(waits, key=lambda wait: (self.rank.get(wait.step or "", -1), wait.item or 0))
+        ranked = sorted(waits, key=lambda wait: (self.rank.get(wait.step or "", LAST), wait.item or 0))
         for first in ranked[:1]:
             near = self.related.get(first.step or "", frozenset())
             commands = [wait for wait in ranked if wait.step in near and wait.kind in COMMANDED]
@@ -154,7 +171,7 @@ class Choices:
         """
         name, step = key[0], state.steps[key]
         if state.status == "active":
-            return True
+            return step.status != "succeeded"  # that it succeeded is known
         if state.status != "compensating":
             told = (state.status, name, step.status)
             new = told not in self.told
@@ -176,7 +193,7 @@ class Choices:
         return step.status in ("unknown", "undoing", "undone")
 
     def _of_wait(self, here: Point, wait: Wait) -> Iterator[tuple[str, Point]]:
-        node, where = self.manifest.by_name.get(wait.step or ""), _place(wait.step, wait.item)
+        node, where = self.manifest.by_name.get(wait.step or ""), name_of(wait.step, wait.item)
         if wait.kind in COMMAND_KINDS and node is not None:
             yield from self._of_command(here, wait, node, where)
         elif wait.kind == "signal" and node is not None:
@@ -186,8 +203,7 @@ class Choices:
         elif wait.kind == "child" and node is not None:
             yield from self._of_child(here, node)
         elif wait.due_at is not None:
-            about = f"{wait.kind} of {where}" if wait.step else wait.kind
-            yield f"time passes ({about})", self._all_due(here, wait)
+            yield _told(wait, where), self._all_due(here, wait)
 
     def _of_command(self, here: Point, wait: Wait, node: Node, where: str) -> Iterator[tuple[str, Point]]:
         if wait.role == "probe":
@@ -226,6 +242,8 @@ class Choices:
         if node.probe is None or node.probe_decides:
             return
         asked: Wait | None = wait
+        if self.reduced:
+            here = _asked_before(here, (node.name, wait.item))
         while asked is not None:  # as often as may be: what happens between may as well happen before or after
             here = self._after(here, _word(asked, "unknown", cause="error", error=VAGUE))
             later = here.state.wait_of(node.name, wait.item, "retry")
@@ -302,7 +320,28 @@ def _open(state: State) -> list[Wait]:
     return [wait for wait in state.waits.values() if wait.kind != "operator" and not is_start_limit(wait)]
 
 
-def _place(step: str | None, item: int | None) -> str:
+def _asked_before(here: Point, key: Key) -> Point:
+    """The point where its probe may be asked once more: what it could not tell before changed its number alone."""
+    step = here.state.steps[key]
+    step = replace(step, probes=max(step.probes, PROBES_MAX - 1))
+    return replace(here, state=replace(here.state, steps={**here.state.steps, key: step}))
+
+
+def _told(wait: Wait, where: str) -> str:
+    """What it means that time passes until a wait ends."""
+    match wait.kind:
+        case "deadline":
+            return "the deadline passes"
+        case "timer" if wait.cause == "may_run":
+            return f"nothing of {where} can be running any more"
+        case "timer":
+            return f"{where} is over"
+        case _:
+            return f"the next try of {where if wait.role == 'step' else f'the {wait.role} of {where}'} is due"
+
+
+def name_of(step: str | None, item: int | None) -> str:
+    """A step, or an item of it, by name."""
     return f"{step}" if item is None else f"{step}[{item}]"
 
 

@@ -7,7 +7,7 @@ end it, or when it can go round for ever; it loses when it ends and something is
 """
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sagas.choices import BY_CHANCE, LONG_SECONDS, Choices, Point
@@ -15,9 +15,9 @@ from sagas.manifest import Manifest
 from sagas.records import record
 from sagas.remedies import can_end
 from sagas.rounds import rounds
-from sagas.sameness import Full, Key, Reduced, Sameness, ends_of
+from sagas.sameness import Full, Key, Reduced, Sameness, ends_of, without
 from sagas.state import State, is_start_limit
-from sagas.windows import Windows, never_completed, what_is_lost
+from sagas.windows import Windows, never_completed, pauses, what_is_lost
 
 STATES_MAX = 200_000
 ENDS = ("completed", "compensated", "failed")
@@ -25,6 +25,7 @@ REDUCTIONS = (
     "retries that end are left out: they only lead to success, failure or nobody knows",
     "states that differ in times and in numbers of attempts are one",
     "while a saga turns back, and once its pivot has passed, one order of what is under way stands for all",
+    "turning back, and behind the pivot, branches that do not lean on one another are walked each alone",
     "turning back, what is settled is no longer told apart, nor what can never be undone before an operator decides",
     "going forward, what nobody knows and what its probe says of it are one move",
     "a late word is looked at where it leads to something new",
@@ -45,7 +46,8 @@ class Proof:
     """What was walked.
 
     `ends` are the statuses in which ways end or, failed, rest; `asked` says what operators are asked, by cause, of
-    which steps; `windows` are places without a way back.
+    which steps; `windows` are places without a way back; `pauses` are the seconds that it takes at least to complete.
+    `above` would be holes, did not the saga that starts this one turn it back: where it has a deadline, they are none.
     """
 
     saga: str
@@ -57,6 +59,8 @@ class Proof:
     holes: tuple[Hole, ...]
     complete: bool
     reductions: tuple[str, ...]
+    pauses: float = 0.0
+    above: tuple[Hole, ...] = ()
 
     @property
     def good(self) -> bool:
@@ -88,18 +92,19 @@ class _Walk:
             step = self.reached[key]
         return tuple(reversed(found))
 
-    def meet(self, here: Point, origin: tuple[Key, str] | None) -> Key:
-        """Come to a point, by a choice at another."""
-        key = self.same.key(here)
-        if key not in self.seen:
-            self.seen[key], self.reached[key], self.leads[key] = here, origin, []
-            self.waiting.append(key)
-        return key
+    def meet(self, here: Point, origin: tuple[Key, str] | None) -> Sequence[Key]:
+        """Come to a point, by a choice at another; its parts are walked each alone."""
+        parts = self.same.parts(here)
+        for key, others in parts:
+            if key not in self.seen:
+                self.seen[key], self.reached[key], self.leads[key] = without(here, others), origin, []
+                self.waiting.append(key)
+        return [key for key, _ in parts]
 
     def note(self, manifest: Manifest, here: Point, origin: tuple[Key, str]) -> None:
         """Keep what a point says of ends, and what is lost there, before it is taken for another."""
         state = here.state
-        if state.terminal or state.status == "failed":
+        if not here.asks and (state.terminal or state.status == "failed"):
             self.ends.add(state.status)
         asked = ends_of(state)
         self.asked.update(asked)
@@ -109,16 +114,20 @@ class _Walk:
 
 
 def prove(
-    manifest: Manifest, limit: int = STATES_MAX, *, reduced: bool = True, children: Mapping[str, Proof] | None = None
-) -> Proof:
+    manifest: Manifest, limit: int = STATES_MAX, *, reduced: bool = True, children: Mapping[str, Proof] | None = None,
+    started: bool = False,
+) -> Proof:  # fmt: skip
     """Walk every way through a definition, at most `limit` states.
 
-    `children` are the proofs of the sagas that it starts, by name: where one of them is not good, this is not. Not
-    `reduced`, every order is walked and little is taken for the same: slow, and with the same result.
+    `children` are the proofs of the sagas that it starts, by name: where one of them has a hole that no deadline of
+    this one ends, this has one. `started`: another saga starts this one, and may turn it back once it has completed.
+    Not `reduced`, every order is walked and little is taken for the same: slow, and with the same result.
     """
-    choices = Choices.of(manifest, reduced=reduced)
+    children = children or {}
+    of_children = {name: child.pauses for name, child in children.items()}
+    choices = Choices.of(manifest, reduced=reduced, started=started)
     plain = choices.manifest
-    same = Reduced(plain) if reduced else Full()
+    same = Reduced(plain, started=started) if reduced else Full()
     walk, windows, count = _Walk(same), Windows(manifest), 0
     for here in choices.starts():
         walk.meet(here, None)
@@ -132,17 +141,20 @@ def prove(
                 walk.note(plain, end, (key, "; ".join((choice, *way))))
             windows.note(here.state)
             if not choice.startswith(BY_CHANCE):
-                walk.leads[key].append((met, choice))
+                walk.leads[key] += [(one, choice) for one in met]
     complete = not walk.waiting
-    resting = {node.name for node in manifest.nodes if (one := (children or {}).get(node.child or "")) and one.asked}
+    resting = {node.name for node in manifest.nodes if (one := children.get(node.child or "")) and one.asked}
     walk.asked.update(("child_rests", name) for name in resting)
-    holes = [*never_completed(manifest), *_of_children(manifest, children or {})]
-    found = tuple(Hole(what, ()) for what in holes) + (tuple(_holes(plain, walk)) if complete else ())
+    holes = [Hole(what, ()) for what in never_completed(manifest, of_children)]
+    above: list[Hole] = []
+    for hole, ends_above in [*_of_children(manifest, children), *(_holes(plain, walk) if complete else ())]:
+        (above if ends_above and started else holes).append(hole)
     twins: Mapping[str, tuple[str, ...]] = same.twins if isinstance(same, Reduced) else {}
     return Proof(
         saga=manifest.name, states=len(walk.seen), choices=count, ends=tuple(end for end in ENDS if end in walk.ends),
-        asked=_by_cause(manifest, walk.asked, twins), windows=tuple(windows.told(twins)), holes=found,
-        complete=complete, reductions=REDUCTIONS if reduced else REDUCTIONS[:2],
+        asked=_by_cause(manifest, walk.asked, twins), windows=tuple(windows.told(twins)),
+        holes=tuple(holes), complete=complete, reductions=REDUCTIONS if reduced else REDUCTIONS[:2],
+        pauses=pauses(manifest, of_children)[0], above=tuple(above),
     )  # fmt: skip
 
 
@@ -157,16 +169,28 @@ def _by_cause(
     }
 
 
-def _of_children(manifest: Manifest, children: Mapping[str, Proof]) -> Iterator[str]:
+def _of_children(manifest: Manifest, children: Mapping[str, Proof]) -> Iterator[tuple[Hole, bool]]:
+    """Holes of children, and whether each ends once this saga is turned back; its own deadline leaves none of these."""
     for node in manifest.nodes:
         child = children.get(node.child or "")
-        if child is not None and not child.good:
-            yield f"'{node.name}' waits for its child '{child.saga}', which has a hole of its own"
+        if child is None:
+            continue
+        waits, turns_back = f"'{node.name}' waits for its child '{child.saga}', which has", node.step_class == "child"
+        if not child.complete:
+            yield Hole(f"{waits} too many states to be proved", ()), False
+        found = [(hole, False) for hole in child.holes]
+        if not (turns_back and manifest.deadline is not None):
+            found += [(hole, turns_back and manifest.pivot is None) for hole in child.above]
+        for hole, ends_above in found:
+            yield Hole(f"{waits} a hole of its own: {hole.what}", hole.way), ends_above
 
 
-def _holes(manifest: Manifest, walk: _Walk) -> Iterator[Hole]:
-    """States from which nothing leads to an end, ways that go round for ever, and ends that lose something."""
-    good = {key for key, here in walk.seen.items() if _ends_well(here.state)}
+def _holes(manifest: Manifest, walk: _Walk) -> Iterator[tuple[Hole, bool]]:
+    """States from which nothing leads to an end, ways that go round for ever, and ends that lose something.
+
+    With each whether it ends once the saga that started this one turns it back.
+    """
+    good = {key for key, here in walk.seen.items() if _ends_well(here)}
     back: dict[Key, list[Key]] = {}
     for key, leads in walk.leads.items():
         for other, _ in leads:
@@ -179,13 +203,13 @@ def _holes(manifest: Manifest, walk: _Walk) -> Iterator[Hole]:
                 waiting.append(key)
     hanging = [walk.way(key) for key in walk.seen if key not in reaching]
     if hanging:
-        yield Hole("it never ends", min(hanging, key=len))
+        yield Hole("it never ends", min(hanging, key=len)), False
     untold = [key for key in walk.seen if key not in good]
     endless = dict.fromkeys(key for key in untold if not _is_timed(manifest, walk.seen[key].state))
-    for what, way in rounds(walk.leads, endless, walk.way):
-        yield Hole(f"it can go on for ever, and nobody is told: {what}", way)
-    yield from (Hole(what, way) for what, way in walk.lost.items())
-    yield from (Hole(what, way) for what, way in _deaf(manifest, walk).items())
+    for what, way, key in rounds(walk.leads, endless, walk.way):
+        forward = walk.seen[key].state.status == "active" and manifest.pivot is None
+        yield Hole(f"it can go on for ever, and nobody is told: {what}", way), forward
+    yield from ((Hole(what, way), False) for what, way in {**walk.lost, **_deaf(manifest, walk)}.items())
 
 
 def _deaf(manifest: Manifest, walk: _Walk) -> dict[str, tuple[str, ...]]:
@@ -199,8 +223,8 @@ def _deaf(manifest: Manifest, walk: _Walk) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _ends_well(state: State) -> bool:
-    return state.terminal or any(wait.kind == "operator" for wait in state.waits.values())
+def _ends_well(here: Point) -> bool:
+    return here.state.terminal or here.asks or any(wait.kind == "operator" for wait in here.state.waits.values())
 
 
 def _is_timed(manifest: Manifest, state: State) -> bool:

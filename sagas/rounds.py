@@ -9,8 +9,8 @@ Leads = Mapping[Key, Sequence[tuple[Key, str]]]
 
 def rounds(
     leads: Leads, among: Collection[Key], way: Callable[[Key], tuple[str, ...]]
-) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """What happens again and again, and the shortest way there with one round; once for each that differs.
+) -> Iterator[tuple[str, tuple[str, ...], Key]]:
+    """What happens again and again, the shortest way there with one round, and a point of it; once for each choice.
 
     Only points `among` these are looked at, in their order.
     """
@@ -22,7 +22,7 @@ def rounds(
             back = _path(leads, among, other, key)
             if back is not None:
                 told.add(choice)
-                yield choice, (*way(key), choice, *back, "… and so on")
+                yield choice, (*way(key), choice, *back, "… and so on"), key
 
 
 def _path(leads: Leads, among: Collection[Key], start: Key, end: Key) -> tuple[str, ...] | None:

@@ -4,7 +4,7 @@
 more, and which of several steps of one kind and place it was (docs/decisions/0020).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from functools import cached_property
 from typing import Protocol
@@ -12,12 +12,15 @@ from typing import Protocol
 from sagas.choices import LONG_SECONDS, Point
 from sagas.compensation import PROBES_MAX, needs_undo
 from sagas.manifest import Handler, Manifest, Node
-from sagas.state import OPEN, State, StepState
+from sagas.state import DONE, OPEN, State, StepState
 
 Local = tuple[object, ...]
 Key = tuple[object, ...]
+Locals = Mapping[str, tuple[Local, ...]]
 SEVERAL = 2
+NOTHING: Set[str] = frozenset()
 BLOCKED: Local = ("owed", False, False)
+SETTLED: Local = (True, "settled")
 UNDONE: Local = ("undone", False, False)
 """A late word makes it one to be undone again; that matters while what it stands on is still to be undone."""
 
@@ -29,6 +32,10 @@ class Sameness(Protocol):
         """What the point has in common with those that lead to the same."""
         ...
 
+    def parts(self, here: Point) -> Sequence[tuple[Key, Set[str]]]:
+        """Points that together lead to what the point leads to: the key of each, and the steps to leave out of it."""
+        ...
+
 
 class Full:
     """Points differ in whatever is recorded but times and numbers."""
@@ -38,7 +45,7 @@ class Full:
         state = here.state
         steps = [
             (name, -1 if item is None else item, step.status, step.tried, step.maybe, step.fallback, step.probes,
-             step.signals > 0, step.reason or "", _may_run(step, here.now))
+             step.signals > 0, step.reason or "", _may_run(step, here.now), _is_tried_again(step))
             for (name, item), step in state.steps.items()
         ]  # fmt: skip
         waits = sorted((w.kind, w.step or "", w.item or 0, w.role, w.cause or "") for w in state.waits.values())
@@ -46,12 +53,20 @@ class Full:
         wants_back = state.status == "active" and state.back_cause is not None
         return state.status, wants_back, tuple(sorted(steps)), tuple(waits), facts, here.spoke
 
+    def parts(self, here: Point) -> Sequence[tuple[Key, Set[str]]]:
+        """The point itself."""
+        return [(self.key(here), NOTHING)]
+
 
 class Reduced:
-    """Points differ only in what a rule may still look at."""
+    """Points differ only in what a rule may still look at.
 
-    def __init__(self, manifest: Manifest) -> None:
+    `started`: another saga starts it, so that it may turn back once it has completed.
+    """
+
+    def __init__(self, manifest: Manifest, *, started: bool = False) -> None:
         self._manifest = manifest
+        self._started = started
 
     @cached_property
     def twins(self) -> Mapping[str, tuple[str, ...]]:
@@ -63,24 +78,62 @@ class Reduced:
 
     def key(self, here: Point) -> Key:
         """What the rules may still look at; twins and items in any order."""
+        return self._key(here, self._locals(here), NOTHING)
+
+    def parts(self, here: Point) -> Sequence[tuple[Key, Set[str]]]:
+        """Where nothing turns back any more that goes forward: branches that do not lean on one another, each alone.
+
+        Nothing that happens to one of them changes anything for the others. What waits for nothing is settled.
+        """
+        state, found = here.state, self._locals(here)
+        live: list[str] = []
+        if state.status == "compensating":
+            live = [name for name, many in found.items() if many]
+        elif state.status == "active" and _has_passed(self._manifest, state):
+            live = [name for name in found if name in self._manifest.behind_pivot and found[name] != (SETTLED,)]
+        parts: list[frozenset[str]] = []
+        for name in live:  # declared after all that it leans on
+            leans = [part for part in parts if not part.isdisjoint(self._manifest.ancestors[name])]
+            parts = [part for part in parts if part not in leans]
+            parts.append(frozenset({name}).union(*leans))
+        asked = _asked(state)
+        stuck = state.status == "compensating" and any(not asked.isdisjoint(part) for part in parts)
+        alone: list[Set[str]] = [NOTHING]
+        if len(parts) >= SEVERAL and not stuck:
+            waiting = {wait.step for wait in state.waits.values()}
+            every = frozenset[str]().union(*parts)
+            alone = [every - part for part in parts if not waiting.isdisjoint(part)] or alone
+        return [(self._key(here, found, others), others) for others in alone]
+
+    def _key(self, here: Point, locals_: Locals, others: Set[str]) -> Key:
+        """The key of a point without these steps."""
         state = here.state
-        waits: dict[tuple[str, int | None], list[str]] = {}
-        of_saga: list[str] = []
-        for wait in state.waits.values():
-            if wait.step is None:
-                of_saga.append(wait.kind)
-            else:
-                waits.setdefault((wait.step, wait.item), []).append(f"{wait.kind}/{wait.role}/{wait.cause}")
-        forward = state.status == "active"
-        locals_ = self._forward(here, waits) if forward else self._backward(here, waits)
+        passed = _has_passed(self._manifest, state)  # then neither a deadline nor a cancel changes anything
+        of_saga = [wait.kind for wait in state.waits.values() if wait.step is None]
+        if passed:
+            of_saga = [kind for kind in of_saga if kind != "deadline"]
+        if others:
+            left: tuple[Local, ...] = (SETTLED,) if state.status == "active" else ()
+            locals_ = {name: left if name in others else many for name, many in locals_.items()}
         groups = [
             locals_[group[0]] if len(group) == 1 else tuple(sorted(locals_[name] for name in group))
             for group in self._groups
         ]
+        forward = self._is_forward(state)
         facts = tuple(sorted(item for item in state.facts.items() if forward or item[0].startswith("each:")))
-        wants_back = forward and state.back_cause is not None
+        wants_back = forward and not passed and state.back_cause is not None
         stuck = not forward and any(step.status == "undo_failed" for step in state.steps.values())
-        return (state.status, wants_back, stuck, *groups, *sorted(of_saga), facts, here.spoke)
+        return (state.status, wants_back, stuck, *groups, *sorted(of_saga), facts, here.spoke, _asks(here, others))
+
+    def _locals(self, here: Point) -> Locals:
+        waits: dict[tuple[str, int | None], list[str]] = {}
+        for wait in here.state.waits.values():
+            if wait.step is not None:
+                waits.setdefault((wait.step, wait.item), []).append(f"{wait.kind}/{wait.role}/{wait.cause}")
+        return self._forward(here, waits) if self._is_forward(here.state) else self._backward(here, waits)
+
+    def _is_forward(self, state: State) -> bool:
+        return state.status == "active" or (self._started and state.status == "completed")
 
     @cached_property
     def _groups(self) -> tuple[tuple[str, ...], ...]:
@@ -95,15 +148,24 @@ class Reduced:
         needed = tuple(other.name for other in manifest.nodes if node.name in other.after)
         handlers = tuple(map(_seen_of, (node.handler, node.undo, node.probe, node.fallback)))
         bare = replace(node, name="", handler=None, undo=None, probe=None, fallback=None, after=(), queue="", gives="",
-                       priority="normal", result_schema={}, child=None, child_input=None)  # fmt: skip
+                       priority="normal", result_schema={}, child_input=None)  # fmt: skip
         return repr(bare), frozenset(node.after), needed, handlers
 
     def _forward(self, here: Point, waits: Mapping[tuple[str, int | None], list[str]]) -> dict[str, tuple[Local, ...]]:
         found: dict[str, list[Local]] = {node.name: [] for node in self._manifest.nodes}
+        passed = _has_passed(self._manifest, here.state)
         for key, step in here.state.steps.items():
+            if passed and key[1] is None and _is_over(step, here.now) and key not in waits:
+                found[key[0]].append(SETTLED)
+                continue
+            if step.status == "succeeded":  # no rule asks how
+                found[key[0]].append(
+                    (key[1] is None, "succeeded", _may_run(step, here.now), *sorted(waits.get(key, ())))
+                )
+                continue
             found[key[0]].append(
                 (key[1] is None, step.status, step.tried, step.maybe, step.fallback, step.probes >= PROBES_MAX,
-                 step.signals > 0, _may_run(step, here.now), *sorted(waits.get(key, ())))
+                 step.signals > 0, _may_run(step, here.now), _is_tried_again(step), *sorted(waits.get(key, ())))
             )  # fmt: skip
         return {name: tuple(sorted(many)) for name, many in found.items()}
 
@@ -120,9 +182,9 @@ class Reduced:
             local = self._local(key[0], step, waits.get(key, ()), window=window, spoke=here.spoke)
             if local is not None:
                 found[key[0]] = (*found[key[0]], local)
-        busy = {name for name, many in found.items() if any(one[0] != "undone" for one in many)}
+        busy = {name for name, many in found.items() if many and any(one[0] != "undone" for one in many)}
         for name, many in found.items():
-            if many and busy.isdisjoint(self._manifest.ancestors[name]):
+            if many and UNDONE in many and busy.isdisjoint(self._manifest.ancestors[name]):
                 found[name] = tuple(one for one in many if one != UNDONE)
         if stuck and not windows:
             for name in {name for one in stuck for name in self._manifest.ancestors[one]}:
@@ -146,8 +208,43 @@ class Reduced:
         return None
 
 
+def without(here: Point, others: Set[str]) -> Point:
+    """The point as if these steps were settled: gone on the way back, left out on the way forward."""
+    if not others:
+        return here
+    state = here.state
+    steps = {key: step for key, step in state.steps.items() if key[0] not in others}
+    if state.status == "active":
+        steps |= {(name, None): StepState(status="skipped") for name in others}
+    waits = {number: wait for number, wait in state.waits.items() if wait.step not in others}
+    return replace(here, state=replace(state, steps=steps, waits=waits), asks=_asks(here, others))
+
+
+def _asks(here: Point, others: Set[str]) -> bool:
+    """Whether an operator is asked about what is left out."""
+    return here.asks or bool(others and not _asked(here.state).isdisjoint(others))
+
+
+def _asked(state: State) -> set[str]:
+    return {wait.step for wait in state.waits.values() if wait.kind == "operator" and wait.step is not None}
+
+
+def _is_over(step: StepState, now: float) -> bool:
+    """Whether no rule looks at it any more behind the pivot, nor a late word."""
+    return not _may_run(step, now) and (step.status == "succeeded" or (step.status == "skipped" and not step.maybe))
+
+
+def _has_passed(manifest: Manifest, state: State) -> bool:
+    return manifest.pivot is not None and state.step(manifest.pivot.name).status in DONE
+
+
 def _may_run(step: StepState, now: float) -> bool:
     return step.maybe_at > 0 and step.maybe_at + LONG_SECONDS / 2 > now
+
+
+def _is_tried_again(step: StepState) -> bool:
+    """Whether a step that nobody knows of is tried again once its probe says that it did not happen."""
+    return step.status == "unknown" and step.error is not None and bool(step.error.get("retryable", True))
 
 
 def _seen_of(handler: Handler | None) -> object:

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 
-from sagas.choices import Point
+from sagas.choices import Point, name_of
 from sagas.compensation import needs_undo
 from sagas.durations import readable
+from sagas.forward import item_count
 from sagas.manifest import Manifest
-from sagas.state import DONE, State
+from sagas.state import DONE, Key, State
 
 DOUBTFUL = frozenset({"succeeded", "unknown"})
 
@@ -32,11 +33,11 @@ class Windows:
         pivot = self._manifest.pivot
         if pivot is not None:
             behind = [node.name for node in self._manifest.nodes if node.name in self._manifest.behind_pivot]
-            yield f"behind the pivot '{pivot.name}': {', '.join(behind) or 'nothing follows it'}"
+            yield f"the pivot '{pivot.name}', {'and behind it: ' + ', '.join(behind) if behind else 'which comes last'}"
         kept = {twin for name in self._kept for twin in twins.get(name, (name,))}
         left = [name for name in self._bare if name in kept]
         if left:
-            yield f"of steps without an undo, which are left as they are when the saga turns back: {', '.join(left)}"
+            yield f"steps without an undo, left as they are when the saga turns back: {', '.join(left)}"
 
 
 def what_is_lost(manifest: Manifest, here: Point) -> Iterator[str]:
@@ -44,14 +45,14 @@ def what_is_lost(manifest: Manifest, here: Point) -> Iterator[str]:
     state = here.state
     match state.status:
         case "compensated" if not state.waits:
-            left = [name for name in _done(state) if manifest.by_name[name].undo is not None]
+            done = [key for key, step in state.steps.items() if step.status in DOUBTFUL]
+            left = [name_of(*key) for key in done if manifest.by_name[key[0]].undo is not None]
             if left:
-                yield f"compensated, and {', '.join(left)} is still done"
+                yield f"compensated, and {', '.join(left)} {'is' if len(left) == 1 else 'are'} still done"
         case "completed":
-            nodes = [node.name for node in manifest.nodes if node.each is None]
-            missing = [name for name in nodes if state.step(name).status not in DONE]
+            missing = [name_of(*key) for key in _needed(manifest, state) if state.step(*key).status not in DONE]
             if missing:
-                yield f"completed, and {', '.join(missing)} is not done"
+                yield f"completed, and {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not done"
         case "compensating" if not here.spoke:
             for (name, _), step in state.steps.items():
                 leaning = manifest.descendants[name] & _owed(manifest, state) if step.status == "undoing" else ()
@@ -65,8 +66,13 @@ def what_is_lost(manifest: Manifest, here: Point) -> Iterator[str]:
             yield f"{state.status}, and {out[0].step or 'it'} still waits ({out[0].kind})"
 
 
-def _done(state: State) -> list[str]:
-    return list(dict.fromkeys(name for (name, _), step in state.steps.items() if step.status in DOUBTFUL))
+def _needed(manifest: Manifest, state: State) -> Iterator[Key]:
+    """All that has ended well in a saga that has completed, item by item."""
+    for node in manifest.nodes:
+        if node.each is None or state.step(node.name).status == "skipped":
+            yield node.name, None
+        else:
+            yield from ((node.name, item) for item in range(item_count(manifest, state, node)))
 
 
 def _owed(manifest: Manifest, state: State) -> set[str]:
@@ -77,19 +83,33 @@ def _owed(manifest: Manifest, state: State) -> set[str]:
     }
 
 
-def never_completed(manifest: Manifest) -> Iterator[str]:
+def pauses(
+    manifest: Manifest, of_children: Mapping[str, float], *, back: bool = False
+) -> tuple[float, tuple[str, ...]]:
+    """Seconds that pauses take at least before a saga completes, with those of its children, and which they are.
+
+    With `back` before no deadline turns it back any more: what stands behind the pivot does not count then, nor a child
+    that is the pivot, as its parent waits for its end. What may be left out takes no time.
+    """
+    ends: dict[str, tuple[float, tuple[str, ...]]] = {}
+    for node in manifest.nodes:  # declared before use (def_R3), so one pass is enough
+        if back and node.name in manifest.behind_pivot:
+            continue
+        before = max((ends[name] for name in node.after if name in ends), default=(0.0, ()))
+        own = of_children.get(node.child or "", 0.0) if node.kind == "child" else node.length or 0.0
+        if own and node.when is None and node.unless is None and not (back and node.pivot):
+            before = (before[0] + own, (*before[1], node.name))
+        ends[node.name] = before
+    return max(ends.values(), default=(0.0, ()))
+
+
+def never_completed(manifest: Manifest, of_children: Mapping[str, float]) -> Iterator[str]:
     """Pauses before the way back ends that are longer than the saga may take: the deadline always comes first."""
     if manifest.deadline is None:
         return
-    ends: dict[str, float] = {}
-    for node in manifest.nodes:  # declared before use (def_R3), so one pass is enough
-        if node.name in manifest.behind_pivot:
-            continue
-        own = node.length or 0.0 if node.kind == "sleep" and node.when is None and node.unless is None else 0.0
-        ends[node.name] = own + max((ends[before] for before in node.after if before in ends), default=0.0)
-    longest = max(ends.values(), default=0.0)
+    longest, names = pauses(manifest, of_children, back=True)
     if longest >= manifest.deadline:
         yield (
             f"no way completes: its pauses take {readable(longest)}, and after {readable(manifest.deadline)} its "
-            "deadline turns it back"
+            f"deadline turns it back ({', '.join(names)})"
         )

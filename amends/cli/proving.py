@@ -1,6 +1,7 @@
 """`amends prove`: every way through a saga, walked with the rules that run it."""
 
 import json
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,17 +10,28 @@ from amends.cli.run import AsJson
 
 if TYPE_CHECKING:
     from sagas.definition import Saga
-    from sagas.prove import Proof
+    from sagas.prove import Hole, Proof
 
 STATES_MAX = 200_000
 TOLD = {
-    "undo_failed": "the undo gave up",
-    "late_effect": "a worker that was given up did it after all",
+    "undo_failed": "an undo gave up",
+    "late_effect": "a worker that was given up did its step after all",
     "pivot_unknown": "nobody knows whether the pivot happened",
-    "outcome_unknown": "nobody knows whether it happened, and there is no way back",
-    "step_failed": "it failed for good, and there is no way back",
-    "child_rests": "its child rests until one decides there",
+    "outcome_unknown": "nobody knows whether a step behind the pivot happened",
+    "step_failed": "a step behind the pivot failed for good",
+    "child_rests": "a child rests until an operator decides there",
 }
+ENDS = {"failed": "failed, where it rests until an operator decides"}
+REMEDIES = {
+    "it can go on for ever, and nobody is told: the undo": (
+        "let the undo give up, by a Retry without forever: then an operator is asked"
+    ),
+    "it can go on": "let it give up, by a Retry without forever; before the pivot a deadline will do as well",
+    "no way completes": "give the saga a longer deadline, or pause for less",
+    "'": "mend the child; what it tries for ever before its pivot is ended by a deadline of this saga as well",
+}
+SO_ON = "… and so on"
+NO_REMEDY = "none in the saga: this is a mistake of the rules that run it, please report it"
 
 
 def prove(
@@ -37,49 +49,64 @@ def prove(
     """
     from amends.application import load_applications
 
-    proofs: dict[str, Proof] = {}
-    for application in load_applications(modules):
-        for saga in application.sagas:
-            _prove(saga, proofs, states, reduced=not every_order)
-    found = list(proofs.values())
+    sagas = [saga for application in load_applications(modules) for saga in application.sagas]
+    found = _proofs(sagas, states, reduced=not every_order)
     if as_json:
         typer.echo(json.dumps([_document(proof) for proof in found], indent=2))
     else:
         for proof in found:
             typer.echo("\n".join(_lines(proof)))
+        if found:
+            typer.echo("walked once for many (docs/decisions/0020 says why nothing is lost by it):")
         for reduction in found[0].reductions if found else ():
-            typer.echo(f"reduced: {reduction}")
+            typer.echo(f"  {reduction}")
     raise typer.Exit(0 if all(proof.good for proof in found) else 1)
 
 
-def _prove(saga: "Saga[Any, Any]", proofs: "dict[str, Proof]", states: int, *, reduced: bool) -> None:
-    """Prove a saga after its children, each once."""
+def _proofs(sagas: "Sequence[Saga[Any, Any]]", states: int, *, reduced: bool) -> "list[Proof]":
+    """The proofs of sagas and of their children, each once, after those that it starts.
+
+    A child is proved as its parents start it: what their deadlines end is no hole of its own.
+    """
     from sagas.prove import prove as walk
 
-    for one in reversed(saga.family()):
-        if one.name not in proofs:
-            proofs[one.name] = walk(one.seal().manifest, states, reduced=reduced, children=proofs)
+    family = list(dict.fromkeys(one for saga in sagas for one in reversed(saga.family())))
+    manifests = {one.name: one.seal().manifest for one in family}
+    started = {node.child for manifest in manifests.values() for node in manifest.nodes if node.step_class == "child"}
+    proofs: dict[str, Proof] = {}
+    for name, manifest in manifests.items():
+        proofs[name] = walk(manifest, states, reduced=reduced, children=proofs, started=name in started)
+    return list(proofs.values())
 
 
 def _document(proof: "Proof") -> dict[str, Any]:
-    holes = [{"what": hole.what, "way": list(hole.way)} for hole in proof.holes]
+    def holes(found: "Sequence[Hole]") -> list[dict[str, Any]]:
+        return [{"what": hole.what, "way": list(hole.way)} for hole in found]
+
     return {
         "saga": proof.saga, "good": proof.good, "complete": proof.complete, "states": proof.states,
         "choices": proof.choices, "ends": list(proof.ends),
         "operator": [{"cause": cause, "steps": list(steps)} for cause, steps in proof.asked.items()],
-        "windows": list(proof.windows), "holes": holes, "reductions": list(proof.reductions),
+        "windows": list(proof.windows), "holes": holes(proof.holes), "above": holes(proof.above),
+        "reductions": list(proof.reductions),
     }  # fmt: skip
 
 
-def _lines(proof: "Proof") -> list[str]:
-    told = "every way ends" if proof.good else "HOLES" if proof.holes else "too many states to be proved"
-    lines = [f"{proof.saga}: {told} ({proof.states:,} states, {proof.choices:,} choices)"]
-    lines += [f"  ends {' or '.join(proof.ends)}"] if proof.ends else []
-    lines += ["  never completes"] if proof.complete and "completed" not in proof.ends else []
-    for cause, steps in proof.asked.items():
-        lines.append(f"  or asks an operator: {TOLD.get(cause, cause)} ({cause}: {', '.join(steps)})")
-    lines += [f"  nothing is undone {window}" for window in proof.windows]
+def _lines(proof: "Proof") -> Iterator[str]:
+    told = "every way ends" if proof.good else "HOLES" if proof.holes else "too many states to be proved (see --states)"
+    within = ", if the saga that starts it has a deadline" if proof.good and proof.above else ""
+    yield f"{proof.saga}: {told}{within} ({proof.states:,} states, {proof.choices:,} choices)"
     for hole in proof.holes:
-        lines.append(f"  HOLE: {hole.what}")
-        lines += [f"    {place}. {choice}" for place, choice in enumerate(hole.way, 1)]
-    return lines
+        yield f"  HOLE: {hole.what}"
+        yield from (f"    {place}. {choice}" for place, choice in enumerate(hole.way, 1) if choice != SO_ON)
+        yield from (f"    {choice}" for choice in hole.way if choice == SO_ON)
+        yield f"    remedy: {next((it for kind, it in REMEDIES.items() if hole.what.startswith(kind)), NO_REMEDY)}"
+    yield from (f"  only that deadline ends this: {hole.what}" for hole in proof.above)
+    if proof.ends:
+        ends = [ENDS.get(end, end) for end in proof.ends]
+        yield f"  ends {' or '.join(part for part in (', '.join(ends[:-1]), ends[-1]) if part)}"
+    if proof.complete and "completed" not in proof.ends:
+        yield "  never completes"
+    for cause, steps in proof.asked.items():
+        yield f"  asks an operator when {TOLD.get(cause, cause)} ({cause}): {', '.join(steps)}"
+    yield from (f"  cannot be undone: {window}" for window in proof.windows)

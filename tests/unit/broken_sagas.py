@@ -1,4 +1,4 @@
-"""Sagas that are valid, and each of which has a hole that `amends prove` names."""
+"""Sagas that are valid, and most of which have a hole that `amends prove` names."""
 
 from pydantic import BaseModel
 
@@ -78,3 +78,13 @@ async def deliver(order: Order) -> None: ...
 
 waits_for_a_broken_child = Saga("waits_for_a_broken_child", input=Order)
 quoted = waits_for_a_broken_child.start("quoted", tried_without_deadline, input="input")
+
+quoted_in_time = Saga("quoted_in_time", input=Order, deadline=hours(1))
+quoted_within = quoted_in_time.start("quoted", tried_without_deadline, input="input")
+"""No hole: where nobody gives a quote, the deadline turns back parent and child."""
+
+cooled = Saga("cooled", input=Order)
+cooled.sleep("cooled_off", days(3))
+
+pauses_of_a_child_outlast_deadline = Saga("pauses_of_a_child_outlast_deadline", input=Order, deadline=days(2))
+pauses_of_a_child_outlast_deadline.start("cooled", cooled, input="input")

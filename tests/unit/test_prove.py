@@ -35,8 +35,8 @@ def test_behind_the_pivot_an_operator_decides_and_the_windows_are_named() -> Non
     assert proof.asked["step_failed"] == proof.asked["outcome_unknown"] == ("r",)
     assert proof.asked["pivot_unknown"] == ("p",)
     assert proof.windows == (
-        "behind the pivot 'p': r",
-        "of steps without an undo, which are left as they are when the saga turns back: n",
+        "the pivot 'p', and behind it: r",
+        "steps without an undo, left as they are when the saga turns back: n",
     )
 
 
@@ -174,8 +174,8 @@ CHOICES = (
     "the fallback of f succeeds",
     "the fallback of f fails for good",
     "nobody knows whether the fallback of f happened",
-    "time passes (timer of pause)",
-    "time passes (deadline)",
+    "pause is over",
+    "the deadline passes",
     "nobody knows whether p happened",
     "r fails for good",
     "somebody cancels",
@@ -196,12 +196,12 @@ def test_at_each_place_before_the_pivot_has_passed_somebody_may_cancel_and_the_d
             places += 1
             assert "somebody cancels" in choices
             timed = any(wait.kind == "deadline" for wait in state.waits.values())
-            assert timed == ("time passes (deadline)" in choices)
+            assert timed == ("the deadline passes" in choices)
     assert places > 10
 
 
 def test_what_is_too_large_is_not_called_proved() -> None:
-    proof = prove.prove(of(*(node(f"s{number}") for number in range(6))), limit=20)
+    proof = prove.prove(of(*(node(f"s{number}") for number in range(6))), limit=5)
     assert (proof.complete, proof.good) == (False, False)
 
 
@@ -219,6 +219,7 @@ def test_the_command_says_it_to_people_and_to_machines(capsys: pytest.CaptureFix
             assert all(entry["good"] for entry in json.loads(said))
         else:
             assert "approval: every way ends" in said
-            assert "nothing is undone behind the pivot 'published': notified" in said
-            assert "asks an operator: the undo gave up (undo_failed: plan, tasks, assignment)" in said
-            assert "reduced: while a saga turns back" in said
+            assert "  ends completed, compensated or failed, where it rests until an operator decides\n" in said
+            assert "  cannot be undone: the pivot 'published', and behind it: notified\n" in said
+            assert "  asks an operator when an undo gave up (undo_failed): plan, tasks, assignment\n" in said
+            assert "  while a saga turns back" in said
