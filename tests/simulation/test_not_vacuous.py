@@ -1,0 +1,95 @@
+"""A run tells which of its faults had no effect; a batch that never tried what it promises fails."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from amends.cli.app import app
+from amends.testing.simulator import batch, promises
+from amends.testing.simulator.faults import Faults
+from amends.testing.simulator.promises import ENOUGH_FAULTS, ENOUGH_SEEDS, OF_ANY_SAGAS, promised
+from amends.testing.simulator.script import AT_HOSTS, Fault, FaultKind, Script, draw
+from amends.testing.simulator.system import Result, simulate
+
+SAGAS = batch.sagas_of([])
+NEEDS_WORK: tuple[FaultKind, ...] = (
+    "trim", "outcome twice", "delete consumers", "clash", "slow commits", "lose answers of database",
+    "lose requests to database", "cut database", "streams refuse",
+)  # fmt: skip
+
+
+def played(*faults: Fault, sagas: bool = True) -> Result:
+    """A run with these faults alone."""
+    script: Script = draw(7, len(SAGAS))
+    if not sagas:
+        script = replace(script, sagas=(), requests=(), reconcilers=0)
+    return simulate(replace(script, faults=faults), SAGAS)
+
+
+@pytest.mark.parametrize("kind", NEEDS_WORK)
+def test_a_fault_that_hits_nothing_has_no_effect(kind: FaultKind) -> None:
+    host = "api1" if kind in AT_HOSTS else ""
+    run = played(Fault(3.0, kind, host, seconds=0.1), sagas=False)
+    assert (run.fired, run.idle) == ({}, {kind: 1})
+
+
+def test_a_pause_in_which_a_process_would_have_done_nothing_has_no_effect() -> None:
+    assert played(Fault(3.0, "pause", "api1", seconds=0.0001), sagas=False).idle == {"pause": 1}
+    assert played(Fault(3.0, "pause", "orchestrator1", seconds=3.0), sagas=False).fired == {"pause": 1}
+
+
+def test_a_fault_that_hits_something_counts() -> None:
+    kinds: tuple[FaultKind, ...] = ("lose answers of database", "slow commits", "clash", "outcome twice", "trim")
+    run = played(*(Fault(1.2 + place / 9, kind, "worker1" if kind in AT_HOSTS else "", 1.0, 3)
+                   for place, kind in enumerate(kinds)))  # fmt: skip
+    assert (run.fired, run.idle) == (dict.fromkeys(kinds, 1), {})
+
+
+def test_a_fault_that_never_happened_had_no_effect() -> None:
+    run = played(Fault(3.0, "pause", "worker1", seconds=60.0), Fault(4.0, "kill", "worker1"), sagas=False)
+    assert (run.fired, run.idle) == ({"pause": 1}, {"kill": 1})
+
+
+def test_a_single_seed_names_the_faults_that_had_no_effect(tmp_path: Path) -> None:
+    script = replace(draw(7, len(SAGAS)), sagas=(), requests=(), faults=(Fault(1.0, "trim"), Fault(2.0, "trim")))
+    (tmp_path / "script.json").write_bytes(script.to_json())
+    told = CliRunner().invoke(app, ["simulate", "--script", str(tmp_path / "script.json")])
+    assert (told.exit_code, told.output.splitlines()[1:]) == (0, ["  faults that had no effect: 2 × trim"])
+
+
+def test_a_batch_in_which_a_chosen_kind_of_fault_never_had_an_effect_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(promises, "ENOUGH_FAULTS", 1)
+    monkeypatch.setattr(Faults, "_trim", lambda _, key, count: 0)
+    trims = next(seed for seed in range(100) if any(one.kind == "trim" for one in draw(seed, len(SAGAS)).faults))
+    told = CliRunner().invoke(app, ["simulate", "--first", str(trims), "--seeds", "1", "--jobs", "1"])
+    assert told.exit_code == 1
+    assert "NEVER TRIED: fault: trim" in told.output
+
+
+def test_a_kind_of_fault_is_missed_once_it_was_chosen_often_or_there_were_many_seeds() -> None:
+    often, seldom = {"trim": ENOUGH_FAULTS}, {"trim": ENOUGH_FAULTS - 1}
+    assert promises.without_effect(10, {}, often) == ["trim"]
+    assert promises.without_effect(10, {}, seldom) == []
+    assert promises.without_effect(10, {"trim": 1}, often) == []
+    assert "kill" in promises.without_effect(ENOUGH_SEEDS, {}, {}), "it was never chosen"
+
+
+def test_markers_of_what_sagas_do_not_have_are_not_promised_of_them() -> None:
+    ours = promised([saga.seal().manifest for saga in SAGAS], ours=True)
+    plain = promised([], ours=False)
+    assert {"ChildStarted", "SagaTurnedBack deadline"} <= set(ours)
+    assert plain == [*OF_ANY_SAGAS]
+    with_probes = [saga for saga in SAGAS if any(node.probe for node in saga.seal().manifest.nodes)]
+    assert "ProbeScheduled turned_back" in promised([with_probes[0].seal().manifest], ours=False)
+    assert promises.never_reached(ENOUGH_SEEDS, plain, {*plain[1:]}) == plain[:1]
+    assert promises.never_reached(ENOUGH_SEEDS - 1, plain, ()) == []
+
+
+def test_the_table_shows_every_promised_marker_and_how_many_of_the_chosen_faults_had_an_effect() -> None:
+    told = CliRunner().invoke(app, ["simulate", "--seeds", "1", "--jobs", "1"])
+    assert told.exit_code == 0
+    for marker in promised([], ours=True):
+        assert f" {marker}\n" in told.output
+    assert " 1 of 1 " in told.output or " 2 of 2 " in told.output
