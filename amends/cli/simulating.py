@@ -99,6 +99,8 @@ def _document(total: "Summary", missed: list[str]) -> dict[str, Any]:
 
 
 def _lines(total: "Summary", missed: list[str]) -> list[str]:
+    from amends.testing.simulator.promises import ENOUGH_SEEDS
+
     rate = total.seeds / max(total.cpu_seconds, 0.001)
     ends = ", ".join(f"{count:,} {ending}" for ending, count in total.endings.most_common())
     chosen = total.fired + total.idle
@@ -112,6 +114,8 @@ def _lines(total: "Summary", missed: list[str]) -> list[str]:
         "  reached, in so many runs:",
         *(f"    {total.reached[marker]:>8,} {marker}" for marker in markers),
     ]
+    if total.seeds < ENOUGH_SEEDS:
+        lines.append(f"  whether all is tried that is promised shows from {ENOUGH_SEEDS} seeds on")
     lines += [f"  NEVER TRIED: {what}" for what in missed]
     lines += [f"  FAILED: seed {seed}: {what}" for seed, what in total.failed[:20]]
     return lines

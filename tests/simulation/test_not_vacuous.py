@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 from amends.cli.app import app
 from amends.testing.simulator import batch, promises
 from amends.testing.simulator.faults import Faults
-from amends.testing.simulator.promises import ENOUGH_FAULTS, ENOUGH_SEEDS, OF_ANY_SAGAS, promised
-from amends.testing.simulator.script import AT_HOSTS, Fault, FaultKind, Script, draw
+from amends.testing.simulator.promises import ENOUGH_SEEDS, OF_ANY_SAGAS, promised
+from amends.testing.simulator.script import AT_HOSTS, AT_SERVERS, Fault, FaultKind, Script, draw
 from amends.testing.simulator.system import Result, simulate
 
 SAGAS = batch.sagas_of([])
@@ -59,8 +59,8 @@ def test_a_single_seed_names_the_faults_that_had_no_effect(tmp_path: Path) -> No
     assert (told.exit_code, told.output.splitlines()[1:]) == (0, ["  faults that had no effect: 2 × trim"])
 
 
-def test_a_batch_in_which_a_chosen_kind_of_fault_never_had_an_effect_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(promises, "ENOUGH_FAULTS", 1)
+def test_a_batch_in_which_a_kind_of_fault_never_had_an_effect_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(promises, "ENOUGH_SEEDS", 1)
     monkeypatch.setattr(Faults, "_trim", lambda _, key, count: 0)
     trims = next(seed for seed in range(100) if any(one.kind == "trim" for one in draw(seed, len(SAGAS)).faults))
     told = CliRunner().invoke(app, ["simulate", "--first", str(trims), "--seeds", "1", "--jobs", "1"])
@@ -68,23 +68,20 @@ def test_a_batch_in_which_a_chosen_kind_of_fault_never_had_an_effect_fails(monke
     assert "NEVER TRIED: fault: trim" in told.output
 
 
-def test_a_kind_of_fault_is_missed_once_it_was_chosen_often_or_there_were_many_seeds() -> None:
-    often, seldom = {"trim": ENOUGH_FAULTS}, {"trim": ENOUGH_FAULTS - 1}
-    assert promises.without_effect(10, {}, often) == ["trim"]
-    assert promises.without_effect(10, {}, seldom) == []
-    assert promises.without_effect(10, {"trim": 1}, often) == []
-    assert "kill" in promises.without_effect(ENOUGH_SEEDS, {}, {}), "it was never chosen"
+def test_what_was_never_tried_is_missed_once_there_were_many_seeds() -> None:
+    kinds = {*AT_HOSTS, *AT_SERVERS}
+    assert promises.missed(ENOUGH_SEEDS, ["m", "n"], {"m"}, kinds - {"trim"}) == ["n", "fault: trim"]
+    assert promises.missed(ENOUGH_SEEDS, ["m"], {"m"}, kinds) == []
+    assert promises.missed(ENOUGH_SEEDS - 1, ["m"], (), ()) == []
 
 
 def test_markers_of_what_sagas_do_not_have_are_not_promised_of_them() -> None:
     ours = promised([saga.seal().manifest for saga in SAGAS], ours=True)
-    plain = promised([], ours=False)
-    assert {"ChildStarted", "SagaTurnedBack deadline"} <= set(ours)
-    assert plain == [*OF_ANY_SAGAS]
-    with_probes = [saga for saga in SAGAS if any(node.probe for node in saga.seal().manifest.nodes)]
-    assert "ProbeScheduled turned_back" in promised([with_probes[0].seal().manifest], ours=False)
-    assert promises.never_reached(ENOUGH_SEEDS, plain, {*plain[1:]}) == plain[:1]
-    assert promises.never_reached(ENOUGH_SEEDS - 1, plain, ()) == []
+    assert {"ChildStarted", "SagaTurnedBack deadline", "FallbackUsed"} <= set(ours)
+    assert promised([], ours=False) == [*OF_ANY_SAGAS]
+    falling = next(saga for saga in SAGAS if any(node.fallback for node in saga.seal().manifest.nodes))
+    told = set(promised([falling.seal().manifest], ours=False))
+    assert ("FallbackUsed" in told, "SagaTurnedBack deadline" in told) == (True, False)
 
 
 def test_the_table_shows_every_promised_marker_and_how_many_of_the_chosen_faults_had_an_effect() -> None:

@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 from amends.testing.simulator.examples import example
-from amends.testing.simulator.promises import never_reached, promised, without_effect
+from amends.testing.simulator.promises import missed, promised
 from amends.testing.simulator.script import Script, draw
 from amends.testing.simulator.shrink import Shrinking
 from amends.testing.simulator.system import Result, simulate
@@ -45,8 +45,7 @@ class Summary:
 
     def missed(self) -> list[str]:
         """Markers that were promised and never reached, and kinds of fault that never had an effect."""
-        kinds = without_effect(self.seeds, self.fired, self.idle)
-        return [*never_reached(self.seeds, self.promised, self.reached), *(f"fault: {kind}" for kind in kinds)]
+        return missed(self.seeds, self.promised, self.reached, self.fired)
 
     def add(self, other: "Summary") -> None:
         """Count what another part found."""
