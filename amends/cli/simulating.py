@@ -85,7 +85,7 @@ def _tell_one(found: "Result", sagas: Any, modules: list[str], save: Path | None
 
 
 def _counted(kinds: Mapping[str, int]) -> str:
-    return ", ".join(kind if count == 1 else f"{count} × {kind}" for kind, count in sorted(kinds.items()))
+    return ", ".join(kind if count == 1 else f"{kind} ({count})" for kind, count in sorted(kinds.items()))
 
 
 def _document(total: "Summary", missed: list[str]) -> dict[str, Any]:

@@ -137,7 +137,8 @@ class Faults:
                     link.lose_requests += fault.count
 
     def _at_server(self, fault: Fault) -> None:
-        system, server, later, effects = self._system, self._system.server, self._loop.later, self.effects
+        system, later, effects = self._system, self._loop.later, self.effects
+        server, database = system.server, system.database
         match fault.kind:
             case "flush":
                 effects.tell(fault, server.keys())
@@ -152,7 +153,7 @@ class Faults:
             case "streams refuse":
                 effects.watch(fault, lambda: server.refused, fault.seconds)
                 server.refusing = True
-                later(fault.seconds, self._set, system.server, "refusing", False)
+                later(fault.seconds, self._set, server, "refusing", False)
             case "streams freeze":
                 effects.watch(fault, self._asked("to_streams"), fault.seconds)
                 for process in system.processes.values():
@@ -182,19 +183,19 @@ class Faults:
                 effects.tell(fault, effect=True)
             case "database away":
                 effects.watch(fault, self._asked("to_database"), fault.seconds)
-                system.database.generation += 1
+                database.generation += 1
                 self._away("to_database", fault.seconds)
             case "database freezes":
                 effects.watch(fault, self._asked("to_database"), fault.seconds)
                 for process in system.processes.values():
                     process.to_database.freeze(fault.seconds, STATEMENT_SECONDS)
             case "slow commits":
-                effects.watch(fault, lambda: system.database.appends, SLOW_COMMITS_SECONDS)
-                system.database.commit_seconds = lambda: fault.seconds / 4
-                later(SLOW_COMMITS_SECONDS, self._set, system.database, "commit_seconds", system.database.commit_quickly)
+                effects.watch(fault, lambda: database.appends, SLOW_COMMITS_SECONDS)
+                database.commit_seconds = lambda: fault.seconds / 4
+                later(SLOW_COMMITS_SECONDS, self._set, database, "commit_seconds", database.commit_quickly)
             case _:
-                effects.watch(fault, lambda: system.database.clashes)
-                system.database.clash += fault.count
+                effects.watch(fault, lambda: database.clashes)
+                database.clash += fault.count
 
     def _asked(self, way: str) -> Count:
         """How often all processes together have asked a server."""
