@@ -65,9 +65,7 @@ async def in_pieces(size: int) -> AsyncGenerator[bytes]:
     [("/small", 50, 200), ("/small", 200, 413), ("/large", 2_000_000, 200), ("/large", 3_100_000, 413),
      ("/raw", 50, 200), ("/raw", 200, 413)],
 )  # fmt: skip
-async def test_each_route_has_its_own_limit(
-    path: str, size: int, status: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_each_route_has_its_own_limit(path: str, size: int, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "Connection", partial(server.Connection, lingering_time=0.1))  # for what is not read
     body = io.BytesIO(json.dumps({"a": "x" * size}).encode())
     assert (await asked("POST", path, data=body, headers={"Content-Type": "application/json"}))[0] == status

@@ -5,7 +5,7 @@ from dataclasses import replace
 from sagas.manifest import Handler, Manifest, Node, RetryPolicy
 from sagas.seal import Sealed
 
-LONGEST_SECONDS = 30.0
+LONGEST_SECONDS = 60.0
 """What may last longer lasts so long: behind it a run would idle for virtual days."""
 
 
