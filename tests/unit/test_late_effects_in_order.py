@@ -7,7 +7,9 @@ from tests.unit.test_decisions import BOUND_SECONDS, FAILED, Play, node
 from tests.unit.test_holding import ask
 from tests.unit.test_requests import RETRYABLE, again, resolve
 
-GIVEN_UP = {"kind": "unknown", "cause": "worker_lost"}
+
+def give_up(play: Play, step: str) -> None:
+    play.tell(step, "unknown", cause="worker_lost")
 
 
 def late_at_the_end(*steps: str) -> Play:
@@ -16,7 +18,7 @@ def late_at_the_end(*steps: str) -> Play:
     first: dict[str, Wait] = {}
     for step in ("a", "b"):
         first[step] = play.command(step)
-        play.tell(step, **GIVEN_UP)
+        give_up(play, step)
         play.tell(step)
     play.tell("c", "failed", error=FAILED)
     for step in ("b", "a"):
@@ -52,7 +54,7 @@ def resting_before_a_late_effect() -> Play:
     play.tell("a")
     play.tell("b")
     first = play.command("c")
-    play.tell("c", **GIVEN_UP)
+    give_up(play, "c")
     play.tell("c")
     play.tell("d", "failed", error=FAILED)
     play.pass_time(BOUND_SECONDS + 0.1)
@@ -88,7 +90,7 @@ def test_what_does_not_depend_on_it_does_not_wait() -> None:
     play = Play(node("a"), node("x"), node("b", after=("a", "x")))
     first = play.command("x")
     play.tell("a")
-    play.tell("x", **GIVEN_UP)
+    give_up(play, "x")
     play.tell("x")
     play.tell("b", "failed", error=FAILED)
     play.pass_time(BOUND_SECONDS + 0.1)
