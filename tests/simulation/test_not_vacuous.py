@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from amends import Retry, Saga, days
 from amends.cli.app import app
 from amends.testing.simulator import batch, promises
 from amends.testing.simulator.faults import Faults
 from amends.testing.simulator.promises import ENOUGH_SEEDS, OF_ANY_SAGAS, promised
 from amends.testing.simulator.script import AT_HOSTS, AT_SERVERS, Fault, FaultKind, Script, draw
 from amends.testing.simulator.system import Result, simulate
+from amends.testing.simulator.workload import Job, Word
 
 SAGAS = batch.sagas_of([])
 NEEDS_WORK: tuple[FaultKind, ...] = (
@@ -79,9 +81,37 @@ def test_markers_of_what_sagas_do_not_have_are_not_promised_of_them() -> None:
     ours = promised([saga.seal().manifest for saga in SAGAS], ours=True)
     assert {"ChildStarted", "SagaTurnedBack deadline", "FallbackUsed"} <= set(ours)
     assert promised([], ours=False) == [*OF_ANY_SAGAS]
-    falling = next(saga for saga in SAGAS if any(node.fallback for node in saga.seal().manifest.nodes))
+    falling = next(saga for saga in SAGAS if any(one.fallback and not one.after for one in saga.seal().manifest.nodes))
     told = set(promised([falling.seal().manifest], ours=False))
     assert ("FallbackUsed" in told, "SagaTurnedBack deadline" in told) == (True, False)
+
+
+def test_nothing_is_promised_of_what_stands_behind_a_pause() -> None:
+    saga = Saga("late", input=Job)
+    pause = saga.sleep("pause", 60)
+
+    @saga.step("a", after=[pause])
+    async def a(order: Job) -> int: ...
+
+    @a.undo
+    async def undo(result: int | None) -> None: ...
+
+    assert "UndoScheduled turned_back" not in promised([saga.seal().manifest], ours=False)
+
+
+def test_whoever_waits_for_days_is_answered_and_sleeps_are_short_so_that_all_of_a_saga_is_tried() -> None:
+    saga = Saga("patient", input=Job)
+    first = saga.wait("first", model=Word, timeout=days(2), on_timeout="compensate")
+    pause = saga.sleep("pause", days(1), after=[first])
+    second = saga.wait("second", model=Word, timeout=days(2), on_timeout="compensate", after=[pause])
+
+    @saga.step("a", after=[second], timeout=days(5), retry=Retry(delays=[days(1)]))
+    async def a(order: Job) -> int: ...
+
+    script = draw(7, 1)
+    run = simulate(replace(script, requests=(), sagas=script.sagas[:5], faults=()), [saga])
+    assert (run.violations, run.endings) == ((), {"completed": 5})
+    assert run.seconds < 60
 
 
 def test_the_table_shows_every_promised_marker_and_how_many_of_the_chosen_faults_had_an_effect() -> None:

@@ -1,7 +1,7 @@
 """What a batch of runs is promised to try: kinds of fault that have an effect, and markers that are reached.
 
-A marker is promised where the sagas have what leads to it; of those that little leads to, only of the sagas that the
-simulator brings along.
+A marker is promised where the sagas have what leads to it, and no pause stands before; one that little leads to, only
+of the sagas that the simulator brings along.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -48,9 +48,14 @@ OF_OUR_SAGAS = (
 
 def promised(manifests: Sequence[Manifest], *, ours: bool) -> list[str]:
     """The markers that many runs of these sagas reach; `ours`: they are those that the simulator brings along."""
-    nodes = [node for manifest in manifests for node in manifest.nodes]
+    nodes = [node for manifest in manifests for node in manifest.nodes if _is_early(manifest, node)]
     found = [marker for leads, markers in OF_NODES if any(map(leads, nodes)) for marker in markers]
     return [*OF_ANY_SAGAS, *found, *(OF_OUR_SAGAS if ours else ())]
+
+
+def _is_early(manifest: Manifest, node: Node) -> bool:
+    """Whether it is reached while things go wrong: behind no pause."""
+    return all(manifest.by_name[name].kind == "step" for name in manifest.ancestors[node.name])
 
 
 def missed(seeds: int, markers: Sequence[str], reached: Collection[str], had: Collection[str]) -> list[str]:

@@ -220,12 +220,19 @@ class System:
         points.arm(None)
         self.faults.heal()
         await self.people.finish()
-        healed_at = self.loop.now
+        await self.people.answer()
+        while await self._comes_to_rest() and await self.people.answer():
+            pass
+        self.checks.finish()
+
+    async def _comes_to_rest(self) -> bool:
+        """Let everything come to rest; whether it does in time."""
+        began = self.loop.now
         while not (self.checks.at_rest() and self.checks.all_read()):
             await asyncio.sleep(LOOK_SECONDS)
-            if self.loop.now - healed_at > HEAL_SECONDS_MAX + TIMEOUTS_MAX * self._longest_timeout():
-                break
-        self.checks.finish()
+            if self.loop.now - began > HEAL_SECONDS_MAX + TIMEOUTS_MAX * self._longest_timeout():
+                return False
+        return True
 
     def _longest_timeout(self) -> float:
         nodes = [node for one in self.sealed.values() for node in one.manifest.nodes]

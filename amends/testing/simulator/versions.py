@@ -7,6 +7,8 @@ from sagas.seal import Sealed
 
 LONGEST_SECONDS = 60.0
 """What may last longer lasts so long: behind it a run would idle for virtual days."""
+SLEEP_SECONDS = 4.0
+"""A sleep is over while things still go wrong."""
 
 
 def shortened(sealed: Sealed) -> Sealed:
@@ -31,7 +33,7 @@ def _shortened(node: Node) -> Node:
         undo=_shorter(node.undo),
         probe=_shorter(node.probe),
         fallback=_shorter(node.fallback),
-        length=None if node.length is None else min(node.length, LONGEST_SECONDS),
+        length=None if node.length is None else min(node.length, SLEEP_SECONDS),
     )
 
 
