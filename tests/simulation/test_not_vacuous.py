@@ -61,9 +61,13 @@ def test_a_single_seed_names_the_faults_that_had_no_effect(tmp_path: Path) -> No
     assert (told.exit_code, told.output.splitlines()[1:]) == (0, ["  faults that had no effect: trim (2)"])
 
 
+def nothing(faults: Faults, key: str, count: int) -> int:
+    return 0
+
+
 def test_a_batch_in_which_a_kind_of_fault_never_had_an_effect_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(promises, "ENOUGH_SEEDS", 1)
-    monkeypatch.setattr(Faults, "_trim", lambda _, key, count: 0)
+    monkeypatch.setattr(Faults, "_trim", nothing)
     trims = next(seed for seed in range(100) if any(one.kind == "trim" for one in draw(seed, len(SAGAS)).faults))
     told = CliRunner().invoke(app, ["simulate", "--first", str(trims), "--seeds", "1", "--jobs", "1"])
     assert told.exit_code == 1
@@ -91,7 +95,8 @@ def test_nothing_is_promised_of_what_stands_behind_a_pause() -> None:
     pause = saga.sleep("pause", 60)
 
     @saga.step("a", after=[pause])
-    async def a(order: Job) -> int: ...
+    async def a(order: Job) -> int:
+        return 1
 
     @a.undo
     async def undo(result: int | None) -> None: ...
@@ -106,7 +111,8 @@ def test_whoever_waits_for_days_is_answered_and_sleeps_are_short_so_that_all_of_
     second = saga.wait("second", model=Word, timeout=days(2), on_timeout="compensate", after=[pause])
 
     @saga.step("a", after=[second], timeout=days(5), retry=Retry(delays=[days(1)]))
-    async def a(order: Job) -> int: ...
+    async def a(order: Job) -> int:
+        return 1
 
     script = draw(7, 1)
     run = simulate(replace(script, requests=(), sagas=script.sagas[:5], faults=()), [saga])
