@@ -170,7 +170,7 @@ class MemoryStore:
     ) -> list[WaitRow]:
         """Take marks away."""
         rows = [(key, row) for key, row in self._waits.items() if self._heads[row.saga_id].fingerprint not in unread]
-        unsent = [(row.since, key, row) for key, row in rows if _marked(row) and not self._left_alone(row)]
+        unsent = [(row.since, key, row) for key, row in rows if row.unsent and not self._left_alone(row)]
         marked = sorted((since, key) for since, key, row in unsent if (row.queue, row.priority) not in full)[:limit]
         for _, key in marked:
             row, now = self._waits[key], self._now()
@@ -186,9 +186,10 @@ class MemoryStore:
     async def withdraw(self, commands: Sequence[Waiting]) -> list[WaitRow]:
         """The rows of commands, whose marks are taken away."""
         found = [self._waits[key] for key in sorted(commands) if key in self._waits]
-        for row in filter(_marked, found):
-            self._waits[row.saga_id, row.opened_by] = replace(row, unsent=False, since=self._now())
-        return [replace(row, unsent=_marked(row)) for row in found]
+        for row in found:
+            if row.unsent:
+                self._waits[row.saga_id, row.opened_by] = replace(row, unsent=False, since=self._now())
+        return found
 
     async def give_back(self, taken: Sequence[WaitRow]) -> None:
         """Mark again what was taken and not sent."""
@@ -203,7 +204,7 @@ class MemoryStore:
                 now = self._now()
                 due_in = entry.due_in if entry.incarnation in (None, self._incarnation) else 1.0
                 self._waits[key] = replace(
-                    self._waits[key], published_at=now, entry_id=entry.entry_id, due_at=now + due_in
+                    self._waits[key], published_at=now, entry_id=entry.entry_id, unsent=False, due_at=now + due_in
                 )
 
     async def postpone(self, waits: Sequence[tuple[str, int, float]]) -> None:
@@ -346,8 +347,3 @@ class MemoryStore:
             and not (wanted.may_run and (state.terminal or state.closed) and not asked)
             and (wanted.after is None or state.saga_id < wanted.after)
         )
-
-
-def _marked(row: WaitRow) -> bool:
-    """Whether it is known not to have been sent; a confirmed one was."""
-    return row.unsent and row.published_at is None
