@@ -75,6 +75,7 @@ class MemoryServer:
         self._runs = 1
         self._histories = 1
         self.refusing = False
+        self.refused = 0
         self._commands: Mapping[str, Callable[..., Any]] = {
             "XADD": self._add,
             "XLEN": self._length,
@@ -107,6 +108,7 @@ class MemoryServer:
         """
         name = command[0]
         if self.refusing and name in ("XADD", "SET", "EVAL", "XGROUP") and WITHDRAW not in command:
+            self.refused += 1
             raise ResponseError("OOM command not allowed when used memory > 'maxmemory'.")
         return self._commands[name](*command[1:])
 

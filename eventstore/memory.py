@@ -153,7 +153,7 @@ class MemoryStore:
         counted = [row for row in self._waits.values() if not self._left_alone(row)]
         since = (row.since for row in counted if _unconfirmed(row))
         dates = (row.due_at for row in counted if row.due_at < inf and self._fires(row))
-        return Peek(now, any(map(_marked, counted)), min(since, default=None), min(dates, default=None))
+        return Peek(now, any(row.unsent for row in counted), min(since, default=None), min(dates, default=None))
 
     async def unpublished(self, age_seconds: float, limit: int) -> list[WaitRow]:
         """Commands that nobody confirmed for so long."""
@@ -167,7 +167,7 @@ class MemoryStore:
     ) -> list[WaitRow]:
         """Take marks away."""
         rows = [(key, row) for key, row in self._waits.items() if self._heads[row.saga_id].fingerprint not in unread]
-        unsent = [(row.since, key, row) for key, row in rows if _marked(row) and not self._left_alone(row)]
+        unsent = [(row.since, key, row) for key, row in rows if row.unsent and not self._left_alone(row)]
         marked = sorted((since, key) for since, key, row in unsent if (row.queue, row.priority) not in full)[:limit]
         for _, key in marked:
             row, now = self._waits[key], self._now()
@@ -183,9 +183,10 @@ class MemoryStore:
     async def withdraw(self, commands: Sequence[Waiting]) -> list[WaitRow]:
         """The rows of commands, whose marks are taken away."""
         found = [self._waits[key] for key in sorted(commands) if key in self._waits]
-        for row in filter(_marked, found):
-            self._waits[row.saga_id, row.opened_by] = replace(row, unsent=False, since=self._now())
-        return [replace(row, unsent=_marked(row)) for row in found]
+        for row in found:
+            if row.unsent:
+                self._waits[row.saga_id, row.opened_by] = replace(row, unsent=False, since=self._now())
+        return found
 
     async def give_back(self, taken: Sequence[WaitRow]) -> None:
         """Mark again what was taken and not sent."""
@@ -200,7 +201,7 @@ class MemoryStore:
                 now = self._now()
                 due_in = entry.due_in if entry.incarnation in (None, self._incarnation) else 1.0
                 self._waits[key] = replace(
-                    self._waits[key], published_at=now, entry_id=entry.entry_id, due_at=now + due_in
+                    self._waits[key], published_at=now, entry_id=entry.entry_id, unsent=False, due_at=now + due_in
                 )
 
     async def postpone(self, waits: Sequence[tuple[str, int, float]]) -> None:
@@ -348,8 +349,3 @@ class MemoryStore:
 def _unconfirmed(row: WaitRow) -> bool:
     """Whether it is a command that may have been sent, and nobody wrote down that it was."""
     return row.queue is not None and row.published_at is None and not row.unsent
-
-
-def _marked(row: WaitRow) -> bool:
-    """Whether it is known not to have been sent; a confirmed one was."""
-    return row.unsent and row.published_at is None

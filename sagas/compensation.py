@@ -53,11 +53,20 @@ def unwind(draft: Draft) -> None:
         leans = not owed.isdisjoint(manifest.ancestors[node.name])
         found = _settle_items(draft, node, items_of(manifest, draft.state, node), ready=ready, leans=leans)
         seen |= found
-        if found <= {"settled"}:
+        if found <= {"settled"} and not late_effect(draft, node):
             settled.add(node.name)
     if seen & {"busy", "scheduled"}:
         return
-    draft.emit(e.SagaFailed() if "stuck" in seen else e.SagaCompensated())
+    draft.emit(e.SagaFailed() if seen & {"stuck", "blocked"} else e.SagaCompensated())
+
+
+def late_effect(draft: Draft, node: Node) -> bool:
+    """Whether somebody is asked to undo what was undone, or left out, and had an effect after that (rule O4).
+
+    What it depends on is not undone before (rule B1).
+    """
+    waits = draft.state.waits.values()
+    return node.undo is not None and any(wait.step == node.name and wait.cause == "late_effect" for wait in waits)
 
 
 def needs_undo(node: Node, step: StepState) -> bool:

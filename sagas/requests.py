@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import assert_never
 
 from sagas import events as e
-from sagas.compensation import may_run_until, want_back
+from sagas.compensation import late_effect, may_run_until, want_back
 from sagas.draft import Draft
 from sagas.durations import readable
 from sagas.facts import facts_of
@@ -138,12 +138,21 @@ def _try_again(draft: Draft, word: TryAgain) -> None:
     if role == "undo" and node.undo is None:
         draft.refuse(f"'{node.name}' has no undo: say what is true of it with `resolve`")
         return
+    if role == "undo" and (first := _undone_before(draft, node)):
+        draft.refuse(f"'{first}', which depends on '{node.name}', had an effect after it was given up: undo it first")
+        return
     resolving = step.resolving if role == "probe" else None  # what somebody said of it still holds
     draft.emit(e.RetryRequested(step=node.name, item=word.item, reason=word.reason, role=role, resolving=resolving))
     if role == "undo":
         _reopen(draft, node, word.item, "retry")
     else:
         owe(draft, node, word.item, role, "operator")
+
+
+def _undone_before(draft: Draft, node: Node) -> str | None:
+    """What depends on a step and somebody is still asked to undo: it is undone before (rule B1)."""
+    behind = draft.manifest.descendants[node.name]
+    return next((one.name for one in draft.manifest.nodes if one.name in behind and late_effect(draft, one)), None)
 
 
 def _try_list_again(draft: Draft, word: TryAgain, node: Node) -> None:

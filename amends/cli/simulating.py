@@ -1,6 +1,7 @@
 """`amends simulate`: whole systems of production code on virtual time, under faults that seeds draw."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,6 +27,8 @@ def simulate(
 ) -> None:
     """Run sagas under crashes, lost answers, flushes and restarts, and check what must hold. Exit code 1: it does not.
 
+    So it is when many runs have never tried what they promise: a kind of fault had no effect, a marker was not reached.
+
     A run that fails is shrunk to the fewest faults, requests and sagas, and printed as a timeline.
     """
     from amends.testing.simulator import batch, system
@@ -47,7 +50,7 @@ def simulate(
     for total in batch.run_seeds(modules, range(first, first + seeds), jobs or batch.cores()):
         if not as_json and total.seeds % 500 == 0:
             typer.echo(f"{total.seeds:,} seeds, {len(total.failed)} failed", err=True)
-    missed = total.missed() if not modules else []
+    missed = total.missed()
     if as_json:
         typer.echo(json.dumps(_document(total, missed), indent=2))
     else:
@@ -63,6 +66,8 @@ def _tell_one(found: "Result", sagas: Any, modules: list[str], save: Path | None
     if not found.failed:
         ends = ", ".join(f"{count} {ending}" for ending, count in sorted(found.endings.items()))
         typer.echo(f"seed {found.script.seed}: all holds ({ends}; trace {found.digest})", err=as_json)
+        if found.idle:
+            typer.echo(f"  faults that had no effect: {_counted(found.idle)}", err=as_json)
         return
     small, runs = batch.shrunk(found, sagas)
     if save is not None:
@@ -79,6 +84,10 @@ def _tell_one(found: "Result", sagas: Any, modules: list[str], save: Path | None
     typer.echo("\n".join(told), err=as_json)
 
 
+def _counted(kinds: Mapping[str, int]) -> str:
+    return ", ".join(kind if count == 1 else f"{kind} ({count})" for kind, count in sorted(kinds.items()))
+
+
 def _document(total: "Summary", missed: list[str]) -> dict[str, Any]:
     return {
         "seeds": total.seeds, "sagas": total.sagas, "seconds": round(total.seconds, 1),
@@ -90,22 +99,23 @@ def _document(total: "Summary", missed: list[str]) -> dict[str, Any]:
 
 
 def _lines(total: "Summary", missed: list[str]) -> list[str]:
+    from amends.testing.simulator.promises import ENOUGH_SEEDS
+
     rate = total.seeds / max(total.cpu_seconds, 0.001)
     ends = ", ".join(f"{count:,} {ending}" for ending, count in total.endings.most_common())
+    chosen = total.fired + total.idle
+    markers = sorted({*total.reached, *total.promised}, key=lambda marker: (-total.reached[marker], marker))
     lines = [
         f"{total.seeds:,} seeds, {total.sagas:,} sagas, {total.virtual_seconds / 3600:.1f} virtual hours in "
         f"{total.seconds:.0f} s ({rate:.1f} seeds a second and core)",
         f"  sagas: {ends}",
-        "  faults:",
-        *(f"    {count:>8,} {kind}" for kind, count in total.fired.most_common()),
+        "  faults that had an effect, of those that were chosen:",
+        *(f"    {total.fired[kind]:>8,} of {count:,} {kind}" for kind, count in chosen.most_common()),
         "  reached, in so many runs:",
-        *(f"    {count:>8,} {marker}" for marker, count in total.reached.most_common()),
+        *(f"    {total.reached[marker]:>8,} {marker}" for marker in markers),
     ]
-    if total.idle:
-        lines += [
-            "  faults that did nothing:",
-            *(f"    {count:>8,} {kind}" for kind, count in total.idle.most_common()),
-        ]
-    lines += [f"  NEVER REACHED: {marker}" for marker in missed]
+    if total.seeds < ENOUGH_SEEDS:
+        lines.append(f"  whether all is tried that is promised shows from {ENOUGH_SEEDS} seeds on")
+    lines += [f"  NEVER TRIED: {what}" for what in missed]
     lines += [f"  FAILED: seed {seed}: {what}" for seed, what in total.failed[:20]]
     return lines

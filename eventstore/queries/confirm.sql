@@ -1,7 +1,7 @@
 -- One sorted update for all that was sent (rule C1); what is over is not there any more. What went into another memory
--- than the transport has now is looked for at once (rule L7).
+-- than the transport has now is looked for at once (rule L7). A mark is taken away: what is marked nobody checks (rule C9).
 UPDATE amends.waits AS wait
-SET published_at = clock_timestamp(), entry_id = sent.entry_id,
+SET published_at = clock_timestamp(), entry_id = sent.entry_id, unsent = false,
     due_at = clock_timestamp() + make_interval(secs => CASE WHEN sent.stands THEN sent.due_in ELSE 1 END)
 FROM (
     SELECT row.*, row.incarnation IS NULL OR row.incarnation = transport.incarnation AS stands

@@ -7,28 +7,20 @@ import signal
 import struct
 import zipfile
 import zlib
-from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-import pytest_asyncio
 
-from tests.acceptance.running import Running, running, until
+from tests.acceptance.running import Running, until
 
 SAMPLES = Path(__file__).parent.parent.parent / "marketplace" / "samples"
 UPLOAD = "/api/marketplace/analysis/upload"
 NOBODY = "00000000-0000-7000-8000-000000000000"
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def made() -> AsyncGenerator[Running]:
-    async with running() as started:
-        yield started
-
-
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 def form(content: bytes, filename: str, channels: tuple[str, ...] = ("Amazon",)) -> aiohttp.FormData:

@@ -3,14 +3,12 @@
 import asyncio
 import io
 import json
-from collections.abc import AsyncGenerator
 from typing import Any
 
 import aiohttp
 import pytest
-import pytest_asyncio
 
-from tests.acceptance.running import Running, running
+from tests.acceptance.running import Running
 
 UPLOAD = "/api/marketplace/analysis/upload"
 NOBODY = "00000000-0000-7000-8000-000000000000"
@@ -18,13 +16,7 @@ BOUNDARY = b"b"
 FILE = b'Content-Disposition: form-data; name="file"; filename="a.txt"'
 CHANNEL = b'Content-Disposition: form-data; name="channels"'
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def made() -> AsyncGenerator[Running]:
-    async with running() as started:
-        yield started
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def sent(made: Running, head: bytes, body: bytes = b"") -> tuple[int, dict[str, str], dict[str, Any]]:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from tests.acceptance.running import PLAN, Running, running, until
 
 TASKS = len(PLAN["opportunities"])
@@ -26,18 +28,18 @@ async def undone(made: Running, saga: dict[str, Any]) -> list[str]:
     return [entry["data"]["step"] for entry in found["items"] if entry["type"] == "StepUndone"]
 
 
-async def test_a_step_that_fails_for_good_leaves_nothing_behind() -> None:
-    async with running(environment=faults("approval.assignment=fail")) as made:
-        plan_id, saga = await approved(made)
-        assert saga["status"] == "compensated"
-        assert await undone(made, saga) == ["assignment", "tasks", "plan"]
-        plan = await made.plan(plan_id)
-        assert (plan["status"], plan["tasks"]) == ("pending", [])
-        _, job = await made.call("GET", f"/api/marketplace/jobs/{saga['sagaId']}")
-        assert (job["status"], job["error"]["outcome"]) == ("failed", "compensated")
-        again = await made.approve(plan_id)
-        assert again != saga["sagaId"], "a compensated approval frees its key: it can be approved again"
-        made.check_invariants()
+@pytest.mark.asyncio(loop_scope="session")
+async def test_a_step_that_fails_for_good_leaves_nothing_behind(broken: Running) -> None:
+    plan_id, saga = await approved(broken)
+    assert saga["status"] == "compensated"
+    assert await undone(broken, saga) == ["assignment", "tasks", "plan"]
+    plan = await broken.plan(plan_id)
+    assert (plan["status"], plan["tasks"]) == ("pending", [])
+    _, job = await broken.call("GET", f"/api/marketplace/jobs/{saga['sagaId']}")
+    assert (job["status"], job["error"]["outcome"]) == ("failed", "compensated")
+    again = await broken.approve(plan_id)
+    assert again != saga["sagaId"], "a compensated approval frees its key: it can be approved again"
+    broken.check_invariants()
 
 
 async def test_a_commit_whose_answer_is_lost_is_undone_too() -> None:

@@ -3,21 +3,13 @@
 import os
 import re
 import signal
-from collections.abc import AsyncGenerator
 
 import aiohttp
 import pytest
-import pytest_asyncio
 
-from tests.acceptance.running import Running, running, until
+from tests.acceptance.running import Running, until
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def made() -> AsyncGenerator[Running]:
-    async with running() as started:
-        yield started
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def metric(made: Running, name: str) -> float:

@@ -5,27 +5,19 @@ import io
 import json
 import os
 import signal
-from collections.abc import AsyncGenerator
 from typing import Any
 from uuid import uuid4
 
 import aiohttp
 import pytest
-import pytest_asyncio
 
-from tests.acceptance.running import Running, running
+from tests.acceptance.running import Running
 
 UPLOAD = "/api/marketplace/analysis/upload"
 NOBODY = "00000000-0000-7000-8000-000000000000"
 Told = tuple[int, str | None, bytes]
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def made() -> AsyncGenerator[Running]:
-    async with running() as started:
-        yield started
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 def form(text: str, channel: str = "Amazon") -> aiohttp.FormData:

@@ -1,25 +1,17 @@
 """Keys with roles, made and revoked on the command line, shown to the API."""
 
 import json
-from collections.abc import AsyncGenerator
 from typing import Any
 
 import aiohttp
 import pytest
-import pytest_asyncio
 
-from tests.acceptance.running import Running, running, until
+from tests.acceptance.running import Running, until
 
 UPLOAD = "/api/marketplace/analysis/upload"
 NOBODY = "00000000-0000-7000-8000-000000000000"
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def made() -> AsyncGenerator[Running]:
-    async with running() as started:
-        yield started
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 def key(made: Running, name: str, role: str) -> dict[str, str]:

@@ -3,26 +3,18 @@
 import io
 import os
 import signal
-from collections.abc import AsyncGenerator
 from typing import Any
 from uuid import uuid4
 
 import aiohttp
 import pytest
-import pytest_asyncio
 
-from tests.acceptance.running import Running, running, until
+from tests.acceptance.running import Running, until
 
 UPLOAD = "/api/marketplace/analysis/upload"
 LINE = "SKU 17 Amazon sem estoque ha 9 dias\n"
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def made() -> AsyncGenerator[Running]:
-    async with running() as started:
-        yield started
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def upload(made: Running, text: str, channels: tuple[str, ...] = ("Amazon",)) -> dict[str, Any]:
@@ -129,11 +121,9 @@ async def test_an_analysis_that_fails_at_its_text_leaves_a_failed_plan(made: Run
     assert (row["status"], row["error"]) == ("failed", f"document {given['document_id']} does not exist")
 
 
-async def test_an_analysis_that_fails_at_its_first_step_leaves_a_failed_plan_too() -> None:
-    faults = {"AMENDS_DEVELOPMENT": "1", "AMENDS_FAULTS": "analysis.begin=fail"}
-    async with running(environment=faults) as broken:
-        found = await upload(broken, LINE)
-        assert (await broken.ended(found["sagaId"]))["status"] == "compensated"
-        plan = await broken.plan(found["planId"])
-        assert (plan["status"], plan["error"]) == ("failed", "injected fault")
-        broken.check_invariants()
+async def test_an_analysis_that_fails_at_its_first_step_leaves_a_failed_plan_too(broken: Running) -> None:
+    found = await upload(broken, LINE)
+    assert (await broken.ended(found["sagaId"]))["status"] == "compensated"
+    plan = await broken.plan(found["planId"])
+    assert (plan["status"], plan["error"]) == ("failed", "injected fault")
+    broken.check_invariants()

@@ -258,12 +258,14 @@ async def test_after_a_loss_of_memory_commands_are_looked_for_500_a_second_oldes
         assert 1 + place / 500 - 0.0001 < wait.due_at - now < 3
 
 
-async def test_a_command_that_was_sent_though_it_was_marked_is_not_sent_again(store: Store) -> None:
+async def test_a_command_that_was_sent_though_it_was_marked_is_not_sent_again_but_checked(store: Store) -> None:
+    """rule_C9: the check of L5 leaves what is marked alone, so that nobody would ever look for it."""
     await store.start([started(1)])
     (row,) = await store.waits(saga_id(1))
     await store.mark_unsent([(saga_id(1), row.opened_by)])
-    await store.confirm([Published(saga_id(1), row.opened_by, "1-1", 60.0)])
+    await store.confirm([Published(saga_id(1), row.opened_by, "1-1", 0.0)])
     assert await store.take_unsent(10) == []
+    assert [(one.opened_by, one.unsent) for one in await store.due(10)] == [(row.opened_by, False)]
     assert [one.unsent for one in await store.withdraw([(saga_id(1), row.opened_by)])] == [False]
 
 

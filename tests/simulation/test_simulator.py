@@ -21,7 +21,7 @@ CLOCK = LoopClock()
 DIGESTS = """
 from amends.testing.simulator import batch
 sagas = batch.sagas_of([])
-for seed in range(5):
+for seed in range(3):
     print(batch.run_seed(seed, sagas).digest)
 """
 
@@ -34,7 +34,7 @@ def test_the_same_seed_gives_the_same_trace_in_processes_with_other_hash_seeds()
         for seed in ("1", "2")
     ]
     assert told[0] == told[1]
-    assert len(set(told[0].split())) == 5
+    assert len(set(told[0].split())) == 3
 
 
 def test_a_script_is_kept_and_played_again() -> None:

@@ -30,7 +30,7 @@ def test_the_report_in_the_guide_is_what_is_printed(tmp_path: Path, capsys: pyte
     sys.path.insert(0, str(tmp_path))
     try:
         with pytest.raises(typer.Exit):
-            prove(["shown_trip"])
+            prove(["shown_trip:trip"])
     finally:
         sys.path.remove(str(tmp_path))
         sys.modules.pop("shown_trip", None)

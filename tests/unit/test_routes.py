@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import AsyncGenerator
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -10,6 +11,7 @@ import pytest
 from aiohttp import web
 
 from amends import App, Backend, Route, read_json
+from amends.api import server
 from amends.api.app import make_app
 from amends.api.guard import answer
 from amends.api.server import listening
@@ -63,7 +65,8 @@ async def in_pieces(size: int) -> AsyncGenerator[bytes]:
     [("/small", 50, 200), ("/small", 200, 413), ("/large", 2_000_000, 200), ("/large", 3_100_000, 413),
      ("/raw", 50, 200), ("/raw", 200, 413)],
 )  # fmt: skip
-async def test_each_route_has_its_own_limit(path: str, size: int, status: int) -> None:
+async def test_each_route_has_its_own_limit(path: str, size: int, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "Connection", partial(server.Connection, lingering_time=0.1))  # for what is not read
     body = io.BytesIO(json.dumps({"a": "x" * size}).encode())
     assert (await asked("POST", path, data=body, headers={"Content-Type": "application/json"}))[0] == status
 

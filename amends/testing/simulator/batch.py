@@ -11,7 +11,8 @@ from random import Random
 from typing import Any
 
 from amends.testing.simulator.examples import example
-from amends.testing.simulator.script import AT_HOSTS, AT_SERVERS, Script, draw
+from amends.testing.simulator.promises import missed, promised
+from amends.testing.simulator.script import Script, draw
 from amends.testing.simulator.shrink import Shrinking
 from amends.testing.simulator.system import Result, simulate
 from amends.testing.simulator.workload import random_saga
@@ -20,32 +21,17 @@ from sagas.errors import InputError
 
 RANDOM_SAGAS = 60
 CHUNK = 10
-ENOUGH_SEEDS = 200
-"""From so many seeds on every marker must be reached and every kind of fault must fire."""
-PROMISED = (
-    "StepOutcomeUnknown worker_lost", "StepOutcomeUnknown lost", "StepOutcomeUnknown timed_out",
-    "StepOutcomeUnknown cancelled", "StepOutcomeUnknown error", "StepScheduled retry", "StepScheduled lost",
-    "StepScheduled worker_lost", "StepScheduled drained", "UndoScheduled turned_back", "UndoScheduled retry",
-    "UndoFailed failed", "UndoFailed worker_lost", "ProbeScheduled retry", "ProbeScheduled turned_back",
-    "FallbackScheduled failed", "FallbackUsed", "LateOutcomeSeen succeeded", "SagaTurnedBack failure",
-    "SagaTurnedBack unknown", "SagaTurnedBack cancel", "SagaTurnedBack timeout", "SagaTurnedBack deadline",
-    "SagaTurnedBack parent", "ChildStarted", "ChildEnded", "SignalReceived", "SagaHeld", "SagaReleased",
-    "ValueCorrected", "StepRefused", "RepairApplied", "WaitOpened may_run", "WaitOpened pivot_unknown",
-    "WaitOpened step_failed", "WaitOpened outcome_unknown", "WaitOpened held",
-    "log: the answer of a commit is lost; looking for its %d sagas: %s",
-    "log: the answer of a commit is lost; looking for its %d starts: %s",
-    "log: memory %s: %d outcomes go to the engine once more", "log: the server has another memory than before",
-    "log: the server has lost its memory: groups are made anew", "log: entry %s of %s is set aside: %s",
-    "log: %d commands are too old to be sent; the sweep schedules them anew",
-    "log: nobody knows whether %d commands were sent: %s", "log: the lease of entry %s is lost",
-    "log: attempt %d of %s lost its worker", "log: the transport refuses %d commands",
-)  # fmt: skip
 
 
 @dataclass
 class Summary:
-    """What became of many seeds. `reached` counts the runs in which each marker was reached."""
+    """What became of many seeds. `reached` counts the runs in which each marker was reached.
 
+    `promised` are markers that enough runs reach. `fired` counts the faults of each kind that had an effect, `idle`
+    those that had none.
+    """
+
+    promised: tuple[str, ...] = ()
     seeds: int = 0
     sagas: int = 0
     seconds: float = 0.0
@@ -58,14 +44,12 @@ class Summary:
     failed: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
 
     def missed(self) -> list[str]:
-        """Markers that were promised and never reached, and kinds of fault that never fired."""
-        if self.seeds < ENOUGH_SEEDS:
-            return []
-        kinds = [f"fault: {kind}" for kind in (*AT_HOSTS, *AT_SERVERS) if not self.fired[kind]]
-        return [*(marker for marker in PROMISED if not self.reached[marker]), *kinds]
+        """Markers that were promised and never reached, and kinds of fault that never had an effect."""
+        return missed(self.seeds, self.promised, self.reached, self.fired)
 
     def add(self, other: "Summary") -> None:
         """Count what another part found."""
+        self.promised = other.promised
         self.seeds += other.seeds
         self.sagas += other.sagas
         self.cpu_seconds += other.cpu_seconds
@@ -139,9 +123,8 @@ def simulate_sagas(*sagas: Saga[Any, Any], seeds: int = 20, first: int = 0) -> N
 def run_part(modules: Sequence[str], seeds: Sequence[int]) -> Summary:
     """Some seeds, in this process."""
     sagas = sagas_of(modules)
-    for saga in sagas:
-        saga.seal()
-    part = Summary()
+    manifests = [one.seal().manifest for saga in sagas for one in saga.family()]
+    part = Summary(tuple(promised(manifests, ours=not modules)))
     began = time.process_time()
     for seed in seeds:
         result = run_seed(seed, sagas)

@@ -208,6 +208,10 @@ class Checks:
                 for key, step in state.steps.items():
                     if key[0] == other and step.status in UNDER_WAY and _has_undo(manifest.by_name[other]):
                         self.fail("5: undone in reverse order", saga_id, f"{event.step} before {key} {step.status}")
+            for wait in state.waits.values():
+                behind = wait.cause == "late_effect" and wait.step in manifest.descendants[event.step]
+                if behind and _has_undo(manifest.by_name[wait.step or ""]):
+                    self.fail("5: undone in reverse order", saga_id, f"{event.step} before {wait.step}, which was late")
             pivot = manifest.pivot
             passed = pivot is not None and state.step(pivot.name).status in ("succeeded", "scheduled", "running")
             if passed and pivot is not None and event.step != pivot.name:

@@ -53,6 +53,8 @@ class Database:
         self.store = store
         self.locks = Locks()
         self.clash = 0
+        self.clashes = 0
+        self.appends = 0
         self.rng = rng
         self.generation = 0
         self.looking: object | None = None
@@ -86,10 +88,12 @@ class Database:
         if name == "start":  # a start waits for others of its key, as the unique index has it
             names += sorted(f"{move.state.definition}/{move.state.key}" for move in moves if move.state.key)
         await self.locks.take(names)
+        self.appends += 1
         transaction = self.store.begin()
         try:
             if self.clash:
                 self.clash -= 1
+                self.clashes += 1
                 raise Contended("deadlock detected")
             seconds = self.commit_seconds()
             if seconds:

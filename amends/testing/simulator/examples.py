@@ -9,7 +9,7 @@ from sagas.events import Json
 ITEMS_MAX = 3
 DEPTH_MAX = 6
 FORMATS = {
-    "date-time": "2026-01-02T03:04:05Z",
+    "date-time": "2026-01-01T00:00:05Z",
     "date": "2026-01-02",
     "time": "03:04:05Z",
     "duration": "PT1H",

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from amends.testing.simulator.database import STATEMENT_SECONDS
+from amends.testing.simulator.effects import Count, Effects
 from amends.testing.simulator.hosts import Host
 from amends.testing.simulator.network import Link
 from amends.testing.simulator.script import Fault
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 STARTS_AGAIN_SECONDS = 0.5
 LOOK_SECONDS = 0.2
+SLOW_SECONDS = 3.0
+SLOW_COMMITS_SECONDS = 2.0
 TROUBLE_SECONDS = 25.0
 """How long after a fault a worker may still be given up for what happened then: a timeout, leases, its check."""
 HARMLESS = ("kill", "pause", "drain", "clash", "slow commits", "foreign entry", "outcome twice")
@@ -25,14 +28,14 @@ OF_DATABASE = ("cut database", "partition database", "slow database", "lose answ
 
 
 class Faults:
-    """What goes wrong in one run, and how often each kind did."""
+    """What goes wrong in one run, and what came of it."""
 
     def __init__(self, system: "System") -> None:
-        self.fired: dict[str, int] = {}
+        self.effects = Effects(system.loop)
         self._system = system
         self._loop = system.loop
         self._pending: dict[Fault, None] = {}
-        self._losing: list[tuple[Fault, Link]] = []
+        self._losing: list[Fault] = []
         self._down: dict[str, float] = {}
         self._memories: dict[Fault, Memory] = {}
         self._streams_away = 0
@@ -52,17 +55,13 @@ class Faults:
         to_database.refused = self._database_away > 0
 
     def waiting(self) -> bool:
-        """Whether some are still to happen."""
-        return bool(self._pending)
-
-    def idle(self) -> list[str]:
-        """Those that have not done anything."""
-        losing = [fault.kind for fault, link in self._losing if link.lose_answers + link.lose_requests >= fault.count]
-        return [*(fault.kind for fault in self._pending), *losing]
+        """Whether some are still to happen, or to find something that they can take."""
+        return bool(self._pending) or any(map(self.effects.none_yet, self._losing))
 
     def heal(self) -> None:
         """Everything works again, and every process runs."""
         system = self._system
+        self.effects.finish(list(self._pending))
         self._streams_away = self._database_away = 0
         system.server.refusing = False
         system.database.commit_seconds = system.database.commit_quickly
@@ -102,92 +101,117 @@ class Faults:
             self._at_host(fault, process)
         else:
             self._at_server(fault)
-        if fault not in self._pending:
-            self.fired[fault.kind] = self.fired.get(fault.kind, 0) + 1
 
     def _at_host(self, fault: Fault, process: "Process") -> None:
-        host, later = process.host, self._loop.later
+        host, later, effects = process.host, self._loop.later, self.effects
         link = process.to_database if fault.kind in OF_DATABASE else process.to_streams
         match fault.kind:
             case "kill":
                 self._down[host.name] = fault.seconds
                 host.kill()
+                effects.tell(fault, effect=True)
             case "pause":
+                effects.watch(fault, lambda: host.missed, fault.seconds)
                 host.pause()
                 later(fault.seconds, host.resume)
             case "drain":
                 process.stop()
+                effects.tell(fault, effect=True)
             case "cut streams" | "cut database":
+                effects.tell(fault, link.busy)
                 link.cut()
             case "partition streams" | "partition database":
+                effects.watch(fault, lambda: link.asked, fault.seconds)
                 link.be_silent(SOCKET_SECONDS if link is process.to_streams else STATEMENT_SECONDS)
                 later(fault.seconds, self._set, link, "silent", False)
             case "slow streams" | "slow database":
+                effects.watch(fault, lambda: link.asked, SLOW_SECONDS)
                 link.slow_seconds = min(fault.seconds / 2, 1.0)
-                later(3.0, self._set, link, "slow_seconds", 0.0)
-            case "lose answers of streams" | "lose answers of database":
-                link.lose_answers += fault.count
-                self._losing.append((fault, link))
+                later(SLOW_SECONDS, self._set, link, "slow_seconds", 0.0)
             case _:
-                link.lose_requests += fault.count
-                self._losing.append((fault, link))
+                effects.watch(fault, lambda: link.lost)
+                self._losing.append(fault)
+                if fault.kind.startswith("lose answers"):
+                    link.lose_answers += fault.count
+                else:
+                    link.lose_requests += fault.count
 
     def _at_server(self, fault: Fault) -> None:
-        system, server, later = self._system, self._system.server, self._loop.later
+        system, later, effects = self._system, self._loop.later, self.effects
+        server, database = system.server, system.database
         match fault.kind:
             case "flush":
+                effects.tell(fault, server.keys())
                 server.flush(silently=fault.count == 1)
-            case "failover":
-                server.restart(self._memories.get(fault), other=True)
+            case "failover" | "restart streams":
+                server.restart(self._memories.get(fault), other=fault.kind == "failover")
                 self._cut("to_streams")
-            case "restart streams":
-                server.restart()
-                self._cut("to_streams")
+                effects.tell(fault, effect=True)
             case "streams away":
+                effects.watch(fault, self._asked("to_streams"), fault.seconds)
                 self._away("to_streams", fault.seconds)
             case "streams refuse":
+                effects.watch(fault, lambda: server.refused, fault.seconds)
                 server.refusing = True
-                later(fault.seconds, self._set, system.server, "refusing", False)
+                later(fault.seconds, self._set, server, "refusing", False)
             case "streams freeze":
+                effects.watch(fault, self._asked("to_streams"), fault.seconds)
                 for process in system.processes.values():
                     process.to_streams.freeze(fault.seconds, SOCKET_SECONDS)
             case "trim":
-                for key in self._command_keys():
-                    oldest = [name for name, _ in server.execute(("XRANGE", key, "-", "+", "COUNT", fault.count))]
-                    if oldest:
-                        server.execute(("XDEL", key, *oldest))
+                effects.tell(fault, sum(self._trim(key, fault.count) for key in self._command_keys()))
             case "destroy group":
-                for key in self._command_keys():
-                    self._by_hand(("XGROUP", "DESTROY", key, WORKERS))
+                gone = [self._by_hand(("XGROUP", "DESTROY", key, WORKERS)) for key in self._command_keys()]
                 if fault.count > 1:
-                    self._by_hand(("XGROUP", "DESTROY", OUTCOMES, ORCHESTRATORS))
+                    gone.append(self._by_hand(("XGROUP", "DESTROY", OUTCOMES, ORCHESTRATORS)))
+                effects.tell(fault, any(gone))
             case "delete consumers":
-                for key in self._command_keys():
-                    for _, consumer, *_ in self._by_hand(("XPENDING", key, WORKERS, "-", "+", 1000)):
-                        self._by_hand(("XGROUP", "DELCONSUMER", key, WORKERS, consumer.decode()))
+                effects.tell(fault, sum(map(self._delete_consumers, self._command_keys())))
             case "foreign entry" | "outcome twice" if server.refusing:
                 self._pending[fault] = None
                 later(LOOK_SECONDS, self._happen, fault)
-                return
             case "foreign entry":
                 for key in [*self._command_keys(), OUTCOMES]:
                     server.execute(("XADD", key, "*", "b", b'{"kind":"none of ours"}'))
+                effects.tell(fault, effect=True)
             case "outcome twice":
+                effects.tell(fault, server.said)
                 for body in list(server.said):
                     server.execute(("XADD", OUTCOMES, "*", "b", body))
             case "clock of streams" | "clock of database":
                 system.clock_jumps[fault.kind.rpartition(" ")[2]] += fault.seconds * (1 if fault.count > 1 else -0.2)
+                effects.tell(fault, effect=True)
             case "database away":
-                system.database.generation += 1
+                effects.watch(fault, self._asked("to_database"), fault.seconds)
+                database.generation += 1
                 self._away("to_database", fault.seconds)
             case "database freezes":
+                effects.watch(fault, self._asked("to_database"), fault.seconds)
                 for process in system.processes.values():
                     process.to_database.freeze(fault.seconds, STATEMENT_SECONDS)
             case "slow commits":
-                system.database.commit_seconds = lambda: fault.seconds / 4
-                later(2.0, self._set, system.database, "commit_seconds", system.database.commit_quickly)
+                effects.watch(fault, lambda: database.appends, SLOW_COMMITS_SECONDS)
+                database.commit_seconds = lambda: fault.seconds / 4
+                later(SLOW_COMMITS_SECONDS, self._set, database, "commit_seconds", database.commit_quickly)
             case _:
-                system.database.clash += fault.count
+                effects.watch(fault, lambda: database.clashes)
+                database.clash += fault.count
+
+    def _asked(self, way: str) -> Count:
+        """How often all processes together have asked a server."""
+        return lambda: sum(getattr(process, way).asked for process in self._system.processes.values())
+
+    def _trim(self, key: str, count: int) -> int:
+        server = self._system.server
+        oldest = [name for name, _ in server.execute(("XRANGE", key, "-", "+", "COUNT", count))]
+        return int(server.execute(("XDEL", key, *oldest))) if oldest else 0
+
+    def _delete_consumers(self, key: str) -> int:
+        """Forget who has been handed what: how much that is."""
+        handed_out = self._by_hand(("XPENDING", key, WORKERS, "-", "+", 1000))
+        for _, consumer, *_ in handed_out:
+            self._by_hand(("XGROUP", "DELCONSUMER", key, WORKERS, consumer.decode()))
+        return len(handed_out)
 
     def _by_hand(self, command: Command) -> Any:
         """What somebody types at the server; it may be that there is no such thing."""

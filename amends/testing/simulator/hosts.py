@@ -35,6 +35,8 @@ class Host:
         self.stopped = False
         self.stood = False
         """Whether it ever stood still."""
+        self.missed = 0
+        """How much it would have done meanwhile."""
         self.on_death: list[Callable[[], object]] = []
         self.tasks: list[asyncio.Task[Any]] = []
         self._loop = loop
@@ -68,6 +70,7 @@ class Host:
 
     def keep(self, handle: asyncio.Handle) -> None:
         """What would run now, were it not standing still; of a dead one it is kept so that nothing ends by itself."""
+        self.missed += 1
         self._kept.append(handle)
 
 

@@ -72,11 +72,19 @@ class Link:
         self.frozen_until = 0.0
         self.lose_answers = 0
         self.lose_requests = 0
+        self.asked = 0
+        self.lost = 0
+        """How often somebody asked, and what a fault took singly."""
         self._rng = rng
         self._open: dict[asyncio.Future[Any], None] = {}
         self.on_cut: list[Callable[[], object]] = []
         if host is not None:
             host.on_death.append(self.cut)
+
+    @property
+    def busy(self) -> bool:
+        """Whether somebody waits for an answer."""
+        return bool(self._open)
 
     def seconds(self) -> float:
         """How long one way takes: mostly well below a millisecond, now and then much longer."""
@@ -90,6 +98,7 @@ class Link:
             ConnectionRefusedError: the server is not there: nothing arrived. Disconnected: nobody knows.
         """
         loop = self.loop
+        self.asked += 1
         if self.refused:
             await asyncio.sleep(self.seconds())
             raise ConnectionRefusedError("connection refused")
@@ -134,6 +143,7 @@ class Link:
             return
         if self.lose_requests:
             self.lose_requests -= 1
+            self.lost += 1
             self.cut()
             return
         try:
@@ -151,6 +161,7 @@ class Link:
         """Send an answer back."""
         if self.lose_answers:
             self.lose_answers -= 1
+            self.lost += 1
             self.cut()
         if generation != self.generation or self.silent:
             return

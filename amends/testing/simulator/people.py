@@ -49,17 +49,24 @@ class People:
         for saga_id in store.known():
             if store.head(saga_id).held:
                 await self._ask(Release(saga_id, "all is well", f"released/{saga_id}"))
+
+    async def answer(self) -> bool:
+        """Send what is waited for longer than a run lasts; whether there was anything that was taken."""
+        store, taken = self._system.database.store, False
         for saga_id in store.known():
             for wait in list(store.head(saga_id).waits.values()):
                 if wait.kind == "signal" and wait.due_at is not None and wait.due_at > at_once(store.now()) + PATIENCE:
-                    await self._send(saga_id, wait.step or "")
+                    taken |= await self._send(saga_id, wait.step or "")
+        return taken
 
-    async def _send(self, saga_id: str, name: str) -> None:
+    async def _send(self, saga_id: str, name: str) -> bool:
         """Somebody answers at last."""
         node = self._system.sealed[self._system.database.store.head(saga_id).definition].manifest.by_name[name]
         rng = Random(f"{saga_id}/{name}")  # noqa: S311 - a draw, no secret
         word = Send(saga_id, name, example(node.result_schema, rng), f"sent/{saga_id}/{name}")
-        self._system.checks.told(saga_id, word.id, (await self._ask(word)).code)
+        answer = await self._ask(word)
+        self._system.checks.told(saga_id, word.id, answer.code)
+        return answer.code == "accepted"
 
     async def _start(self, number: int, saga: Saga) -> None:
         system = self._system

@@ -5,7 +5,7 @@ import gc
 import logging
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import blake2b
 from random import Random
 from typing import Any
@@ -22,6 +22,7 @@ from amends.testing.simulator.reader import Reader
 from amends.testing.simulator.script import CHAOS_SECONDS, Script
 from amends.testing.simulator.trace import Trace, logged
 from amends.testing.simulator.transactions import SimulatedTransactions
+from amends.testing.simulator.versions import next_version, shortened
 from amends.testing.simulator.watched import WatchedServer
 from consumers.execution import RunInThread, Surroundings
 from consumers.stream import RedisStreams
@@ -33,7 +34,7 @@ from orchestrator.service import Orchestrator
 from reconciler.cycle import Reconciler
 from sagas import points
 from sagas.definition import Saga
-from sagas.manifest import Manifest, RetryPolicy
+from sagas.manifest import Manifest
 from sagas.numbers import Numbers
 from sagas.ports import Store, StoreUnavailable, TransportRefused, TransportUnavailable
 from sagas.seal import Sealed
@@ -63,13 +64,16 @@ class Process:
 
 @dataclass(frozen=True)
 class Result:
-    """How a run went. `digest` is the hash of everything that happened, in order."""
+    """How a run went. `digest` is the hash of everything that happened, in order.
+
+    `fired` counts the faults of each kind that had an effect, `idle` those that were chosen and had none.
+    """
 
     script: Script
     violations: tuple[Violation, ...]
     digest: str
     fired: dict[str, int]
-    idle: tuple[str, ...]
+    idle: dict[str, int]
     markers: dict[str, int]
     endings: dict[str, int]
     steps: int
@@ -93,11 +97,12 @@ class System:
         self.loop = SimulatedLoop()
         self.trace = Trace(self.loop, verbose=verbose)
         self.clock_jumps = {"streams": 0.0, "database": 0.0}
-        self.roots = {saga.definition: sagas[saga.definition % len(sagas)].seal() for saga in script.sagas}
+        roots = {saga.definition: sagas[saga.definition % len(sagas)] for saga in script.sagas}
         self.sealed: dict[str, Sealed] = {
-            one.name: one.seal() for sealed in self.roots.values() for one in sealed.saga.family()
+            one.name: shortened(one.seal()) for root in roots.values() for one in root.family()
         }
-        self.versions = {name: _next_version(one.manifest) for name, one in self.sealed.items()}
+        self.roots = {definition: self.sealed[root.name] for definition, root in roots.items()}
+        self.versions = {name: next_version(one.manifest) for name, one in self.sealed.items()}
         self.checks = Checks(self.loop, self._manifests(), self.trace, script.lease_seconds)
         self.outside = Outside(
             self.loop,
@@ -206,7 +211,7 @@ class System:
         self.faults.begin()
         await asyncio.sleep(CHAOS_SECONDS)
         waited = 0.0
-        while waited < FIRE_SECONDS_MAX and (self.faults.waiting() or self.faults.idle()):
+        while waited < FIRE_SECONDS_MAX and (self.faults.waiting()):
             await asyncio.sleep(LOOK_SECONDS)
             waited += LOOK_SECONDS
         self.healed = True
@@ -215,30 +220,24 @@ class System:
         points.arm(None)
         self.faults.heal()
         await self.people.finish()
-        healed_at = self.loop.now
+        await self.people.answer()
+        while await self._comes_to_rest() and await self.people.answer():
+            pass
+        self.checks.finish()
+
+    async def _comes_to_rest(self) -> bool:
+        """Let everything come to rest; whether it does in time."""
+        began = self.loop.now
         while not (self.checks.at_rest() and self.checks.all_read()):
             await asyncio.sleep(LOOK_SECONDS)
-            if self.loop.now - healed_at > HEAL_SECONDS_MAX + TIMEOUTS_MAX * self._longest_timeout():
-                break
-        self.checks.finish()
+            if self.loop.now - began > HEAL_SECONDS_MAX + TIMEOUTS_MAX * self._longest_timeout():
+                return False
+        return True
 
     def _longest_timeout(self) -> float:
         nodes = [node for one in self.sealed.values() for node in one.manifest.nodes]
         handlers = [one for node in nodes for one in (node.handler, node.undo, node.probe, node.fallback)]
         return max((handler.timeout for handler in handlers if handler is not None), default=0.0)
-
-
-def _next_version(manifest: Manifest) -> Manifest:
-    """The same saga with a little more patience: what a team deploys next, and moves open sagas to."""
-    nodes = tuple(
-        node if node.handler is None else replace(node, handler=replace(node.handler, retry=_more(node.handler.retry)))
-        for node in manifest.nodes
-    )
-    return replace(manifest, nodes=nodes)
-
-
-def _more(policy: RetryPolicy) -> RetryPolicy:
-    return replace(policy, delays=(*policy.delays, 1.0))
 
 
 async def _within(publisher: Publisher, run: Callable[[], Awaitable[object]]) -> None:
@@ -307,8 +306,8 @@ def _result(system: System) -> Result:
         script=system.script,
         violations=tuple(system.checks.violations),
         digest=digest.hexdigest(),
-        fired=dict(system.faults.fired),
-        idle=tuple(system.faults.idle()),
+        fired=dict(system.faults.effects.had),
+        idle=dict(system.faults.effects.idle),
         markers=dict(trace.markers),
         endings=system.checks.endings(),
         steps=system.loop.steps,
