@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from operator import attrgetter
-from typing import Any, TypeVar, dataclass_transform
+from typing import Any, TypeVar, cast, dataclass_transform
 
 R = TypeVar("R")
+_NAMES: dict[type, tuple[str, ...]] = {}
 _GETTERS: dict[type, Callable[[object], tuple[Any, ...]]] = {}
 
 
@@ -27,8 +28,10 @@ def replace(before: R, /, **changes: Any) -> R:
     Raises:
         AttributeError: it has no field of that name.
     """
-    kind: Any = type(before)
-    copy: R = kind(*values_of(kind)(before))
+    kind = type(before)
+    copy = object.__new__(kind)
+    for name, value in zip(_names_of(kind), values_of(kind)(before), strict=True):
+        setattr(copy, name, value)
     for name, value in changes.items():
         setattr(copy, name, value)
     return copy
@@ -38,5 +41,12 @@ def values_of(kind: type) -> Callable[[object], tuple[Any, ...]]:
     """What gives the values of all fields of a record, in their order."""
     found = _GETTERS.get(kind)
     if found is None:
-        found = _GETTERS[kind] = attrgetter(*(entry.name for entry in fields(kind)))
+        found = _GETTERS[kind] = attrgetter(*_names_of(kind))
+    return found
+
+
+def _names_of(kind: type) -> tuple[str, ...]:
+    found = _NAMES.get(kind)
+    if found is None:
+        found = _NAMES[kind] = tuple(entry.name for entry in fields(cast("Any", kind)))
     return found
