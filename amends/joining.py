@@ -38,7 +38,7 @@ async def start(saga: Saga[Any, Any], input: object, *, connection: Any, key: st
     sealed = saga.seal(load().defaults)
     if missing := unsupported_in(sealed.saga):
         raise NotSupported(f"saga '{saga.name}' uses what this version cannot run: {', '.join(missing)}")
-    store = PostgresStore(connection, connection)
+    store = PostgresStore(connection, connection, connection)
     await store.put_absent_manifest(sealed.manifest)
     word = Start(new_id(), sealed.manifest, sealed.normalise(input), key=key)
     answer = await Engine(store, LoopClock()).start_within(word, connection)

@@ -1,11 +1,11 @@
 """Two questions for each exception: try again? and may it have happened? (rule O2, def_R26) [req. H5, H6]."""
 
 import errno
-from dataclasses import dataclass
 from typing import cast
 
 from sagas.errors import ArgumentError, Permanent, Recoverable, ResultError
 from sagas.events import Failure
+from sagas.records import record
 
 MESSAGE_CHARACTERS_MAX = 2000
 MAYBE_STATUSES = frozenset({408, 409, 429})
@@ -13,7 +13,7 @@ RETRIED_STATUSES = frozenset({408, 409, 425, 429})
 CODES = {ArgumentError: "bad_argument", ResultError: "bad_result", Permanent: "permanent", Recoverable: "recoverable"}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Verdict:
     """What an exception proves. `nothing_happened` is true only where it does; `retry_after` is in seconds."""
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any, TypeVar, cast, get_args
 
 import orjson
@@ -11,6 +11,7 @@ from sagas.events import OutcomeKind
 from sagas.inputs import Outcome, Progressed, RefusalReason, Started, UnknownCause, Word
 from sagas.manifest import Priority, Role
 from sagas.ports import Command
+from sagas.records import record, values_of
 from sagas.storable import unstorable
 
 M = TypeVar("M", Command, Outcome, Started, Progressed)
@@ -122,21 +123,24 @@ _CAUSES = _maybe(_one_of(*get_args(UnknownCause), *get_args(RefusalReason)))
 """Of an outcome; a command's `cause` is free text."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Foreign:
     """A message that is none of ours, or torn; `why` says what is wrong with it."""
 
     why: str
 
 
-def dump(message: Command | Word) -> bytes:
-    """The message as JSON, without what equals its default."""
-    defaults = _DEFAULTS[type(message)]
-    data: dict[str, Any] = {}
-    for name, default in defaults.items():
-        value = getattr(message, name)
-        if value is not default and value != default:
-            data[name] = value
+def dump(message: Command | Word, more: Mapping[str, Any] | None = None) -> bytes:
+    """The message as JSON, without what equals its default; with `more` in place of what it says."""
+    kind = type(message)
+    values = values_of(kind)(message)
+    data: dict[str, Any] = {
+        name: value
+        for (name, default), value in zip(_DEFAULTS[kind].items(), values, strict=True)
+        if value is not default and value != default
+    }
+    if more is not None:
+        data.update(more)
     return orjson.dumps(data, option=orjson.OPT_NON_STR_KEYS)
 
 

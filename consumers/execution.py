@@ -4,7 +4,7 @@ import asyncio
 import inspect
 import threading
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field
 from typing import Any, Protocol
 
 import orjson
@@ -19,6 +19,7 @@ from sagas.events import Json
 from sagas.inputs import Outcome
 from sagas.manifest import Role
 from sagas.ports import Command, CommitUnknown
+from sagas.records import record, replace
 
 RESULT_BYTES_MAX = 1024 * 1024
 RETRY_AFTER_SECONDS_MAX = 86_400.0
@@ -27,7 +28,7 @@ Call = Callable[..., Awaitable[Json]]
 LeftRunning = Callable[[Command, BoundHandler, "asyncio.Future[Any]"], None]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Effect:
     """What became of a transaction step's call: its result, and what its key said (rules T1, T2)."""
 
@@ -84,7 +85,7 @@ class Transactions(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@record
 class Surroundings:
     """What executions of a worker share: resources by type, where transactions run, threads, and injected faults."""
 
@@ -291,7 +292,7 @@ def context_of(command: Command, reporter: Reporter | None = None) -> Context:
     )
 
 
-def outcome_of(command: Command) -> Outcome:
+def outcome_of(command: Command, result: Json = None) -> Outcome:
     """An outcome about this command that says nothing yet but success."""
     return Outcome(
         saga_id=command.saga_id,
@@ -301,12 +302,13 @@ def outcome_of(command: Command) -> Outcome:
         item=command.item,
         role=command.role,
         kind="succeeded",
+        result=result,
         trace=command.trace,
     )
 
 
 def _succeeded(command: Command, result: Json) -> Outcome:
-    return replace(outcome_of(command), result=result)
+    return outcome_of(command, result)
 
 
 def _of_effect(command: Command, effect: Effect) -> Outcome:

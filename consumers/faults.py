@@ -1,17 +1,17 @@
 """Faults for development and demonstrations: `AMENDS_FAULTS="approval.tasks=fail,approval.assignment:undo=sleep:3"`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal
 
 from sagas.manifest import Role
+from sagas.records import record
 
 FaultKind = Literal["fail", "maybe", "hang", "sleep"]
 KINDS: Mapping[str, FaultKind] = {"fail": "fail", "maybe": "maybe", "hang": "hang", "sleep": "sleep"}
 ROLES: Mapping[str, Role] = {"step": "step", "undo": "undo", "probe": "probe", "fallback": "fallback"}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Fault:
     """What goes wrong: it fails for good, nobody knows, it never answers, or it takes so many seconds longer."""
 

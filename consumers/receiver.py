@@ -1,14 +1,14 @@
 """The worker's side of the transport, as a port: the in-process adapter and Redis Streams stand behind it."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from sagas.inputs import Word
 from sagas.ports import Command
+from sagas.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CommandDelivery:
     """A command as it was handed out. `entry` acknowledges it.
 

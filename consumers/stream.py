@@ -7,7 +7,6 @@ import asyncio
 import logging
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
@@ -33,6 +32,7 @@ from sagas.ports import (
     TransportUnavailable,
     WaitRow,
 )
+from sagas.records import replace
 
 log = logging.getLogger("amends.stream")
 
@@ -89,9 +89,9 @@ class RedisStreams:
             raise TransportUnavailable(f"{len(commands)} commands came too late to be sent")
         keys = [command_key(command.queue, command.priority) for command in commands]
         room = {key: self._lengths.get(key, 0) < HIGH_WATER and not buggify("streams.full") for key in keys}
-        sent_ms = int(memory.now() * 1000)
+        sent = {"incarnation": memory.incarnation, "sent_ms": int(memory.now() * 1000)}
         batch: list[tuple[Any, ...]] = [
-            ("XADD", key, "*", "b", dump(replace(command, incarnation=memory.incarnation, sent_ms=sent_ms)))
+            ("XADD", key, "*", "b", dump(command, sent))
             for key, command in zip(keys, commands, strict=True)
             if room[key]
         ]
@@ -101,8 +101,8 @@ class RedisStreams:
         doubtful = [name for name in names if isinstance(name, Exception) and not refuses(name)]
         if doubtful:
             raise TransportUnavailable(f"{len(doubtful)} of {len(names)} commands failed: {doubtful[0]}")
-        sent = iter(names)
-        return [name_of(next(sent)) if room[key] else None for key in keys]
+        entries = iter(names)
+        return [name_of(next(entries)) if room[key] else None for key in keys]
 
     async def full(self) -> list[tuple[str, Priority]]:
         """The queues and priorities whose streams stand above the high-water mark, looked at anew (rule C9)."""

@@ -1,25 +1,12 @@
-"""Connections to Redis: the only module that imports its client.
-
-One connection is for blocking reads, one for everything else. Neither tries a command again by itself: a write whose
-answer was late would happen twice. Answers come as they are, bytes and lists, in one shape for all servers.
-"""
+"""What one consumer asks of Redis, over two connections: one for blocking reads, one for everything else."""
 
 import asyncio
 from collections.abc import Callable, Sequence
 from math import inf
 from typing import Any, Protocol
 from uuid import uuid4
-from weakref import WeakSet
 
-import redis
-import redis.asyncio
-from redis.asyncio.retry import Retry as AsyncRetry
-from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as Disconnected
-from redis.exceptions import RedisError, ResponseError
-from redis.exceptions import TimeoutError as TimedOut
-from redis.retry import Retry
-
+from consumers.connections import Command, Connected, Connection, Disconnected, ResponseError, ThreadWire
 from consumers.leases import ThreadedKeeper
 from consumers.receiver import LeaseKeeper
 from consumers.replies import by_key
@@ -30,20 +17,32 @@ __all__ = [
     "refuses", "renewed",
 ]  # fmt: skip
 SOCKET_SECONDS = 5.0
-CONNECT_SECONDS = 2.0
-THREAD_SECONDS = 1.0
-Command = tuple[Any, ...]
-Connected = Callable[[bool], None]
 Claim = Callable[[str, Sequence[str]], Command]
+
+
+class Asked(Protocol):
+    """A connection, which is made when it is needed."""
+
+    async def ask(self, batch: Sequence[Command]) -> list[Any]:
+        """Commands in one round trip, with errors among the answers."""
+        ...
+
+    def drop(self) -> None:
+        """End it at once; the next command makes it anew."""
+        ...
+
+    async def close(self) -> None:
+        """End it."""
+        ...
 
 
 class Server(Protocol):
     """Where connections lead: a server at an address, or one in memory."""
 
-    def client(self, socket_seconds: float, connected: Connected) -> Any:
-        """A client as redis-py has it, which never tries a command again by itself.
+    def connection(self, seconds: float, connected: Connected) -> Asked:
+        """A connection on which an answer may take so long.
 
-        `connected` is called for each connection that is made, with whether the connection was one before.
+        `connected` is called for each that is made, with whether there was one before.
         """
         ...
 
@@ -65,8 +64,8 @@ class Wire:
 
     def __init__(self, server: Server, block_seconds_max: float, slow_seconds: float = SOCKET_SECONDS) -> None:
         self.on_connect: list[Callable[[], None]] = []
-        self._write = server.client(SOCKET_SECONDS, self._connected)
-        self._read = server.client(block_seconds_max + SOCKET_SECONDS, self._connected)
+        self._write = server.connection(SOCKET_SECONDS, self._connected)
+        self._read = server.connection(block_seconds_max + SOCKET_SECONDS, self._connected)
         self._slow_seconds = slow_seconds
         self._gap_at = -inf
 
@@ -82,14 +81,18 @@ class Wire:
         """
         began = _now()
         try:
-            return await self._read.execute_command(*command)
-        except ResponseError as refused:
-            raise TransportRefused(str(refused)) from refused
-        except (Disconnected, TimedOut, OSError) as loss:
+            (answer,) = await self._read.ask([command])
+        except asyncio.CancelledError:
+            self._read.drop()  # it may block for long still, and hand something out
+            raise
+        except OSError as loss:
             self._gap()
-            raise TransportUnavailable(str(loss)) from loss
+            raise TransportUnavailable(_told(loss)) from loss
         finally:
             self._measure(began, block_seconds)
+        if isinstance(answer, Exception):
+            raise TransportRefused(str(answer)) from answer
+        return answer
 
     async def ask(self, batch: Sequence[Command]) -> list[Any]:
         """Commands in one round trip, with errors among the answers.
@@ -97,15 +100,12 @@ class Wire:
         Raises:
             TransportUnavailable: there is no answer.
         """
-        pipeline = self._write.pipeline(transaction=False)
-        for command in batch:
-            pipeline.execute_command(*command)
         began = _now()
         try:
-            answers: list[Any] = await pipeline.execute(raise_on_error=False)
-        except (Disconnected, TimedOut, OSError) as loss:
+            answers = await self._write.ask(batch)
+        except OSError as loss:
             self._gap()
-            raise TransportUnavailable(str(loss)) from loss
+            raise TransportUnavailable(_told(loss)) from loss
         self._measure(began)
         return answers
 
@@ -126,7 +126,7 @@ class Wire:
 
     async def close(self) -> None:
         """End the connections."""
-        await asyncio.gather(self._write.aclose(), self._read.aclose())
+        await asyncio.gather(self._write.close(), self._read.close())
 
     def _connected(self, again: bool) -> None:
         """A connection is made. The client makes one again without an error, if it broke between two commands."""
@@ -149,9 +149,9 @@ class RedisServer:
     def __init__(self, url: str) -> None:
         self._url = url
 
-    def client(self, socket_seconds: float, connected: Connected) -> Any:
-        """A client of it."""
-        return _client(self._url, socket_seconds, connected)
+    def connection(self, seconds: float, connected: Connected) -> Connection:
+        """A connection to it."""
+        return Connection(self._url, seconds, connected)
 
     def keeper(self, claim: Claim, lost: Callable[[str], None]) -> LeaseKeeper:
         """Keep leases in a thread."""
@@ -175,41 +175,6 @@ def renewed(ask: Callable[[Command], list[Any]], claim: Claim, entries: Sequence
     return kept
 
 
-class ThreadWire:
-    """A connection of its own for a thread."""
-
-    def __init__(self, url: str) -> None:
-        make: Any = redis.Redis
-        self._client: Any = make.from_url(
-            url,
-            socket_timeout=THREAD_SECONDS,
-            socket_connect_timeout=THREAD_SECONDS,
-            retry=Retry(NoBackoff(), 0),
-            protocol=2,
-        )
-        self._client.response_callbacks.clear()
-
-    def ask(self, command: Command) -> list[Any]:
-        """The answer; where the group is gone an empty one.
-
-        Raises:
-            OSError: there is no answer, or another error.
-        """
-        try:
-            answer: list[Any] = self._client.execute_command(*command)
-        except ResponseError as refused:
-            if str(refused).startswith("NOGROUP"):
-                return []
-            raise OSError(str(refused)) from refused
-        except RedisError as loss:
-            raise OSError(str(loss)) from loss
-        return answer
-
-    def close(self) -> None:
-        """End the connection."""
-        self._client.close()
-
-
 def refuses(error: Exception) -> bool:
     """Whether the server said that it did not write."""
     return isinstance(error, ResponseError)
@@ -221,39 +186,22 @@ async def ping(url: str) -> float:
     Raises:
         TransportUnavailable: it does not.
     """
-    client = _client(url, SOCKET_SECONDS, lambda again: None)
+    connection = Connection(url, SOCKET_SECONDS, lambda again: None)
     began = _now()
     try:
-        await client.ping()
-        return _now() - began
-    except (RedisError, OSError) as loss:
-        raise TransportUnavailable(str(loss)) from loss
+        (answer,) = await connection.ask([("PING",)])
+    except OSError as loss:
+        raise TransportUnavailable(_told(loss)) from loss
     finally:
-        await client.aclose()
+        await connection.close()
+    if isinstance(answer, Exception):
+        raise TransportUnavailable(str(answer)) from answer
+    return _now() - began
 
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def _client(url: str, socket_seconds: float, connected: Connected) -> Any:
-    """A client that never tries a command again by itself; `connected` is told whether a connection was one before."""
-    before: WeakSet[Any] = WeakSet()
-
-    async def connect(connection: Any) -> None:
-        await connection.on_connect()
-        connected(connection in before)
-        before.add(connection)
-
-    make: Any = redis.asyncio.Redis
-    client = make.from_url(
-        url,
-        socket_timeout=socket_seconds,
-        socket_connect_timeout=CONNECT_SECONDS,
-        retry=AsyncRetry(NoBackoff(), 0),
-        protocol=2,
-        decode_responses=False,
-        redis_connect_func=connect,
-    )
-    client.response_callbacks.clear()
-    return client
+def _told(loss: Exception) -> str:
+    return str(loss) or type(loss).__name__

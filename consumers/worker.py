@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 from consumers.classify import failure
@@ -17,6 +16,7 @@ from sagas.events import Json
 from sagas.inputs import Applies, Outcome, RefusalReason, Started, UnknownCause
 from sagas.points import buggify
 from sagas.ports import Command, Store, StoreUnavailable
+from sagas.records import record, replace
 from sagas.seal import Sealed
 from sagas.state import Value
 
@@ -25,7 +25,7 @@ log = logging.getLogger("amends.worker")
 CANCEL_SECONDS = 5.0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WorkerNumbers:
     """Seconds, and how many commands run at once."""
 
@@ -140,11 +140,14 @@ class Worker:
             deliveries = [replace(entry, first_sent=False) for entry in self._ahead[:free]]
         else:
             deliveries = await self._receiver.read(free, self._numbers.block_seconds)
-        fresh = [entry for entry in deliveries if self._is_fresh(entry)]
-        stale = [entry for entry in deliveries if entry not in fresh]
+        fresh: list[CommandDelivery] = []
+        stale: list[CommandDelivery] = []
+        for entry in deliveries:
+            (fresh if self._is_fresh(entry) else stale).append(entry)
         wanted = fresh + (await self._still_wanted(stale) if stale else [])
-        over = {entry.entry for entry in deliveries}
-        self._ahead = [entry for entry in self._ahead if entry.entry not in over]
+        if self._ahead:
+            over = {entry.entry for entry in deliveries}
+            self._ahead = [entry for entry in self._ahead if entry.entry not in over]
         for delivery in wanted[:free]:
             self._begin(delivery)
         for delivery in wanted[free:]:
@@ -248,7 +251,7 @@ class Worker:
         command = delivery.command
         began = asyncio.get_running_loop().time()
         late = asyncio.get_running_loop().call_later(self._numbers.started_after_seconds, self._started, command, began)
-        log.info("%s attempt %d of %s begins", command.role, command.attempt, command.step_key)
+        log.debug("%s attempt %d of %s begins", command.role, command.attempt, command.step_key)
         try:
             outcome = await self._outcome(command)
         except asyncio.CancelledError:
@@ -259,16 +262,19 @@ class Worker:
             outcome = replace(self._unknown(command, "error"), error=failure(error, command.attempt))
         finally:
             late.cancel()
-        log.info("%s attempt %d of %s %s%s", command.role, command.attempt, command.step_key, outcome.kind,
-                 f": {outcome.error['message']}" if outcome.error else "")  # fmt: skip
+        level = logging.DEBUG if outcome.kind == "succeeded" else logging.INFO
+        log.log(level, "%s attempt %d of %s %s%s", command.role, command.attempt, command.step_key, outcome.kind,
+                f": {outcome.error['message']}" if outcome.error else "")  # fmt: skip
         self._reports.tell(delivery.entry, outcome)
 
     async def _outcome(self, command: Command) -> Outcome:
         sealed = self._sagas[command.definition]
         bound: BoundHandler | None = sealed.handlers.get((command.step, command.role))
         try:
-            async with asyncio.timeout(command.timeout):
-                loaded = await self._with_payloads(command)
+            loaded = command
+            if command.payloads:
+                async with asyncio.timeout(command.timeout):
+                    loaded = await self._with_payloads(command)
         except TimeoutError:  # by now it may have been judged: what begins so late nobody expects (rule B1)
             return self._refused(command, "busy")
         # Not of the saga's own manifest: whether a handler says that it is alive is a matter of the code that runs.
@@ -278,8 +284,6 @@ class Worker:
 
     async def _with_payloads(self, command: Command) -> Command:
         """The command with its large arguments loaded."""
-        if not command.payloads:
-            return command
         names = list(command.payloads)
         while True:
             try:

@@ -1,11 +1,10 @@
 """How many sagas there are, and how many of their waits are open: one query each."""
 
-from dataclasses import dataclass
-
 import asyncpg
 
 from eventstore.postgres import reachable
 from sagas.ports import StoreUnavailable
+from sagas.records import record
 
 COUNT = """
 SELECT 'saga' AS what, status AS name, count(*) AS number FROM amends.sagas GROUP BY status
@@ -17,7 +16,7 @@ OPEN = "SELECT count(*) FROM amends.sagas WHERE definition = $1 AND status NOT I
 CONNECT_SECONDS = 2.0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Census:
     """Sagas by their status, open waits by their kind, and jobs that are out or to be tried again."""
 

@@ -16,13 +16,20 @@ async def meet_cluster(connection: Any) -> None:
 
 
 async def pool_of(
-    url: str, size: int, seconds: float, settings: dict[str, str], *, appends: bool = False
+    url: str, size: int, seconds: float, settings: dict[str, str], *, lent: bool = False, appends: bool = False
 ) -> "asyncpg.Pool[asyncpg.Record]":
-    """At most so many connections with these settings; a statement may take so many seconds."""
+    """At most so many connections with these settings; a statement may take so many seconds.
+
+    Connections that are `lent` are reset when they come back: a statement more each time, which our own need not.
+    """
     return await asyncpg.create_pool(
-        url, min_size=1, max_size=size, server_settings=settings, timeout=seconds, command_timeout=seconds,
-        init=meet_cluster if appends else None,
+        url, min_size=0 if lent else 1, max_size=size, server_settings=settings, timeout=seconds,
+        command_timeout=seconds, init=meet_cluster if appends else None, reset=None if lent else _left_as_it_was,
     )  # fmt: skip
+
+
+async def _left_as_it_was(connection: object) -> None:
+    """A statement of ours changes nothing of the session."""
 
 
 async def role_of(url: str, *, to_read: bool = False) -> str | None:

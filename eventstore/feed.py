@@ -12,6 +12,7 @@ import orjson
 
 from eventstore.queries import query
 from sagas.events import Json
+from sagas.records import record
 from sagas.versions import is_newer, upcast
 
 BATCH = 500
@@ -26,7 +27,7 @@ class Cursor:
     position: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FeedEvent:
     """An event as readers of the feed get it. `data` is its JSON form, `at` the database's clock in seconds.
 

@@ -1,13 +1,14 @@
 """The promises, checked over all sagas (design section 11): in SQL where possible, else by folding the events."""
 
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import inf
 from typing import TYPE_CHECKING, Any
 
 from eventstore.reading import head_of, recorded
 from eventstore.rows import frees_key
 from sagas.evolve import IllegalEvent, evolve
+from sagas.records import record
 from sagas.state import COMMAND_KINDS, State, Wait, is_start_limit
 from sagas.versions import what_it_needs
 
@@ -61,7 +62,7 @@ QUERIES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Violation:
     """A promise that is broken, by which saga, and how."""
 
@@ -70,7 +71,7 @@ class Violation:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Report:
     """What was checked, and what was found."""
 

@@ -3,10 +3,10 @@
 import hashlib
 import hmac
 import secrets
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from eventstore.postgres import reachable
+from sagas.records import record
 
 if TYPE_CHECKING:
     import asyncpg
@@ -16,7 +16,7 @@ ROLES: tuple[Role, ...] = ("viewer", "producer", "operator")
 BRAND = "amends"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class KeyRow:
     """A key as lists show it; instants are seconds since 1970."""
 

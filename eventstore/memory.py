@@ -11,8 +11,9 @@ from sagas.codec import encode, value_in
 from sagas.events import Json, Recorded
 from sagas.listing import SagaFilter, SagaRow
 from sagas.manifest import Manifest, Priority
+from sagas.peek import Peek
 from sagas.ports import Claim, Committed, CommitUnknown, Move, OutboxRow, Published, Unstorable, WaitRow
-from sagas.state import COMMAND_KINDS, State, Value
+from sagas.state import State, Value
 from sagas.storable import unstorable
 
 Waiting = tuple[str, int]
@@ -146,23 +147,19 @@ class MemoryStore:
             if key in self._waits and self._waits[key].kind == "notify":
                 del self._waits[key]
 
-    async def next_due(self) -> float | None:
-        """The earliest `due_at` of what `due` may give."""
-        dates = (row.due_at for row in self._waits.values() if row.due_at < inf and self._fires(row))
-        return min(dates, default=None)
+    async def peek(self) -> Peek:
+        """Whether there is anything to do."""
+        now = self._now()
+        counted = [row for row in self._waits.values() if not self._left_alone(row)]
+        since = (row.since for row in counted if _unconfirmed(row))
+        dates = (row.due_at for row in counted if row.due_at < inf and self._fires(row))
+        return Peek(now, any(row.unsent for row in counted), min(since, default=None), min(dates, default=None))
 
     async def unpublished(self, age_seconds: float, limit: int) -> list[WaitRow]:
         """Commands that nobody confirmed for so long."""
         oldest = self._now() - age_seconds
-        found = [
-            row
-            for row in self._waits.values()
-            if row.kind in COMMAND_KINDS
-            and row.published_at is None
-            and not row.unsent
-            and row.since <= oldest
-            and not self._left_alone(row)
-        ]
+        rows = [row for row in self._waits.values() if _unconfirmed(row) and row.since <= oldest]
+        found = [row for row in rows if not self._left_alone(row)]
         return sorted(found, key=lambda row: (row.since, row.saga_id, row.opened_by))[:limit]
 
     async def take_unsent(
@@ -347,3 +344,8 @@ class MemoryStore:
             and not (wanted.may_run and (state.terminal or state.closed) and not asked)
             and (wanted.after is None or state.saga_id < wanted.after)
         )
+
+
+def _unconfirmed(row: WaitRow) -> bool:
+    """Whether it is a command that may have been sent, and nobody wrote down that it was."""
+    return row.queue is not None and row.published_at is None and not row.unsent

@@ -3,10 +3,11 @@
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
+
+from sagas.records import record
 
 OWN = Path(__file__).parent / "migrations"
 FILE = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
@@ -34,7 +35,7 @@ class MigrationError(Exception):
     """The database cannot be brought up to date; the text says what to do."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Migration:
     """One file."""
 

@@ -16,6 +16,7 @@ from eventstore.reading import head_of, manifest_of, recorded
 from sagas.events import Json, Recorded
 from sagas.listing import SagaFilter, SagaRow
 from sagas.manifest import Manifest, Priority
+from sagas.peek import Peek
 from sagas.ports import (
     Claim,
     Committed,
@@ -44,6 +45,7 @@ APPEND_SETTINGS = {
     "jit": "off",
     "plan_cache_mode": "force_generic_plan",
 }
+ASKING_MAX = 8
 COMMAND_SECONDS = 30.0
 CLOSE_SECONDS = 5.0
 AWAY = (
@@ -69,11 +71,13 @@ Waiting = tuple[str, int]
 class PostgresStore:
     """Open one with `PostgresStore.open`.
 
-    `pool` is for queries, and for the transactions of handlers and routes; `appending` for appends alone.
+    `pool` lends connections, for the transactions of handlers and routes; `asking` is for queries, `appending` for
+    appends alone.
     """
 
-    def __init__(self, pool: "Pool", appending: "Pool", seconds: float = COMMAND_SECONDS) -> None:
+    def __init__(self, pool: "Pool", asking: "Pool", appending: "Pool", seconds: float = COMMAND_SECONDS) -> None:
         self.pool = pool
+        self.asking = asking
         self.appending = appending
         self._seconds = seconds
 
@@ -91,11 +95,12 @@ class PostgresStore:
         try:
             role = await role_of(url)
             settings = {"application_name": name, **({"role": role} if role is not None else {})}
-            pool = await pool_of(url, pool_size, seconds, settings)
+            pool = await pool_of(url, pool_size, seconds, settings, lent=True)
+            asking = await pool_of(url, min(pool_size, ASKING_MAX), seconds, settings)
             appending = await pool_of(url, 2, seconds, {**settings, **APPEND_SETTINGS}, appends=True)
         except AWAY as away:
             raise StoreUnavailable(str(away) or type(away).__name__) from away
-        return cls(pool, appending, seconds)
+        return cls(pool, asking, appending, seconds)
 
     @classmethod
     async def open_to_read(cls, url: str) -> Self:
@@ -113,13 +118,13 @@ class PostgresStore:
             pool = await pool_of(url, 1, COMMAND_SECONDS, settings)
         except AWAY as away:
             raise StoreUnavailable(str(away) or type(away).__name__) from away
-        return cls(pool, pool)
+        return cls(pool, pool, pool)
 
     async def close(self) -> None:
         """End all connections; those of a server that does not answer are dropped."""
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
-                await asyncio.gather(*(pool.close() for pool in {self.pool, self.appending}))
+                await asyncio.gather(*(pool.close() for pool in {self.pool, self.asking, self.appending}))
         except TimeoutError:
             log.info("the database does not answer: its connections are dropped")
 
@@ -204,10 +209,10 @@ class PostgresStore:
         """Take messages away."""
         await self._execute(query("delivered"), [saga_id for saga_id, _ in waits], [seq for _, seq in waits])
 
-    async def next_due(self) -> float | None:
-        """The earliest `due_at` of what `due` may give."""
-        found: float | None = await self._value(query("next_due"), FORMAT)
-        return found
+    async def peek(self) -> Peek:
+        """Whether there is anything to do."""
+        (row,) = await self._fetch(query("peek"), FORMAT)
+        return Peek(**dict(row.items()))
 
     async def unpublished(self, age_seconds: float, limit: int) -> list[WaitRow]:
         """Commands that nobody confirmed for so long."""
@@ -360,15 +365,15 @@ class PostgresStore:
 
     async def _fetch(self, statement: str, *arguments: Any) -> "Rows":
         async with reachable():
-            return await self.pool.fetch(statement, *arguments)
+            return await self.asking.fetch(statement, *arguments)
 
     async def _value(self, statement: str, *arguments: Any) -> Any:
         async with reachable():
-            return await self.pool.fetchval(statement, *arguments)
+            return await self.asking.fetchval(statement, *arguments)
 
     async def _execute(self, statement: str, *arguments: Any) -> str:
         async with reachable():
-            return await self.pool.execute(statement, *arguments)
+            return await self.asking.execute(statement, *arguments)
 
 
 @asynccontextmanager

@@ -1,13 +1,13 @@
 """Keyed requests: the same Idempotency-Key and body give the same answer, whoever asks again and when (design 10)."""
 
 import asyncio
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import orjson
 
 from eventstore.postgres import reachable
+from sagas.records import record
 
 if TYPE_CHECKING:
     import asyncpg
@@ -39,7 +39,7 @@ class KeyBusy(Exception):
     """The first request with this key still runs."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class KeptAnswer:
     """What a request was answered."""
 

@@ -4,18 +4,18 @@ Pure: a `Plan` names the values that are needed, `compose` joins them. The engin
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from sagas.events import Json
 from sagas.facts import length_of, look_up
 from sagas.forward import item_count
 from sagas.manifest import Handler, Manifest, Node, Parameter
+from sagas.records import record
 from sagas.state import State, StepState, Value
 
 Load = Callable[[Value], Json]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Plan:
     """One argument: a value, or one for each item, and the way into it. `index` picks an element at the end."""
 

@@ -23,6 +23,7 @@ from sagas.events import Recorded
 from sagas.inputs import Answer, Due, Input, Migrate, Outcome, Progressed, Request, Send, Start
 from sagas.manifest import Manifest
 from sagas.numbers import DEFAULT_NUMBERS, Numbers
+from sagas.peek import Peek
 from sagas.ports import (
     Clock,
     Committed,
@@ -158,9 +159,9 @@ class Engine:
         """Ask the database for its clock again."""
         self._offset = None
 
-    def learn(self, committed: Committed) -> None:
+    def learn(self, told: Committed | Peek) -> None:
         """Take the database's clock from an answer of it."""
-        self._offset = committed.now - self._clock.monotonic()
+        self._offset = told.now - self._clock.monotonic()
 
     def know(self, manifest: Manifest) -> None:
         """Remember a manifest."""

@@ -6,7 +6,6 @@ committed: so it comes at least once, and in order.
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from orchestrator.arguments import Plan, compose, plan_at, plan_of_result
 from orchestrator.engine import Engine
@@ -15,6 +14,7 @@ from sagas.events import Event, Json, Recorded
 from sagas.inputs import Answer, ChildEnds, Input, ParentTurnsBack, Start
 from sagas.manifest import Manifest
 from sagas.ports import Store, WaitRow
+from sagas.records import record
 from sagas.state import Parent, State, Value
 
 log = logging.getLogger("amends.messages")
@@ -27,7 +27,7 @@ STATUSES: Mapping[type[Event], str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Letter:
     """A message that needs the value behind `plan`, if any, to become its receiver's input."""
 

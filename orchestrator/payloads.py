@@ -2,18 +2,18 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 import orjson
 
 from sagas.events import Failure, Json
 from sagas.inputs import ChildEnds, Correct, Input, Outcome, Resolve, Send, Start
+from sagas.records import record, replace
 
 INLINE_BYTES_MAX = 8 * 1024
 LIMIT_BYTES = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Limits:
     """Sizes in bytes: what stands inline in an event, and the most that a value may have."""
 

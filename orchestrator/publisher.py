@@ -8,7 +8,6 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from sagas.points import buggify
@@ -22,6 +21,7 @@ from sagas.ports import (
     TransportRefused,
     TransportUnavailable,
 )
+from sagas.records import record
 
 log = logging.getLogger("amends.publisher")
 
@@ -32,7 +32,7 @@ SEND_SECONDS_MAX = SWEEP_SECONDS / 2
 Waiting = tuple[str, int]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Sent:
     at: float
     published: Published

@@ -2,11 +2,11 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 
 from orchestrator.work import Work
 from sagas.events import Failure
 from sagas.inputs import Answer, Outcome
+from sagas.records import replace
 
 log = logging.getLogger("amends.engine")
 

@@ -5,14 +5,16 @@ No linger: while one commit runs the next batch gathers by itself. Any number of
 
 import logging
 from collections.abc import Sequence
+from math import inf
 
 from orchestrator.commands import Wanted, commands_for
 from orchestrator.engine import Applied, Engine
 from orchestrator.messages import Messages, refusals
 from orchestrator.publisher import Publisher
-from orchestrator.timers import LOOK_SECONDS_MAX, Timers
+from orchestrator.timers import LOOK_SECONDS_MAX, SWEEP_SECONDS, Timers
 from sagas.decide import NOT_DUE
 from sagas.inputs import Answer, Due, Input
+from sagas.peek import Peek
 from sagas.points import buggify
 from sagas.ports import (
     Clock,
@@ -30,6 +32,7 @@ log = logging.getLogger("amends.orchestrator")
 
 BATCH = 500
 LOOK_SECONDS_MIN = 0.005
+CHECK_SECONDS = 1.0
 IDLE_SECONDS_MIN = 0.05
 RETRY_SECONDS = 0.25
 NEWER_SECONDS = 10.0
@@ -84,8 +87,12 @@ class Orchestrator:
         look = not deliveries or self._clock.monotonic() >= self._look_at
         told: list[tuple[WaitRow, Input]] = []
         if look:
-            await self._send_marked()
-            due = await self._timers.due(drained=arrivals.drained)
+            peek = await self._store.peek()
+            self._engine.learn(peek)
+            self._look_at = self._next_look(peek)
+            if peek.unsent or self._taken:
+                await self._send_marked()
+            due = await self._timers.due(peek, drained=arrivals.drained)
             told = await self._messages.words(due.messages)
             words += [*(word for _, word in told), *due.words]
         answers = await self._apply(words) if words else []
@@ -96,8 +103,8 @@ class Orchestrator:
                 codes[index] = "newer" if answer.code == "newer" else codes[index]
         await self._tell(told, codes[len(deliveries) :])
         await self._acknowledge(deliveries, codes)
-        if look:
-            await self._plan(busy=any(code != "newer" for code in codes))
+        if any(code != "newer" for code in codes[len(deliveries) :]):
+            self._look_at = min(self._look_at, self._clock.monotonic() + LOOK_SECONDS_MIN)
 
     async def _tell(self, told: Sequence[tuple[WaitRow, Input]], codes: Sequence[str]) -> None:
         """Take away the messages that their receivers have; who can be read by a newer program only is told later."""
@@ -163,16 +170,14 @@ class Orchestrator:
             await self._sender.acknowledge(done)
         await self._sender.put_back([delivery for delivery, code in answered if code == "newer" and delivery.again])
 
-    async def _plan(self, *, busy: bool) -> None:
-        """When to look for due waits again: at the next that is known of, at the latest after two seconds."""
-        now = self._clock.monotonic()
-        longest = LOOK_SECONDS_MAX / 2
-        if busy:
-            self._look_at = min(self._look_at, now + longest) if self._look_at > now else now + LOOK_SECONDS_MIN
-            return
-        next_due = await self._store.next_due()
-        wait = longest if next_due is None else next_due - await self._engine.now()
-        self._look_at = now + min(max(wait, IDLE_SECONDS_MIN, self._timers.grace_seconds), longest)
+    def _next_look(self, peek: Peek) -> float:
+        """When something will be due that is known of now, at the latest after two seconds."""
+        dates = [] if peek.due_at is None else [peek.due_at]
+        if peek.unconfirmed_since is not None:
+            dates.append(peek.unconfirmed_since + SWEEP_SECONDS)
+        longest = CHECK_SECONDS if peek.unsent else LOOK_SECONDS_MAX
+        wait = min(dates, default=inf) - peek.now
+        return self._clock.monotonic() + min(max(wait, IDLE_SECONDS_MIN, self._timers.grace_seconds), longest)
 
     async def _send_marked(self) -> None:
         """Send commands that are known not to have been sent: of joined starts, and refused ones (rule C9)."""

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Literal, Protocol
 
 from orchestrator.quarantine import quarantine
@@ -14,6 +13,7 @@ from sagas.inputs import Answer, Start
 from sagas.manifest import Manifest
 from sagas.numbers import Numbers
 from sagas.ports import Committed, CommitUnknown, Contended, HeadBehind, Move, Store, Unstorable
+from sagas.records import replace
 from sagas.state import State
 
 log = logging.getLogger("amends.engine")

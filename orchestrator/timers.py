@@ -2,12 +2,13 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from orchestrator.limits import StartLimits
 from sagas.inputs import Due
+from sagas.peek import Peek
 from sagas.points import buggify
 from sagas.ports import Clock, CommandSender, Store, TransportUnavailable, WaitRow
+from sagas.records import record
 from sagas.state import COMMAND_KINDS, is_start_limit
 
 log = logging.getLogger("amends.timers")
@@ -22,7 +23,7 @@ REMEMBERED_MAX = 10_000
 Waiting = tuple[str, int]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WhatIsDue:
     """Waits that are over, as inputs, and messages that one saga owes another (rule B5)."""
 
@@ -63,12 +64,12 @@ class Timers:
         """Nothing can be committed; that reading works says nothing (a full disk, a standby)."""
         self._stalled = True
 
-    async def due(self, *, drained: bool) -> WhatIsDue:
-        """What is due; what judges an outcome only if the outcomes are `drained`.
+    async def due(self, peek: Peek, *, drained: bool) -> WhatIsDue:
+        """What is due, after a glance; what judges an outcome only if the outcomes are `drained`.
 
         While nothing can be committed the first alone tries it: the others get their grace when it goes in.
         """
-        rows = await self._store.due(self._batch)
+        rows = await self._store.due(self._batch) if peek.due_at is not None and peek.due_at <= peek.now else []
         if self._stalled:
             rows = rows[:1]
         else:
@@ -82,11 +83,13 @@ class Timers:
         if drained:
             commands = [row for row in rows if row.kind in COMMAND_KINDS]
             found += await self._checked(commands)
-            found += await self._never_sent()
+            found += await self._never_sent(peek)
         return WhatIsDue(tuple(found), tuple(messages))
 
-    async def _never_sent(self) -> list[Due]:
+    async def _never_sent(self, peek: Peek) -> list[Due]:
         """Commands that nobody sent, or confirmed, in time: their next attempt is scheduled (rule C1)."""
+        if peek.unconfirmed_since is None or peek.unconfirmed_since > peek.now - SWEEP_SECONDS:
+            return []
         rows = await self._store.unpublished(SWEEP_SECONDS, self._batch)
         return [Due(*key, "lost") for key in await self._surely([(row.saga_id, row.opened_by) for row in rows])]
 

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from reconciler.checks import sagas_newer, waits_overdue, waits_unpublished
@@ -10,6 +9,7 @@ from reconciler.evidence import Evidence
 from reconciler.findings import Finding
 from sagas.inputs import Applies
 from sagas.ports import Clock, Store, StoreUnavailable, TransportRefused, TransportUnavailable
+from sagas.records import record
 
 log = logging.getLogger("amends.reconciler")
 
@@ -19,7 +19,7 @@ SLEEP_SECONDS_MAX = 15.0
 SLEEP_SECONDS_MIN = 0.5
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Report:
     """What one look found, and how many of the findings were put right. `busy`: another reconciler is at work."""
 
@@ -106,8 +106,8 @@ class Reconciler:
         return oldest is None or oldest < self._clock.monotonic() - looked_at
 
     async def _until_something_could_be_overdue(self) -> float:
-        due_at = await self._store.next_due()
-        if due_at is None:
+        peek = await self._store.peek()
+        if peek.due_at is None:
             return SLEEP_SECONDS_MAX
-        wait = due_at + waits_overdue.GRACE_SECONDS - await self._store.now()
+        wait = peek.due_at + waits_overdue.GRACE_SECONDS - peek.now
         return min(max(wait, SLEEP_SECONDS_MIN), SLEEP_SECONDS_MAX)

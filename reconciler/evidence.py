@@ -2,10 +2,10 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from eventstore.postgres import reachable
+from sagas.records import record
 from sagas.state import WaitKind
 from sagas.versions import FORMAT
 
@@ -45,7 +45,7 @@ ORDER BY saga_id LIMIT $2
 """
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StaleWait:
     """A wait that should be over. `since` is an instant, `age` seconds: since it was due, or since it was opened."""
 
@@ -65,7 +65,7 @@ class StaleWait:
         return (self.step or "") if self.item is None else f"{self.step}[{self.item}]"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class NewerSaga:
     """An open saga that only a newer program can read; `release` is the first that can, where it is known."""
 

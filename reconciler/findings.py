@@ -1,16 +1,17 @@
 """What the reconciler found: a divergence, since when, by which evidence, and what would put it right."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from sagas.events import Json
 from sagas.inputs import Repair
+from sagas.records import record
 
 Severity = Literal["info", "warning", "critical"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Finding:
     """One divergence. `since` is in seconds since 1970; `repair` is None where only people can put it right now.
 

@@ -3,22 +3,24 @@
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from sagas.records import record
+
 R_co = TypeVar("R_co", covariant=True)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Happened(Generic[R_co]):
     """A probe's answer: the step did happen, and this is its result."""
 
     result: R_co
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DidNotHappen:
     """A probe's answer: the step did not happen, and will not any more."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CannotTell:
     """A probe's answer: nobody can say yet. `why` is shown to the operator."""
 

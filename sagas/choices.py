@@ -16,6 +16,7 @@ from sagas.decide import decide
 from sagas.events import Failure, Json
 from sagas.inputs import Cancel, ChildEnds, Due, Input, Outcome, ParentTurnsBack, Send, Start
 from sagas.manifest import ITEMS_MAX, Handler, Manifest, Node, RetryPolicy
+from sagas.records import record
 from sagas.state import COMMAND_KINDS, Key, State, StepState, Wait, is_start_limit
 
 SAGA = "00000000-0000-7000-8000-000000000000"
@@ -37,7 +38,7 @@ LAST = 1 << 30
 """The rank of what is about no step: a deadline that turns nothing back any more."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Point:
     """A point on a way: the state, the clock, and whether a late word has come.
 

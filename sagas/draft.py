@@ -1,16 +1,15 @@
 """A decision in the making: events are emitted one by one, and each is folded at once, so that the next sees it."""
 
-from dataclasses import dataclass
-
 from sagas.events import Event, Recorded
 from sagas.evolve import evolve
 from sagas.inputs import Answer, AnswerCode, Input
 from sagas.manifest import Manifest, Node
 from sagas.numbers import Numbers
+from sagas.records import record
 from sagas.state import State, StepState
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Decision:
     """What follows from an input: events, the state after them, and what to tell who asked."""
 

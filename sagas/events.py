@@ -1,14 +1,15 @@
-"""Every fact that can be recorded about a saga: one frozen dataclass per event type, and their JSON form.
+"""Every fact that can be recorded about a saga: one record per event type, and their JSON form.
 
 The set is closed (protocol.md, "Closed sets"). Each event has `step`, `item` and `attempt`, so that one query finds all
 that happened to a step; an event of the whole saga leaves them `None`, `None` and 0. Durations are seconds.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, ClassVar, Literal
 
 from sagas.manifest import Role
+from sagas.records import named_record, record
 
 Json = Any
 OutcomeKind = Literal["succeeded", "failed", "refused", "unknown"]
@@ -17,7 +18,7 @@ Failure = Mapping[str, Json]
 """What went wrong: `type`, `code`, `message`, `attempt`, `retryable`, and `happened` (false when nothing happened)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_record
 class Event:
     """What all events share."""
 
@@ -27,7 +28,7 @@ class Event:
     attempt: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_record
 class SagaStarted(Event):
     """The saga was accepted. `facts` holds what its paths read of the input; `payload` is the hash of a large input.
 
@@ -44,12 +45,12 @@ class SagaStarted(Event):
     parent: Mapping[str, Json] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_record
 class SagaCompleted(Event):
     """Everything that was to be done is done."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_record
 class SagaTurnedBack(Event):
     """From here on what was done is undone. `cause`: failure, unknown, cancel, deadline, timeout or parent."""
 
@@ -58,19 +59,19 @@ class SagaTurnedBack(Event):
     error: Failure | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_record
 class SagaCompensated(Event):
     """Everything that was done is undone."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_record
 class SagaFailed(Event):
     """Turning back came to rest: an undo gave up, and an operator must decide."""
 
     error: Failure | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_record
 class SagaReopened(Event):
     """A saga at rest goes on. `to` is the status that it has again."""
 
@@ -78,14 +79,14 @@ class SagaReopened(Event):
     to: Literal["active", "compensating"] = "compensating"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_record
 class StepScheduled(Event):
     """An execution of the step is owed. `cause`: first, retry, worker_lost, lost, drained, refused or operator."""
 
     cause: str = "first"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_record
 class StepStarted(Event):
     """A worker has been running the step for more than a second; it began `ago` seconds before this was recorded."""
 
@@ -93,7 +94,7 @@ class StepStarted(Event):
     ago: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_record
 class StepProgressed(Event):
     """The handler said how far it is."""
 
@@ -101,7 +102,7 @@ class StepProgressed(Event):
     message: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_record
 class StepSucceeded(Event):
     """The step gave its result; `started_ago` and `ended_ago` are seconds before the record."""
 
@@ -114,7 +115,7 @@ class StepSucceeded(Event):
     late: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_record
 class StepFailed(Event):
     """An attempt failed and is known to have left nothing behind. With `retry_in` another follows; else it is final."""
 
@@ -125,7 +126,7 @@ class StepFailed(Event):
     started_ago: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_record
 class StepRefused(Event):
     """Nothing ran: no handler, draining, held or an open breaker. It is offered again after `again_in` seconds."""
 
@@ -135,7 +136,7 @@ class StepRefused(Event):
     worker: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_record
 class StepOutcomeUnknown(Event):
     """An attempt may or may not have happened. `cause`: timed_out, worker_lost, lost, drained, cancelled or error.
 
@@ -151,14 +152,14 @@ class StepOutcomeUnknown(Event):
     started_ago: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_record
 class StepSkipped(Event):
     """The step is not needed. `why`: when, unless, left_out or operator."""
 
     why: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_record
 class FallbackScheduled(Event):
     """The step failed for good; its fallback is owed."""
 
@@ -166,7 +167,7 @@ class FallbackScheduled(Event):
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_record
 class FallbackUsed(Event):
     """The fallback's result stands for the step's."""
 
@@ -177,14 +178,14 @@ class FallbackUsed(Event):
     worker: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_record
 class ProbeScheduled(Event):
     """Somebody is asked whether the step happened."""
 
     cause: str = "unknown"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_record
 class ProbeAnswered(Event):
     """The probe said whether the step happened; `retry_in` delays the next question after `cannot_tell`."""
 
@@ -196,14 +197,14 @@ class ProbeAnswered(Event):
     retry_in: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_record
 class UndoScheduled(Event):
     """An execution of the undo is owed. `cause`: turned_back, retry, late_success, late_unknown, operator and so on."""
 
     cause: str = "turned_back"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_record
 class StepUndone(Event):
     """The step is undone. `closed`: it was found never to have happened and can never happen any more (rule T2)."""
 
@@ -211,7 +212,7 @@ class StepUndone(Event):
     worker: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_record
 class UndoFailed(Event):
     """An attempt of the undo did not succeed. Without `retry_in` and `again` the undo has given up."""
 
@@ -222,7 +223,7 @@ class UndoFailed(Event):
     worker: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_record
 class WaitOpened(Event):
     """The saga waits for something that no other event opens. `cause` says what an operator is asked to decide.
 
@@ -236,7 +237,7 @@ class WaitOpened(Event):
     error: Failure | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_record
 class SignalReceived(Event):
     """A signal came in; it is buffered until the wait of its name asks for it (rule B6). `taken`: it asked already."""
 
@@ -247,7 +248,7 @@ class SignalReceived(Event):
     facts: Mapping[str, bool | int] = field(default_factory=dict[str, bool | int])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_record
 class TimerFired(Event):
     """A wait that only time ends has ended. `opened_by` names it."""
 
@@ -255,7 +256,7 @@ class TimerFired(Event):
     kind: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_record
 class ChildStarted(Event):
     """A child is owed its start (rule B5)."""
 
@@ -263,7 +264,7 @@ class ChildStarted(Event):
     definition: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_record
 class ChildEnded(Event):
     """A child reached its end: completed, compensated, or closed by an operator."""
 
@@ -275,7 +276,7 @@ class ChildEnded(Event):
     error: Failure | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_record
 class LateOutcomeSeen(Event):
     """A second word about an attempt that was judged before (rule O4). `reopens`: its effect has to be undone again."""
 
@@ -288,14 +289,14 @@ class LateOutcomeSeen(Event):
     worker: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_record
 class SagaHeld(Event):
     """An operator stopped everything new."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_record
 class SagaReleased(Event):
     """A held saga goes on; its due times move by the `length` of the hold in seconds."""
 
@@ -303,14 +304,14 @@ class SagaReleased(Event):
     length: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_record
 class CancelRequested(Event):
     """Somebody wants the saga turned back."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_record
 class RetryRequested(Event):
     """An operator wants the step, or its undo, tried again; or its probe asked, before it is `resolving` (rule T2)."""
 
@@ -319,7 +320,7 @@ class RetryRequested(Event):
     resolving: Resolution | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_record
 class ValueCorrected(Event):
     """An operator gave another value to a step's result, or to the input (no step)."""
 
@@ -329,7 +330,7 @@ class ValueCorrected(Event):
     facts: Mapping[str, bool | int] = field(default_factory=dict[str, bool | int])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_record
 class StepResolved(Event):
     """An operator said what is true of the step: happened, did_not_happen, skip, undone or accept."""
 
@@ -340,7 +341,7 @@ class StepResolved(Event):
     facts: Mapping[str, bool | int] = field(default_factory=dict[str, bool | int])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_record
 class SagaMigrated(Event):
     """The saga goes on by another version of its definition. `facts` holds what the new paths read of known values."""
 
@@ -349,7 +350,7 @@ class SagaMigrated(Event):
     facts: Mapping[str, bool | int] = field(default_factory=dict[str, bool | int])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_record
 class RepairApplied(Event):
     """The reconciler put something right."""
 
@@ -357,7 +358,7 @@ class RepairApplied(Event):
     repair: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_record
 class BreakerOpened(Event):
     """A breaker stopped calls to what it protects, for `open_for` seconds."""
 
@@ -365,14 +366,14 @@ class BreakerOpened(Event):
     open_for: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_record
 class BreakerHalfOpened(Event):
     """A breaker lets a few calls try."""
 
     breaker: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_record
 class BreakerClosed(Event):
     """A breaker lets all calls through again."""
 
@@ -384,12 +385,11 @@ EVENT_TYPES: Mapping[str, type[Event]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Recorded:
     """An event with its place in the saga's history.
 
-    `sequence` counts from 1 without gaps; `at` is the database's clock in seconds since 1970 (UTC); `causation` is the
-    id of the input that caused it (rule A1), `actor` who asked.
+    `sequence` counts from 1; `at` is the database's clock, in seconds since 1970; `causation` the input's id (rule A1).
     """
 
     event: Event

@@ -4,18 +4,19 @@ Each has an id, which its events keep as their causation id. Instants are second
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal, Protocol
 
 from sagas.events import Failure, Json, OutcomeKind, Resolution
 from sagas.manifest import Manifest, Role
+from sagas.records import named_record, record
 from sagas.state import Parent
 
 UnknownCause = Literal["timed_out", "worker_lost", "lost", "drained", "cancelled", "error"]
 RefusalReason = Literal["no_handler", "no_resource", "drained", "held", "breaker", "busy"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Start:
     """A saga is wanted. `input` is normalised already (def_R22); `request_id` is the id of the call.
 
@@ -43,7 +44,7 @@ class Start:
         return None if self.payload is not None else self.input
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Outcome:
     """What a worker, or who took its command over, says of one attempt (rule O1).
 
@@ -86,7 +87,7 @@ class Outcome:
         return None if self.payload is not None else self.result
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Started:
     """A worker has been running an attempt for more than a second."""
 
@@ -105,7 +106,7 @@ class Started:
         return f"{self.opened_by}/{self.attempt}/started"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Progressed:
     """The handler of an attempt said how far it is; `number` counts what is reported of the attempt, from 1."""
 
@@ -126,7 +127,7 @@ class Progressed:
         return f"{self.opened_by}/{self.attempt}/progress/{self.number}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Due:
     """A wait's time has come. For a command, `verdict` is what the check of rule L5 or the sweep of rule C1 found.
 
@@ -144,7 +145,7 @@ class Due:
         return f"{self.opened_by}" if self.verdict == "fire" else f"{self.opened_by}/{self.verdict}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Request:
     """What a person, or a program in their place, asks of one saga. `request_id` is the id of the call.
 
@@ -164,22 +165,22 @@ class Request:
         return self.request_id
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Cancel(Request):
     """The saga is to be turned back."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Hold(Request):
     """Nothing new is to be done until the saga is released (rule B7)."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Release(Request):
     """A held saga is to go on (rule B7)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_record
 class TryAgain(Request):
     """The step, or its undo, is to be tried again: one that waits for an operator, or for its delay.
 
@@ -191,7 +192,7 @@ class TryAgain(Request):
     undo: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_record
 class Valued(Request):
     """A request that brings a value: of a step, or of the saga where none is named. It is normalised already."""
 
@@ -206,19 +207,19 @@ class Valued(Request):
         return None if self.payload is not None else self.value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_record
 class Correct(Valued):
     """A step's result was wrong, or the input where no step is named."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_record
 class Resolve(Valued):
     """Somebody knows what is true of a step when the saga does not. `accept`, without a step, closes the saga."""
 
     outcome: Resolution
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_record
 class Migrate(Request):
     """The saga is to go on by another version of its definition; `facts` is what its paths read of known values."""
 
@@ -226,7 +227,7 @@ class Migrate(Request):
     facts: Mapping[str, bool | int] = field(default_factory=dict[str, bool | int])
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ParentTurnsBack:
     """The parent turns back, and with it its child, also one that has completed (rule B5, def_R24)."""
 
@@ -240,7 +241,7 @@ class ParentTurnsBack:
         return self.message
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ChildEnds:
     """A child tells its parent that it has ended; `status` is completed, compensated or closed (rule B5)."""
 
@@ -265,7 +266,7 @@ class ChildEnds:
         return None if self.payload is not None else self.result
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Send:
     """Somebody sends the signal `name` (rule B6). `value` is normalised already, and may be kept as a payload."""
 
@@ -289,7 +290,7 @@ class Send:
         return None if self.payload is not None else self.value
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Repair:
     """The reconciler ends a wait that nobody ended (rule K2); `finding` says what it saw."""
 
@@ -320,7 +321,7 @@ Facts = Mapping[str, bool | int]
 AnswerCode = Literal["accepted", "created", "known", "conflict", "refused", "moved", "newer", "not_found", "nothing"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Answer:
     """What became of an input.
 

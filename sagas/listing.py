@@ -1,11 +1,10 @@
 """Lists of sagas: which ones are asked for, and how each is shown."""
 
-from dataclasses import dataclass
-
+from sagas.records import record
 from sagas.state import State, WaitKind
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SagaRow:
     """A saga as lists show it; `cursor` is where a page after it begins."""
 
@@ -15,7 +14,7 @@ class SagaRow:
     cursor: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SagaFilter:
     """Which sagas a list shows.
 

@@ -13,6 +13,8 @@ from typing import Any, Literal
 
 import orjson
 
+from sagas.records import record
+
 NodeKind = Literal["step", "signal", "sleep", "sleep_until", "child"]
 StepClass = Literal["compensatable", "no_undo", "pivot", "retriable", "signal", "sleep", "child"]
 Source = Literal["item", "result", "node", "input", "context", "transaction", "resource"]
@@ -28,7 +30,7 @@ ITEMS_MAX = 10_000
 ITEMS_OPEN_MAX = 100
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RetryPolicy:
     """When a failed execution is tried again: one delay in seconds for each retry [req. X1, X2, O6].
 
@@ -40,7 +42,7 @@ class RetryPolicy:
     forever: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Parameter:
     """One parameter of a handler and where its argument comes from (def_R2).
 
@@ -53,7 +55,7 @@ class Parameter:
     given: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Handler:
     """One function of a node: what it takes, how long it may run, when it is tried again."""
 
@@ -69,7 +71,7 @@ class Handler:
         return tuple(p.of for p in self.parameters if p.source == "resource" and p.of is not None)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class BreakerPolicy:
     """A breaker that several steps may share by name (def_R19). `per` is a path that gives each value its own."""
 
@@ -79,7 +81,7 @@ class BreakerPolicy:
     open_for: float = 60.0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Node:
     """One step, wait or child of a saga.
 

@@ -1,9 +1,9 @@
 """The numbers of the protocol that decisions rest on, with their defaults; settings may change them."""
 
-from dataclasses import dataclass
+from sagas.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Numbers:
     """Seconds and counts. `poison` is how many lost workers, `lost_max` how many lost commands, end a step."""
 

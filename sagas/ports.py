@@ -4,13 +4,15 @@
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal, Protocol
 
 from sagas.events import Json, Recorded
 from sagas.inputs import Word
 from sagas.listing import SagaFilter, SagaRow
 from sagas.manifest import Manifest, Priority, Role
+from sagas.peek import Peek
+from sagas.records import record
 from sagas.state import State, Value, WaitKind
 
 
@@ -42,7 +44,7 @@ class TransportRefused(Exception):
     """The transport refused a write, which proves that nothing arrived (rule C9)."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WaitRow:
     """A row of `waits`. `due_at` and `since` are instants; `published_at`, `entry_id`, `unsent` tell of its command."""
 
@@ -63,7 +65,7 @@ class WaitRow:
     claimed_until: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class OutboxRow:
     """A message owed to the outside, written by the commit that made it true."""
 
@@ -71,7 +73,7 @@ class OutboxRow:
     data: Mapping[str, Json]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Move:
     """What one append does to one saga: from `expected_version` (0 for a start) to `state.version`."""
 
@@ -84,7 +86,7 @@ class Move:
     outbox: tuple[OutboxRow, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Committed:
     """The sagas that moved, and the database's clock. A saga that lost the race is not among them."""
 
@@ -92,7 +94,7 @@ class Committed:
     now: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Published:
     """A command that is in its stream; `due_in` is when it is to be checked, in seconds from the confirm.
 
@@ -106,7 +108,7 @@ class Published:
     incarnation: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Claim:
     """What the table `waits` says of a command that a worker is about to run (rule C3)."""
 
@@ -168,8 +170,8 @@ class Store(Protocol):
         """Take messages away that their receivers have. Durable: when it has returned."""
         ...
 
-    async def next_due(self) -> float | None:
-        """The earliest `due_at` of all waits that `due` may give."""
+    async def peek(self) -> Peek:
+        """Whether there is anything to do, in one statement."""
         ...
 
     async def unpublished(self, age_seconds: float, limit: int) -> list[WaitRow]:
@@ -251,7 +253,7 @@ class Store(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Command:
     """One execution that a worker is to run (rule C2). Durations only, never instants.
 
@@ -294,7 +296,7 @@ class Command:
         return f"{self.step_key}/undo" if self.role == "undo" else self.step_key
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class OutcomeDelivery:
     """An outcome, or word of a start or of progress, as it came from the stream; `entry` is what acknowledges it.
 
@@ -306,7 +308,7 @@ class OutcomeDelivery:
     again: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class EntryState:
     """Where a command's entry is; `timeout` is how long its handler may run, where the entry is still there."""
 
@@ -317,7 +319,7 @@ class EntryState:
 GONE = EntryState("gone")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Arrivals:
     """Outcomes that have come. `drained`: this read reached the end of what there was, so nothing lies unread (A11)."""
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from sagas.choices import BY_CHANCE, LONG_SECONDS, Choices, Point
 from sagas.manifest import Manifest
+from sagas.records import record
 from sagas.remedies import can_end
 from sagas.rounds import rounds
 from sagas.sameness import Full, Key, Reduced, Sameness, ends_of, without
@@ -32,7 +33,7 @@ REDUCTIONS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Hole:
     """A way that does not end well: what is wrong, and the choices that lead there."""
 
@@ -40,7 +41,7 @@ class Hole:
     way: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Proof:
     """What was walked.
 

@@ -1,11 +1,11 @@
 """What new definitions lack for sagas that go by an older version: functions by name, what they take, waits, queues."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from sagas.binding import BoundHandler
 from sagas.manifest import Handler, Manifest, Node, Role
 from sagas.migrating import function_of, pivot_passed
+from sagas.records import record
 from sagas.schemas import widens
 from sagas.seal import Sealed
 from sagas.state import COMMAND_KINDS, DONE, State
@@ -18,7 +18,7 @@ WAIT = "deploy when they have ended"
 NOT_SENT = "which their version does not send"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Gap:
     """Something that an open saga needs and that nobody would have; `remedy` says what to do."""
 

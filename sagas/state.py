@@ -7,12 +7,13 @@ The head is small: a status per step and item, the waits that are open, and wher
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 import orjson
 
 from sagas.events import Failure, Json, Resolution
 from sagas.manifest import Role
+from sagas.records import record
 from sagas.versions import FORMAT, RELEASES
 
 SagaStatus = Literal["active", "compensating", "completed", "compensated", "failed"]
@@ -33,7 +34,7 @@ OPEN: frozenset[StepStatus] = frozenset({"scheduled", "running", "retrying"})
 DONE: frozenset[StepStatus] = frozenset({"succeeded", "skipped"})
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Parent:
     """Who started a saga: a step of another, and which attempt of it."""
 
@@ -42,7 +43,7 @@ class Parent:
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Value:
     """Where a result is found: here (`inline`), in the event `event`, or in the payload whose hash is `payload`."""
 
@@ -51,7 +52,10 @@ class Value:
     payload: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+NOTHING = Value()
+
+
+@dataclass(frozen=True)
 class Wait:
     """Something that the saga waits for, opened by the event `opened_by` at `since`.
 
@@ -85,7 +89,7 @@ def is_start_limit(wait: _AboutStep) -> bool:
     return wait.kind == "deadline" and wait.step is not None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StepState:
     """One step, or one item of it.
 
@@ -124,7 +128,7 @@ class StepState:
 PENDING = StepState()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class State:
     """The head of one saga. `version` is the sequence number of its last event, 0 before the first.
 
@@ -139,7 +143,7 @@ class State:
     version: int = 0
     started_at: float = 0.0
     ended_at: float | None = None
-    input: Value = Value()
+    input: Value = NOTHING
     facts: Mapping[str, bool | int] = field(default_factory=dict[str, bool | int])
     steps: Mapping[Key, StepState] = field(default_factory=dict[Key, StepState])
     waits: Mapping[int, Wait] = field(default_factory=dict[int, Wait])
@@ -178,11 +182,11 @@ class State:
 
     def to_json(self) -> bytes:
         """The compact form of `state` in the table `sagas`: what equals its default is left out."""
-        document = _compact(self, EMPTY)
+        document = _compact(self)
         if self.steps:
-            document["steps"] = [[*key, _compact(step, PENDING)] for key, step in self.steps.items()]
+            document["steps"] = [[*key, _compact(step)] for key, step in self.steps.items()]
         if self.waits:
-            document["waits"] = [_compact(wait, NO_WAIT) for wait in self.waits.values()]
+            document["waits"] = [_compact(wait) for wait in self.waits.values()]
         if self.format > 1:
             document["release"] = RELEASES[self.format]
         return orjson.dumps(document)
@@ -201,45 +205,60 @@ class State:
 
     @classmethod
     def _read(cls, data: dict[str, Any]) -> "State":
-        steps = {(name, item): _step(entry) for name, item, entry in data.pop("steps", ())}
-        waits = {entry["opened_by"]: Wait(**entry) for entry in data.pop("waits", ())}
-        data["input"] = Value(**data.get("input", {}))
         if "parent" in data:
             data["parent"] = Parent(**data["parent"])
-        return cls(steps=steps, waits=waits, **data)
+        steps = {(name, item): _record(StepState, entry) for name, item, entry in data.get("steps", ())}
+        waits = {entry["opened_by"]: _record(Wait, entry) for entry in data.get("waits", ())}
+        return _record(cls, {"facts": {}, "repairs": {}, **data, "steps": steps, "waits": waits})
 
 
+R = TypeVar("R", State, StepState, Wait)
 EMPTY = State(saga_id="")
-NO_WAIT = Wait(opened_by=0, kind="step", since=-1.0)
-NO_VALUE = Value()
 KEPT = ("saga_id", "definition", "fingerprint", "status", "version", "key", "held", "closed", "started_at", "ended_at")
-_FIELDS: dict[type, tuple[str, ...]] = {
-    kind: tuple(entry.name for entry in dataclasses.fields(kind) if entry.name not in ("steps", "waits"))
-    for kind in (State, StepState, Wait, Value)
-}
+_DEFAULTS: Mapping[type, Mapping[str, Any]] = {
+    kind: {entry.name: entry.default for entry in dataclasses.fields(kind)} for kind in (StepState, Wait)
+} | {State: {entry.name: getattr(EMPTY, entry.name) for entry in dataclasses.fields(State)}}
+_OWN = frozenset({"steps", "waits"})
+_new, _set = object.__new__, object.__setattr__
 
 
-def _compact(record: State | StepState | Wait | Value, default: object) -> dict[str, Any]:
+def _compact(record: State | StepState | Wait) -> dict[str, Any]:
+    """What differs from its default, but for steps and waits."""
+    defaults = _DEFAULTS[type(record)]
     document: dict[str, Any] = {}
-    for name in _FIELDS[type(record)]:
-        value = getattr(record, name)
-        if value != getattr(default, name):
-            document[name] = _compact(value, NO_VALUE) if isinstance(value, Value) else value
-    if isinstance(record, Wait):
-        document["kind"] = record.kind
+    for name, value in record.__dict__.items():
+        default = defaults[name]
+        if value is default or value == default or name in _OWN:
+            continue
+        document[name] = value if type(value) is not Value else _place(value)
     return document
+
+
+def _place(value: Value) -> dict[str, Any]:
+    places = {"inline": value.inline, "event": value.event, "payload": value.payload}
+    return {name: place for name, place in places.items() if place is not None}
+
+
+def _record(kind: type[R], data: dict[str, Any]) -> R:
+    """A record that keeps what is given; for all else the defaults of its class stand.
+
+    Raises:
+        TypeError: a field is unknown here.
+    """
+    if not _DEFAULTS[kind].keys() >= data.keys():
+        raise TypeError(f"{kind.__name__} has no field {min(data.keys() - _DEFAULTS[kind].keys())}")
+    for name in ("input", "result"):
+        if name in data:
+            data[name] = Value(**data[name])
+    record = _new(kind)
+    _set(record, "__dict__", data)
+    return record
 
 
 def _unread(data: Mapping[str, Any], release: str | None) -> State:
     """The head of a saga that a newer program wrote to."""
     kept = {name: data[name] for name in KEPT if name in data}
     return State(**kept, format=max(data.get("format", 1), FORMAT + 1), release=release)
-
-
-def _step(data: dict[str, Any]) -> StepState:
-    if "result" in data:
-        data["result"] = Value(**data["result"])
-    return StepState(**data)
 
 
 def value_of(result: Json, payload: str | None, sequence: int) -> Value:

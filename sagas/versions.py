@@ -9,9 +9,10 @@ A head says with its `format` which program can read all that was folded into it
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from sagas.events import EVENT_TYPES, Event, Json
+from sagas.records import named_record
 
 Upcaster = Callable[[Mapping[str, Json]], Mapping[str, Json]]
 
@@ -28,7 +29,7 @@ UPCASTERS: Mapping[tuple[str, int], Upcaster] = {}
 """For a type and an old version what makes the next version's data of its data. Pure."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_record
 class Newer(Event):
     """An event that this program cannot read: its type is unknown, or its version. It is kept as it stands."""
 

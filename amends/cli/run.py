@@ -5,7 +5,7 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -162,7 +162,17 @@ def serve(work: Coroutine[Any, Any, None], settings: Settings) -> None:
     from amends.wiring import configure_logging
 
     configure_logging(settings)
-    asyncio.run(work)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(work)
     if threading.active_count() > 1:  # a handler's thread that nothing can stop; what it did is told already
         logging.shutdown()
         os._exit(0)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """What makes the event loop of a service: uvloop where it is installed, else asyncio's own."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop

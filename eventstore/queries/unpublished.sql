@@ -3,7 +3,7 @@ SELECT saga_id::text, opened_by, kind, step, item, attempt, queue, priority, ext
     extract(epoch FROM since)::float8 AS since, extract(epoch FROM published_at)::float8 AS published_at, entry_id, unsent,
     claimed_by, extract(epoch FROM claimed_until)::float8 AS claimed_until
 FROM amends.waits AS wait
-WHERE published_at IS NULL AND NOT unsent AND kind IN ('step', 'undo', 'probe', 'fallback')
+WHERE published_at IS NULL AND queue IS NOT NULL AND NOT unsent
     AND since <= clock_timestamp() - make_interval(secs => $1)
     AND NOT EXISTS (SELECT FROM amends.sagas AS saga WHERE saga.held AND saga.saga_id = wait.saga_id)
     AND NOT EXISTS (

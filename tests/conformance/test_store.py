@@ -140,6 +140,21 @@ async def test_values_come_from_heads_events_and_payloads(store: Store) -> None:
     ]
 
 
+async def test_a_glance_tells_what_is_marked_what_nobody_confirmed_and_when_something_is_due(store: Store) -> None:
+    nothing = await store.peek()
+    assert (nothing.unsent, nothing.unconfirmed_since, nothing.due_at) == (False, None, None)
+    await store.start([started(1)])
+    (row,) = await store.waits(saga_id(1))
+    sent = await store.peek()
+    assert not sent.unsent
+    assert sent.due_at == pytest.approx(row.due_at, abs=1e-5)
+    assert sent.unconfirmed_since == pytest.approx(row.since, abs=1e-5)
+    assert sent.now == pytest.approx(await store.now(), abs=5)
+    await store.mark_unsent([(saga_id(1), row.opened_by)])
+    marked = await store.peek()
+    assert (marked.unsent, marked.unconfirmed_since, marked.due_at) == (True, None, None)
+
+
 async def test_unsent_commands_are_taken_once(store: Store) -> None:
     begun = started(1)
     await store.start([begun])
@@ -201,7 +216,7 @@ async def test_a_confirmed_command_is_due_for_its_check_and_can_be_moved_on(stor
     (due,) = await store.due(10)
     assert (due.entry_id, due.saga_id) == ("1-1", saga_id(1))
     assert await store.unpublished(0, 10) == []
-    assert (await store.next_due() or 0) < time.time()
+    assert ((await store.peek()).due_at or 0) < time.time()
     await store.postpone([(saga_id(1), row.opened_by, 60.0)])
     assert await store.due(10) == []
     claims = await store.claims([(saga_id(1), row.opened_by), (saga_id(1), 99)])
@@ -259,7 +274,7 @@ async def test_what_has_no_date_is_never_due(store: Store) -> None:
     (row,) = begun.waits_new
     dateless = replace(row, kind="signal", queue=None, priority=None, due_at=inf)
     await store.start([replace(begun, waits_new=(dateless,))])
-    assert (await store.due(10), await store.next_due()) == ([], None)
+    assert (await store.due(10), (await store.peek()).due_at) == ([], None)
 
 
 async def test_a_command_that_was_sent_into_another_memory_is_looked_for_at_once(store: Store) -> None:
@@ -337,11 +352,11 @@ async def test_of_what_a_saga_owes_each_receiver_only_the_first_is_due_until_it_
         return sorted((row.saga_id, row.opened_by) for row in await store.due(10))
 
     assert await owed() == [(saga_id(1), 5), (saga_id(1), 7), (saga_id(2), 5)]
-    assert (await store.next_due() or 0) < time.time()
+    assert ((await store.peek()).due_at or 0) < time.time()
     await store.postpone([(saga_id(1), 5, 60.0)])
     assert await owed() == [(saga_id(1), 7), (saga_id(2), 5)]
     await store.postpone([(saga_id(1), 7, 30.0), (saga_id(2), 5, 40.0)])
-    assert (await store.next_due() or 0) > time.time() + 10, "what stands behind another is not due"
+    assert ((await store.peek()).due_at or 0) > time.time() + 10, "what stands behind another is not due"
     await store.postpone([(saga_id(1), 7, -1.0), (saga_id(2), 5, -1.0)])
     await store.delivered([(saga_id(1), 5), (saga_id(1), 7), (saga_id(2), 2)])
     assert await owed() == [(saga_id(1), 6), (saga_id(2), 5)]
@@ -357,7 +372,7 @@ async def test_what_a_held_saga_waits_for_owes_and_was_not_sent_is_left_alone(st
     held = move(begun.state, Hold(saga_id(1), "look", "h"))
     await store.append([held])
     assert await store.due(10) == []
-    assert await store.next_due() is None
+    assert (await store.peek()).due_at is None
     assert await store.take_unsent(10) == []
     await store.append([move(held.state, Release(saga_id(1), "go", "r"))])
     assert [row.opened_by for row in await store.due(10)] == [5]

@@ -95,7 +95,7 @@ def test_one_module_reads_the_environment() -> None:
 
 def test_one_module_knows_redis() -> None:
     assert {path.relative_to(ROOT) for path in sources(*PACKAGES) if "redis" in imports(path)} == {
-        Path("consumers/wire.py")
+        Path("consumers/connections.py")
     }
 
 

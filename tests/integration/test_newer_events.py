@@ -91,7 +91,7 @@ async def test_a_newer_saga_is_no_orchestrators_work_and_a_finding(store: Postgr
     assert len(await store.due(10)) == 1
     await write_newer(store, word.saga_id, "its format")
     assert await store.due(10) == []
-    assert await store.next_due() is None
+    assert (await store.peek()).due_at is None
     assert await store.unpublished(1, 10) == []
     await store.mark_unsent([(word.saga_id, 2)])
     assert await store.take_unsent(10) == []

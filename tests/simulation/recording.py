@@ -206,7 +206,7 @@ async def _look_at_all(store: Any) -> None:
         events = await store.history(saga_id)
         await store.seen([(saga_id, one.causation) for one in events if one.causation])
         await store.values([(saga_id, step.result) for step in state.steps.values() if step.result is not None])
-    await store.next_due()
+    await store.peek()
     await store.due(ALL)
 
 

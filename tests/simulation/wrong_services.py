@@ -272,8 +272,8 @@ def waits_are_judged_while_outcomes_lie_unread(patch: Patch) -> None:
 
     due = Timers.due
 
-    async def always(self: Timers, *, drained: bool) -> Any:
-        return await due(self, drained=True)
+    async def always(self: Timers, peek: Any, *, drained: bool) -> Any:
+        return await due(self, peek, drained=True)
 
     patch.setattr(Timers, "_surely", sure)
     patch.setattr(Timers, "due", always)

@@ -193,9 +193,9 @@ class StreamsServer:
         self._link = link
         self.new_name = new_name
 
-    def client(self, socket_seconds: float, connected: Connected) -> "Client":
-        """A client over this host's link."""
-        return Client(self._server, self._link, socket_seconds, connected)
+    def connection(self, seconds: float, connected: Connected) -> "Connection":
+        """A connection over this host's link."""
+        return Connection(self._server, self._link, seconds, connected)
 
     def keeper(self, claim: Claim, lost: Callable[[str], None]) -> "Keeper":
         """Keep leases. The thread of a real one is asked by no loop; here its calls take no time."""
@@ -211,47 +211,41 @@ class StreamsServer:
             return []
 
 
-class Client:
-    """What the driver's client is for `Wire`: commands one by one or in one round trip, and connections made anew."""
+class Connection:
+    """A connection as the adapter has it, over a link."""
 
-    def __init__(self, server: MemoryServer, link: Link, socket_seconds: float, connected: Connected) -> None:
+    def __init__(self, server: MemoryServer, link: Link, seconds: float, connected: Connected) -> None:
         self._server = server
         self._link = link
-        self._socket_seconds = socket_seconds
+        self._seconds = seconds
         self._connected = connected
         self._generation: int | None = None
         self._before = False
         self._waits: Blocked | None = None
         link.on_cut.append(self._let_go)
 
-    def pipeline(self, *, transaction: bool) -> "Pipeline":
-        """Commands in one round trip."""
-        assert not transaction
-        return Pipeline(self)
-
-    async def execute_command(self, *command: Any) -> Any:
-        """One command, which may block."""
-        return await self._through(lambda: self._one(command))
-
-    async def execute(self, batch: Sequence[Command]) -> list[Any]:
-        """Commands in one round trip, with errors among the answers."""
-        answers: list[Any] = await self._through(lambda: [self._one(command) for command in batch])
-        return answers
-
-    async def aclose(self) -> None:
-        """End the connection."""
-
-    async def _through(self, run: Callable[[], Any]) -> Any:
+    async def ask(self, batch: Sequence[Command]) -> list[Any]:
+        """Commands in one round trip, with errors among the answers. One that blocks comes alone."""
+        if not batch:
+            return []
         if self._generation != self._link.generation and not self._link.refused:
             self._generation = self._link.generation
             self._connected(self._before)
             self._before = True
-        try:
-            return await self._link.ask(run, self._socket_seconds)
-        except asyncio.CancelledError:
-            self._generation = None  # the driver drops a connection on which an answer may still come
-            self._link.loop.later(self._link.seconds(), self._let_go)
-            raise
+        answers: list[Any] = await self._link.ask(lambda: self._all(batch), self._seconds)
+        return answers
+
+    def drop(self) -> None:
+        """End it; the server sees that a little later."""
+        self._generation = None
+        self._link.loop.later(self._link.seconds(), self._let_go)
+
+    async def close(self) -> None:
+        """End it."""
+
+    def _all(self, batch: Sequence[Command]) -> Any:
+        answers = [self._one(command) for command in batch]
+        return answers[0] if isinstance(answers[0], asyncio.Future) else answers
 
     def _one(self, command: Command) -> Any:
         try:
@@ -271,7 +265,7 @@ class Client:
         def answered(found: Any) -> None:
             timer.cancel()
             if not answer.done():
-                answer.set_result(found)
+                answer.set_result([found])
 
         blocked = Blocked(command, tuple(keys[: len(keys) // 2]), answered)
 
@@ -289,23 +283,6 @@ class Client:
         if self._waits is not None:
             self._server.unblock(self._waits)
             self._waits = None
-
-
-class Pipeline:
-    """Commands that are gathered."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-        self._batch: list[Command] = []
-
-    def execute_command(self, *command: Any) -> None:
-        """Add one."""
-        self._batch.append(command)
-
-    async def execute(self, *, raise_on_error: bool) -> list[Any]:
-        """Send them."""
-        assert not raise_on_error
-        return await self._client.execute(self._batch)
 
 
 class Keeper:

@@ -1,0 +1,193 @@
+"""Connections to Redis: many commands in one write, and their answers as they come, bytes and lists.
+
+The only module that imports the driver. It makes a connection (addresses, TLS, passwords) and hands it over: its own
+way of reading, answer by answer, takes ten times as long. No command is tried again by itself: a write whose answer was
+late would happen twice.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import hiredis
+import redis
+import redis.asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError, ResponseError
+from redis.retry import Retry
+
+__all__ = ["Command", "Connected", "Connection", "Disconnected", "ResponseError", "ThreadWire"]
+CONNECT_SECONDS = 2.0
+THREAD_SECONDS = 1.0
+Command = tuple[Any, ...]
+Connected = Callable[[bool], None]
+
+_pack = cast("Callable[[Command], bytes]", hiredis.pack_command)
+
+
+class Disconnected(ConnectionError):
+    """There is no connection, or no more; nobody knows what became of what was asked."""
+
+
+def _refusal(text: str) -> ResponseError:
+    """What the server says, as the driver tells it: without the word that begins most of it."""
+    return ResponseError(text.removeprefix("ERR "))
+
+
+@dataclass(slots=True)
+class _Question:
+    """Commands that were written, and the answers so far."""
+
+    count: int
+    answered: "asyncio.Future[list[Any]]"
+    answers: list[Any] = field(default_factory=list[Any])
+
+
+class _Line(asyncio.Protocol):
+    """What an open connection hears: answers in the order of the questions."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self.transport = cast("asyncio.Transport", writer.transport)
+        self._writer = writer  # which closes the transport when nobody has it
+        self._reader: Any = hiredis.Reader(replyError=_refusal)
+        self._questions: deque[_Question] = deque()
+        self.transport.set_protocol(self)
+
+    def ask(self, batch: Sequence[Command]) -> "asyncio.Future[list[Any]]":
+        """Write commands. Whoever stops waiting for the answers does not stop others from having theirs."""
+        question = _Question(len(batch), asyncio.get_running_loop().create_future())
+        self._questions.append(question)
+        self.transport.write(b"".join(map(_pack, batch)))
+        return question.answered
+
+    def data_received(self, data: bytes) -> None:
+        """Answers, or parts of some."""
+        gets = self._reader.gets
+        self._reader.feed(data)
+        while self._questions:
+            question = self._questions[0]
+            while len(question.answers) < question.count:
+                answer = gets()
+                if answer is False:  # what is there of it is not whole
+                    return
+                question.answers.append(answer)
+            self._questions.popleft()
+            if not question.answered.done():
+                question.answered.set_result(question.answers)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nobody knows what became of what was asked."""
+        for question in self._questions:
+            if not question.answered.done():
+                question.answered.set_exception(Disconnected(str(exc or "the server ended the connection")))
+        self._questions.clear()
+
+
+class Connection:
+    """A connection that is made when it is needed, and anew after a loss.
+
+    An answer may take `seconds`. `connected` is called for each that is made, with whether there was one before.
+    """
+
+    def __init__(self, url: str, seconds: float, connected: Connected) -> None:
+        make: Any = redis.asyncio.ConnectionPool
+        self._pool: Any = make.from_url(
+            url,
+            socket_timeout=seconds,
+            socket_connect_timeout=CONNECT_SECONDS,
+            retry=AsyncRetry(NoBackoff(), 0),
+            protocol=2,
+        )
+        self._seconds = seconds
+        self._connected = connected
+        self._connecting = asyncio.Lock()
+        self._line: _Line | None = None
+        self._before = False
+
+    async def ask(self, batch: Sequence[Command]) -> list[Any]:
+        """Commands in one round trip, with errors among the answers.
+
+        Raises:
+            Disconnected, TimeoutError: there is no answer.
+        """
+        if not batch:
+            return []
+        line = self._open_line() or await self._connect()
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await line.ask(batch)
+        except TimeoutError:
+            self.drop()
+            raise
+
+    def drop(self) -> None:
+        """End it at once: an answer that is still to come would be taken for that of the next command."""
+        if self._line is not None:
+            self._line.transport.abort()
+            self._line = None
+
+    async def close(self) -> None:
+        """End it."""
+        self.drop()
+
+    def _open_line(self) -> _Line | None:
+        line = self._line
+        return None if line is None or line.transport.is_closing() else line
+
+    async def _connect(self) -> _Line:
+        async with self._connecting:
+            if (line := self._open_line()) is not None:
+                return line
+            driver = self._pool.make_connection()
+            try:
+                await driver.connect()
+                if driver._reader.at_eof():
+                    raise Disconnected("the server ended the connection")
+            except BaseException as failure:
+                await driver.disconnect(nowait=True)
+                if isinstance(failure, RedisError):
+                    raise Disconnected(str(failure)) from failure
+                raise
+            self._line = _Line(driver._writer)
+            driver._writer = driver._reader = None  # it is no more the driver's
+            self._connected(self._before)
+            self._before = True
+            return self._line
+
+
+class ThreadWire:
+    """A connection of its own for a thread."""
+
+    def __init__(self, url: str) -> None:
+        make: Any = redis.Redis
+        self._client: Any = make.from_url(
+            url,
+            socket_timeout=THREAD_SECONDS,
+            socket_connect_timeout=THREAD_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+            protocol=2,
+        )
+        self._client.response_callbacks.clear()
+
+    def ask(self, command: Command) -> list[Any]:
+        """The answer; where the group is gone an empty one.
+
+        Raises:
+            OSError: there is no answer, or another error.
+        """
+        try:
+            answer: list[Any] = self._client.execute_command(*command)
+        except ResponseError as refused:
+            if str(refused).startswith("NOGROUP"):
+                return []
+            raise OSError(str(refused)) from refused
+        except RedisError as loss:
+            raise OSError(str(loss)) from loss
+        return answer
+
+    def close(self) -> None:
+        """End the connection."""
+        self._client.close()

@@ -1,0 +1,52 @@
+"""Records: values that nobody changes. The type checkers see to that, so making one costs a third (decision 0024)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from operator import attrgetter
+from typing import Any, TypeVar, cast, dataclass_transform
+
+R = TypeVar("R")
+_NAMES: dict[type, tuple[str, ...]] = {}
+_GETTERS: dict[type, Callable[[object], tuple[Any, ...]]] = {}
+
+
+@dataclass_transform(frozen_default=True)
+def record(kind: type[R]) -> type[R]:
+    """A dataclass with slots whose fields the type checkers hold to be frozen."""
+    return dataclass(slots=True, unsafe_hash=True)(kind)
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def named_record(kind: type[R]) -> type[R]:
+    """A record whose fields are given by name alone."""
+    return dataclass(slots=True, unsafe_hash=True, kw_only=True)(kind)
+
+
+def replace(before: R, /, **changes: Any) -> R:
+    """A record with other values in some fields, as `dataclasses.replace` gives it, in a third of the time.
+
+    Raises:
+        AttributeError: it has no field of that name.
+    """
+    kind = type(before)
+    copy = object.__new__(kind)
+    for name, value in zip(_names_of(kind), values_of(kind)(before), strict=True):
+        setattr(copy, name, value)
+    for name, value in changes.items():
+        setattr(copy, name, value)
+    return copy
+
+
+def values_of(kind: type) -> Callable[[object], tuple[Any, ...]]:
+    """What gives the values of all fields of a record, in their order."""
+    found = _GETTERS.get(kind)
+    if found is None:
+        found = _GETTERS[kind] = attrgetter(*_names_of(kind))
+    return found
+
+
+def _names_of(kind: type) -> tuple[str, ...]:
+    found = _NAMES.get(kind)
+    if found is None:
+        found = _NAMES[kind] = tuple(entry.name for entry in fields(cast("Any", kind)))
+    return found

@@ -1,0 +1,87 @@
+"""The connection to Redis: answers find their questions, and a loss is a loss for everybody who waits."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+import pytest
+
+from consumers.connections import Connection, Disconnected, ResponseError
+from tests.servers import raw_redis
+
+
+class Made:
+    """A connection, and the times that it was made: whether there was one before."""
+
+    def __init__(self, url: str, seconds: float = 5.0) -> None:
+        self.times: list[bool] = []
+        self.connection = Connection(url, seconds, self.times.append)
+        self.ask = self.connection.ask
+
+
+@pytest.fixture
+async def made(redis_url: str) -> AsyncGenerator[Made]:
+    made = Made(redis_url)
+    yield made
+    await made.connection.close()
+
+
+async def test_questions_asked_at_once_get_their_own_answers(made: Made) -> None:
+    batches = [[("ECHO", f"{batch}/{number}") for number in range(50)] for batch in range(20)]
+    answers = await asyncio.gather(*(made.ask(batch) for batch in batches))
+    assert answers == [[word.encode() for _, word in batch] for batch in batches]
+    assert made.times == [False]
+
+
+async def test_a_refusal_is_an_answer_among_others(made: Made) -> None:
+    first, refused, last = await made.ask([("ECHO", "a"), ("XADD", "stream"), ("ECHO", "b")])
+    assert (first, last) == (b"a", b"b")
+    assert isinstance(refused, ResponseError)
+    assert str(refused).startswith("wrong number of arguments")
+
+
+async def test_a_large_answer_comes_whole(made: Made) -> None:
+    body = bytes(range(256)) * 4096
+    assert await made.ask([("SET", "large", body), ("GET", "large"), ("ECHO", "after")]) == [b"OK", body, b"after"]
+
+
+async def test_nothing_is_asked_by_an_empty_batch(made: Made) -> None:
+    assert await made.ask([]) == []
+    assert made.times == []
+
+
+async def test_who_stops_waiting_takes_no_answer_of_others(made: Made) -> None:
+    await made.ask([("PING",)])
+    waiting = asyncio.create_task(made.ask([("BLPOP", "nothing", "0.2")]))
+    await asyncio.wait([waiting], timeout=0)
+    waiting.cancel()
+    assert await made.ask([("ECHO", "mine")]) == [b"mine"]
+    assert made.times == [False]
+
+
+async def test_a_lost_connection_fails_all_that_was_asked_and_is_made_again(made: Made, redis_url: str) -> None:
+    (number,) = await made.ask([("CLIENT", "ID")])
+    waiting = [asyncio.create_task(made.ask([("BLPOP", "nothing", "0")])) for _ in range(3)]
+    await asyncio.wait(waiting, timeout=0)
+    client = raw_redis(redis_url)
+    await client.execute_command("CLIENT", "KILL", "ID", number)
+    await client.aclose()
+    for lost in await asyncio.gather(*waiting, return_exceptions=True):
+        assert isinstance(lost, Disconnected)
+    assert await made.ask([("ECHO", "again")]) == [b"again"]
+    assert made.times == [False, True]
+
+
+async def test_what_takes_too_long_ends_the_connection(redis_url: str) -> None:
+    made = Made(redis_url, seconds=0.05)
+    with pytest.raises(TimeoutError):
+        await made.ask([("BLPOP", "nothing", "0")])
+    assert await made.ask([("ECHO", "again")]) == [b"again"]
+    assert made.times == [False, True]
+    await made.connection.close()
+
+
+async def test_no_server_is_an_error_of_the_connection() -> None:
+    made = Made("redis://127.0.0.1:1")
+    with pytest.raises(Disconnected):
+        await made.ask([("PING",)])
+    assert made.times == []

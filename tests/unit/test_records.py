@@ -1,0 +1,46 @@
+"""Records: made quickly, copied with other values, alike by their values."""
+
+from dataclasses import field
+
+import pytest
+
+from sagas.inputs import Correct
+from sagas.records import named_record, record, replace
+
+
+@record
+class Place:
+    """Some fields with defaults."""
+
+    name: str
+    floor: int = 0
+    rooms: dict[str, int] = field(default_factory=dict[str, int])
+
+
+@named_record
+class Named:
+    """Fields by name alone."""
+
+    name: str
+    floor: int = 0
+
+
+def test_a_copy_has_the_changes_and_all_else_as_it_was() -> None:
+    before = Place("kitchen", 2, {"a": 1})
+    assert replace(before, floor=3) == Place("kitchen", 3, {"a": 1})
+    assert before == Place("kitchen", 2, {"a": 1})
+    assert replace(Named(name="hall"), floor=1) == Named(name="hall", floor=1)
+
+
+def test_a_copy_of_a_record_that_inherits_has_all_its_fields() -> None:
+    word = Correct("saga", "reason", "request", step="pay", value=1)
+    assert replace(word, payload="hash") == Correct("saga", "reason", "request", step="pay", value=1, payload="hash")
+
+
+def test_a_field_that_there_is_not_is_an_error() -> None:
+    with pytest.raises(AttributeError):
+        replace(Place("kitchen"), windows=2)
+
+
+def test_equal_records_are_one_in_a_set() -> None:
+    assert len({Named(name="hall"), Named(name="hall"), Named(name="kitchen")}) == 2
