@@ -2,13 +2,17 @@
 
 The numbers are those of the protocol's model: 1 liveness, 2 dependencies, 3 no effect left behind, 4 every effect is
 there, 5 undo order, 6 the pivot, 7 closed keys, 8 head = fold, 9 one execution an attempt, 11 nothing accepted lost,
-16 hold, 17 refused attempts, 18 families, 19 one thing to decide once.
+16 hold, 17 refused attempts, 18 families, 19 one thing to decide once, 20 what lives is not given up. Others are those of
+the rules themselves.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Any
 
+from amends.testing.simulator.callers import Changes
+from amends.testing.simulator.heard import Heard
 from amends.testing.simulator.hosts import SimulatedLoop, at_once
 from amends.testing.simulator.outside import Execution, Key, Landed
 from amends.testing.simulator.trace import Trace
@@ -57,6 +61,8 @@ class Checks:
     """Whether an outcome of an attempt has been standing in the stream for a while."""
     troubled_until = 0.0
     """Until when the living may be taken for dead, since the servers or the network have had trouble."""
+    peace_at = inf
+    """From when all is well. No trouble from before excuses what becomes of sagas that begin later."""
 
     def __init__(self, loop: SimulatedLoop, manifests: Sequence[Manifest], trace: Trace, lease_seconds: float) -> None:
         self.violations: list[Violation] = []
@@ -72,6 +78,9 @@ class Checks:
         self._over: dict[tuple[str, str, int | None, int], float] = {}
         self._read: dict[str, int] = {}
         self._lost: dict[Key, int] = {}
+        self._heard = Heard()
+        self._began: dict[str, float] = {}
+        self.changes = Changes(self.fail)
         self.cursor = (0, 0)
         self._store: MemoryStore | None = None
 
@@ -118,7 +127,11 @@ class Checks:
     def acknowledges(self, body: bytes) -> None:
         """An outcome is acknowledged: what it says is in the events, or was too late to change anything (rule C5)."""
         word = load_word(body)
-        if not isinstance(word, Outcome) or (word.saga_id, word.id) in self._causes:
+        if not isinstance(word, Outcome):
+            return
+        if self._heard.lacks(word):
+            self.fail("O4: no word of an effect is dropped", word.saga_id, f"{word.step} {word.attempt} {word.kind}")
+        if (word.saga_id, word.id) in self._causes:
             return
         state = self._folds.get(word.saga_id)
         wait = state.waits.get(word.opened_by) if state is not None else None
@@ -144,6 +157,9 @@ class Checks:
         saga_id = move.saga_id
         state = self._folds.get(saga_id) or State(saga_id)
         manifest = self._manifests[move.state.fingerprint]
+        if saga_id not in self._folds:
+            self._began[saga_id] = self._loop.now
+            self.changes.began(saga_id)
         for cause in dict.fromkeys(entry.causation for entry in move.events if entry.causation):
             if (saga_id, cause) in self._causes:
                 self.fail("A1: no input is taken twice", saga_id, f"{cause}")
@@ -156,6 +172,7 @@ class Checks:
             self._trace.mark(_marker(entry.event))
             if entry.sequence != state.version + 1:
                 self.fail("8: sequence numbers have no gaps", saga_id, f"{entry.sequence} after {state.version}")
+            self._heard.record(saga_id, entry.event)
             self._before(manifest, state, entry.event)
             try:
                 state = evolve(state, entry)
@@ -229,7 +246,8 @@ class Checks:
         if cause == "lost" and self.unread(state.saga_id, event.step or "", event.attempt):
             self.fail("A11: no command is judged while its outcome lies unread", state.saga_id, f"{event.step}")
         host = execution.host if execution is not None else None
-        if host is not None and host.alive and not host.stood and self._loop.now > self.troubled_until:
+        well = self._began[state.saga_id] > self.peace_at
+        if host is not None and host.alive and (well or not (host.stood or self._loop.now <= self.troubled_until)):
             self.fail("20: what lives is not given up", state.saga_id, f"{event.step} {event.attempt}: {cause}")
 
     def _depends(self, manifest: Manifest, state: State, event: e.Event) -> None:
@@ -306,6 +324,7 @@ class Checks:
         for saga_id in self._accepted:
             if saga_id not in self._folds:
                 self.fail("11: nothing accepted is lost", saga_id, "there is no such saga")
+        self.changes.finish(self._folds)
         holders = [(state.definition, state.key) for state in self._folds.values() if _holds_key(state)]
         if len(holders) != len(set(holders)):
             self.fail("R23: a key has one saga", "", str(sorted(map(str, holders))))

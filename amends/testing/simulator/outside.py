@@ -117,8 +117,8 @@ class Outside:
         return rng.choice(choices)
 
     def _is_poison(self, key: Key, role: Role) -> bool:
-        """Whether this step kills whoever runs it, each time."""
-        if self.calm or role != "step":
+        """Whether this step kills whoever runs it, each time: no peace cures that."""
+        if role != "step":
             return False
         rng = Random(f"{self.seed}/{key}")  # noqa: S311 - a draw, no secret
         return rng.random() < POISON * self.trouble.get(key[0], 0.0)

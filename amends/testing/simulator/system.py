@@ -219,6 +219,7 @@ class System:
         self.outside.heal()
         points.arm(None)
         self.faults.heal()
+        self.checks.peace_at = self.loop.now
         await self.people.finish()
         await self.people.answer()
         while await self._comes_to_rest() and await self.people.answer():

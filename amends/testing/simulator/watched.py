@@ -22,6 +22,8 @@ class WatchedServer(MemoryServer):
         super().__init__(clock, oldest=oldest)
         self.said: deque[bytes] = deque(maxlen=SAID_MAX)
         """The last outcomes that stood in their stream: any may be delivered once more."""
+        self.when_added: list[Callable[[], object]] = []
+        """Called when the next command stands in its stream and nobody has been given it: what a replica has then."""
         self._checks = checks
         checks.unread = self._stands
 
@@ -34,6 +36,13 @@ class WatchedServer(MemoryServer):
             if (word.saga_id, word.step, word.attempt) == (saga_id, step, attempt):
                 return now_ms - int(name.partition(b"-")[0]) > UNREAD_MS
         return False
+
+    def _serve(self, key: str) -> None:
+        if key != OUTCOMES:
+            calls, self.when_added = self.when_added, []
+            for call in calls:
+                call()
+        super()._serve(key)
 
     def execute(self, command: Command) -> Any:
         """The answer to a command."""
