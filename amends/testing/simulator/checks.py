@@ -78,7 +78,7 @@ class Checks:
         self._over: dict[tuple[str, str, int | None, int], float] = {}
         self._read: dict[str, int] = {}
         self._lost: dict[Key, int] = {}
-        self._heard = Heard()
+        self._heard = Heard(loop.time)
         self._began: dict[str, float] = {}
         self.changes = Changes(self.fail)
         self.cursor = (0, 0)
@@ -123,6 +123,11 @@ class Checks:
         over = self._over.get(attempt)
         if over is not None and self._loop.now - over > FRESH_SECONDS + STALE_SECONDS and not execution.host.stood:
             self.fail("C3: what is stale does not run", where, f"over since {over:.3f}")
+
+    def lands(self, execution: Execution) -> None:
+        """A step has its effect."""
+        if not execution.host.stood and self._heard.denied_since(execution.key, execution.at):
+            self.fail("O3: what was denied does not happen", execution.key[0], f"{execution.key[1]} {execution.attempt}")
 
     def acknowledges(self, body: bytes) -> None:
         """An outcome is acknowledged: what it says is in the events, or was too late to change anything (rule C5)."""

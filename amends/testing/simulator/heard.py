@@ -1,18 +1,26 @@
-"""What is recorded of what workers said: no word that tells of an effect may be dropped (rules C5, O4)."""
+"""What is recorded of effects: no word that tells of one may be dropped, none that is denied may come (O3, O4)."""
+
+from collections.abc import Callable
 
 from sagas import events as e
 from sagas.inputs import Outcome
 
 NO_EVIDENCE = ("worker_lost", "lost")
 """Verdicts of others, who know nothing of the attempt."""
+Key = tuple[str, str, int | None]
 Told = tuple[str, str, int | None, int, str]
 
 
 class Heard:
-    """Attempts that are recorded to have succeeded, or to have ended so that nobody knows, with the cause."""
+    """Attempts that are recorded to have succeeded, or to have ended so that nobody knows, with the cause; and denials.
 
-    def __init__(self) -> None:
+    A denial is what a probe or an operator said: the step did not happen.
+    """
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
         self._told: set[Told] = set()
+        self._denied: dict[Key, float] = {}
 
     def record(self, saga_id: str, event: e.Event) -> None:
         """An event is committed."""
@@ -23,9 +31,16 @@ class Heard:
                 how = f"unknown {event.cause}"
             case e.LateOutcomeSeen():
                 how = _how(event.outcome, event.cause)
+            case e.ProbeAnswered(answer="did_not_happen") | e.StepResolved(outcome="did_not_happen" | "skip"):
+                self._denied[saga_id, event.step or "", event.item] = self._now()
+                return
             case _:
                 return
         self._told.add((saga_id, event.step or "", event.item, event.attempt, how))
+
+    def denied_since(self, key: Key, began: float) -> bool:
+        """Whether somebody said that the step did not happen, after an attempt of it that began then."""
+        return self._denied.get(key, -1.0) > began
 
     def lacks(self, word: Outcome) -> bool:
         """Whether it tells of an effect, certain or possible, of which no event tells: one that nobody would undo."""

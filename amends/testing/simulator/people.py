@@ -101,7 +101,10 @@ class People:
         if saga_id is None:
             return  # it has not been accepted yet: nobody knows its id
         store = self._system.database.store
-        family = [other for other in store.known() if _is_of(store.head(other), saga_id)]
+        known = store.known()
+        if saga_id not in known:
+            return  # accepted, and not there: that is told already
+        family = [other for other in known if _is_of(store.head(other), saga_id)]
         chosen = [saga_id, *family][request.draw % (1 + len(family))]
         word = self._word(request, store.head(chosen), f"request/{place}")
         if word is not None:

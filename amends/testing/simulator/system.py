@@ -111,6 +111,7 @@ class System:
             self.trace.tell,
             self.checks.fail,
             script.lease_seconds * LANDS,
+            self.checks.lands,
         )
         self.checks.outside = self.outside
         commits = Random(f"{script.seed}/database")  # noqa: S311 - a draw, no secret
