@@ -10,7 +10,6 @@ from math import inf
 from typing import Any, cast
 
 import amends.testing.simulator.transactions as transactions
-import orchestrator.publisher
 from amends.testing.simulator.callers import CallersTransaction
 from consumers.stream import RedisStreams
 from consumers.worker import Worker
@@ -256,9 +255,14 @@ def _place(row: WaitRow) -> int:
     return row.opened_by
 
 
-@bug("9", "C3")
+@bug("C1")
 def old_commands_are_sent(patch: Patch) -> None:
-    patch.setattr(orchestrator.publisher, "SEND_SECONDS_MAX", inf)
+    publish = Publisher.publish
+
+    async def whenever(self: Publisher, commands: Sequence[Any], decided_at: float) -> None:
+        await publish(self, commands, inf)
+
+    patch.setattr(Publisher, "publish", whenever)
 
 
 @bug("20")

@@ -48,7 +48,7 @@ class Changes:
 
 
 class CallersTransaction:
-    """One transaction, at the server and for who began it. Until it ends nobody sees its saga, nor gets the same key."""
+    """One transaction. Until it ends nobody sees its saga, and who wants the same key waits."""
 
     def __init__(self, database: Database, link: Link, changes: Changes) -> None:
         self._database = database

@@ -2,8 +2,7 @@
 
 The numbers are those of the protocol's model: 1 liveness, 2 dependencies, 3 no effect left behind, 4 every effect is
 there, 5 undo order, 6 the pivot, 7 closed keys, 8 head = fold, 9 one execution an attempt, 11 nothing accepted lost,
-16 hold, 17 refused attempts, 18 families, 19 one thing to decide once, 20 what lives is not given up. Others are those of
-the rules themselves.
+16 hold, 17 refused attempts, 18 families, 19 one thing to decide once, 20 what lives is not given up.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,16 +14,17 @@ from amends.testing.simulator.callers import Changes
 from amends.testing.simulator.heard import Heard
 from amends.testing.simulator.hosts import SimulatedLoop, at_once
 from amends.testing.simulator.outside import Execution, Key, Landed
+from amends.testing.simulator.stored import CheckedStore
 from amends.testing.simulator.trace import Trace
 from consumers.envelopes import load_word
-from eventstore.memory import MemoryStore
+from orchestrator.publisher import SEND_SECONDS_MAX
 from sagas import events as e
 from sagas.events import Recorded
 from sagas.evolve import IllegalEvent, evolve
 from sagas.inputs import Answer, Outcome
 from sagas.manifest import Manifest, Node
 from sagas.numbers import DEFAULT_NUMBERS
-from sagas.ports import Move
+from sagas.ports import Command, Move
 from sagas.state import COMMAND_KINDS, State, StepState, Wait
 
 if TYPE_CHECKING:
@@ -61,6 +61,8 @@ class Checks:
     """Whether an outcome of an attempt has been standing in the stream for a while."""
     troubled_until = 0.0
     """Until when the living may be taken for dead, since the servers or the network have had trouble."""
+    one_clock = True
+    """Whether the servers' clocks have never jumped."""
     peace_at = inf
     """From when all is well. No trouble from before excuses what becomes of sagas that begin later."""
 
@@ -82,11 +84,11 @@ class Checks:
         self._began: dict[str, float] = {}
         self.changes = Changes(self.fail)
         self.cursor = (0, 0)
-        self._store: MemoryStore | None = None
+        self._store: CheckedStore | None = None
 
-    def store(self, now: Callable[[], float]) -> MemoryStore:
+    def store(self, now: Callable[[], float]) -> CheckedStore:
         """The store, each commit of which is checked."""
-        self._store = _CheckedStore(now, self._commits)
+        self._store = CheckedStore(now, self._commits)
         return self._store
 
     def fail(self, rule: str, where: str, detail: str) -> None:
@@ -124,10 +126,21 @@ class Checks:
         if over is not None and self._loop.now - over > FRESH_SECONDS + STALE_SECONDS and not execution.host.stood:
             self.fail("C3: what is stale does not run", where, f"over since {over:.3f}")
 
+    def sends(self, command: Command) -> None:
+        """A command stands in its stream; its sender wrote down when it sent it."""
+        assert self._store is not None
+        since = self._store.owed_since(command.saga_id, command.opened_by)
+        if since is None or not self.one_clock:
+            return
+        late = command.sent_ms / 1000 - since - SEND_SECONDS_MAX
+        if late > STALE_SECONDS:
+            self.fail("C1: what is old is not sent", command.saga_id, f"{command.step} {command.attempt}: {late:.1f} s")
+
     def lands(self, execution: Execution) -> None:
         """A step has its effect."""
+        saga_id, step, _ = execution.key
         if not execution.host.stood and self._heard.denied_since(execution.key, execution.at):
-            self.fail("O3: what was denied does not happen", execution.key[0], f"{execution.key[1]} {execution.attempt}")
+            self.fail("O3: what was denied does not happen", saga_id, f"{step} {execution.attempt}")
 
     def acknowledges(self, body: bytes) -> None:
         """An outcome is acknowledged: what it says is in the events, or was too late to change anything (rule C5)."""
@@ -375,16 +388,6 @@ class Checks:
         """A worker that stood still for longer than anybody waits, had its effect, and died without a word (B1)."""
         timeout = max(one.timeout for one in (node.handler, node.fallback) if one is not None)
         return not landed.by.host.alive and landed.at > landed.by.at + timeout + self._lease_seconds
-
-
-class _CheckedStore(MemoryStore):
-    def __init__(self, now: Callable[[], float], commits: Callable[[Move], None]) -> None:
-        super().__init__(now)
-        self._commits = commits
-
-    def _apply(self, move: Move) -> None:
-        super()._apply(move)
-        self._commits(move)
 
 
 def _holds_key(state: State) -> bool:

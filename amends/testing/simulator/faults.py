@@ -186,6 +186,7 @@ class Faults:
                 for body in list(server.said):
                     server.execute(("XADD", OUTCOMES, "*", "b", body))
             case "clock of streams" | "clock of database":
+                system.checks.one_clock = False
                 system.clock_jumps[fault.kind.rpartition(" ")[2]] += fault.seconds * (1 if fault.count > 1 else -0.2)
                 effects.tell(fault, effect=True)
             case "database away":

@@ -5,11 +5,12 @@ from collections.abc import Callable
 from typing import Any
 
 from amends.testing.simulator.checks import Checks
-from consumers.envelopes import load_word
+from consumers.envelopes import load_command, load_word
 from consumers.keys import OUTCOMES
 from consumers.memory_server import MemoryServer
-from consumers.wire import Command
+from consumers.wire import Command as Asked
 from sagas.inputs import Outcome
+from sagas.ports import Command
 
 SAID_MAX = 30
 UNREAD_MS = 1000
@@ -44,13 +45,16 @@ class WatchedServer(MemoryServer):
                 call()
         super()._serve(key)
 
-    def execute(self, command: Command) -> Any:
+    def execute(self, command: Asked) -> Any:
         """The answer to a command."""
         if command[0] == "XDEL" and command[1] == OUTCOMES:
             for name in command[2:]:
                 for _, fields in super().execute(("XRANGE", OUTCOMES, name, name)):
                     if fields[0] == b"b":
                         self._checks.acknowledges(fields[1])
-        if command[0] == "XADD" and command[1] == OUTCOMES and command[3] == "b":
-            self.said.append(command[4])
+        if command[0] == "XADD" and command[3] == "b" and not self.refusing:
+            if command[1] == OUTCOMES:
+                self.said.append(command[4])
+            elif isinstance(sent := load_command(command[4]), Command):
+                self._checks.sends(sent)
         return super().execute(command)
