@@ -62,7 +62,7 @@ class Outside:
     tell: Callable[..., None]
     fail: Callable[[str, str, str], None]
     lands_seconds_max: float
-    lands: Callable[[Execution], None] | None = None
+    watch_landing: Callable[[Execution], None] | None = None
     trouble: dict[str, float] = field(default_factory=dict[str, float])
     there: dict[Key, Landed] = field(default_factory=dict[Key, Landed])
     ended: dict[tuple[str, str, int | None, int], str] = field(
@@ -210,8 +210,8 @@ class Outside:
             self.there.pop(here.key, None)
         else:
             self.there[here.key] = Landed(here, self.loop.now)
-            if self.lands is not None:
-                self.lands(here)
+            if self.watch_landing is not None:
+                self.watch_landing(here)
         self.tell("undone outside" if here.role == "undo" else "done outside", here.host, here.key, here.attempt)
 
 
