@@ -17,7 +17,6 @@ from eventstore.memory import MemoryStore
 from orchestrator.engine import Engine
 from sagas.inputs import Start
 
-
 CLOCK = LoopClock()
 
 
