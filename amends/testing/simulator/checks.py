@@ -15,8 +15,9 @@ from amends.testing.simulator.heard import Heard
 from amends.testing.simulator.hosts import SimulatedLoop, at_once
 from amends.testing.simulator.outside import Execution, Key, Landed
 from amends.testing.simulator.stored import CheckedStore
-from amends.testing.simulator.trace import Trace
+from amends.testing.simulator.trace import Trace, marker_of
 from consumers.envelopes import load_word
+from orchestrator.commands import timeout_of
 from orchestrator.publisher import SEND_SECONDS_MAX
 from sagas import events as e
 from sagas.events import Recorded
@@ -57,7 +58,7 @@ class Checks:
     """Watches one run."""
 
     outside: "Outside"
-    unread: Callable[[str, str, int], bool]
+    unread: Callable[[Key, int], bool]
     """Whether an outcome of an attempt has been standing in the stream for a while."""
     troubled_until = 0.0
     """Until when the living may be taken for dead, since the servers or the network have had trouble."""
@@ -123,7 +124,12 @@ class Checks:
         if attempt in self._refused:
             self.fail("17: a refused attempt is never run", where, execution.host.name)
         over = self._over.get(attempt)
-        if over is not None and self._loop.now - over > FRESH_SECONDS + STALE_SECONDS and not execution.host.stood:
+        most = FRESH_SECONDS + STALE_SECONDS
+        if (
+            self._loop.now <= self.troubled_until
+        ):  # what it needs may come late; it waits for that as long as for itself
+            most += timeout_of(self._manifests[self._folds[saga_id].fingerprint].by_name[step], execution.role)
+        if over is not None and self._loop.now - over > most and not execution.host.stood:
             self.fail("C3: what is stale does not run", where, f"over since {over:.3f}")
 
     def sends(self, command: Command) -> None:
@@ -187,7 +193,7 @@ class Checks:
                 type(entry.event).__name__, None, (saga_id, entry.event.step, entry.event.item), entry.event.attempt,
                 getattr(entry.event, "cause", None) or "",
             )  # fmt: skip
-            self._trace.mark(_marker(entry.event))
+            self._trace.mark(marker_of(entry.event))
             if entry.sequence != state.version + 1:
                 self.fail("8: sequence numbers have no gaps", saga_id, f"{entry.sequence} after {state.version}")
             self._heard.record(saga_id, entry.event)
@@ -260,8 +266,9 @@ class Checks:
 
     def _judged(self, state: State, event: e.StepOutcomeUnknown | e.UndoFailed, cause: str) -> None:
         """An attempt is given up: nobody who lives, and was never cut off, has it or has told of it."""
-        execution = self.outside.running.get((state.saga_id, event.step or "", event.item, event.attempt))
-        if cause == "lost" and self.unread(state.saga_id, event.step or "", event.attempt):
+        key = (state.saga_id, event.step or "", event.item)
+        execution = self.outside.running.get((*key, event.attempt))
+        if cause == "lost" and self.unread(key, event.attempt):
             self.fail("A11: no command is judged while its outcome lies unread", state.saga_id, f"{event.step}")
         host = execution.host if execution is not None else None
         well = self._began[state.saga_id] > self.peace_at
@@ -396,8 +403,3 @@ def _holds_key(state: State) -> bool:
 
 def _has_undo(node: Node) -> bool:
     return node.undo is not None or node.kind == "child"
-
-
-def _marker(event: Any) -> str:
-    cause = getattr(event, "cause", None) or getattr(event, "outcome", None) or ""
-    return f"{type(event).__name__} {cause}".strip()

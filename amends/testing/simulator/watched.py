@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from amends.testing.simulator.checks import Checks
+from amends.testing.simulator.outside import Key
 from consumers.envelopes import load_command, load_word
 from consumers.keys import OUTCOMES
 from consumers.memory_server import MemoryServer
@@ -28,13 +29,13 @@ class WatchedServer(MemoryServer):
         self._checks = checks
         checks.unread = self._stands
 
-    def _stands(self, saga_id: str, step: str, attempt: int) -> bool:
+    def _stands(self, key: Key, attempt: int) -> bool:
         now_ms = self._clock() * 1000
         for name, fields in super().execute(("XRANGE", OUTCOMES, "-", "+")):
             word = load_word(fields[1]) if fields[0] == b"b" else None
             if not isinstance(word, Outcome) or word.kind not in ("succeeded", "failed"):
                 continue
-            if (word.saga_id, word.step, word.attempt) == (saga_id, step, attempt):
+            if (word.saga_id, word.step, word.item) == key and word.attempt == attempt:
                 return now_ms - int(name.partition(b"-")[0]) > UNREAD_MS
         return False
 
