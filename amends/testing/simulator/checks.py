@@ -8,7 +8,7 @@ there, 5 undo order, 6 the pivot, 7 closed keys, 8 head = fold, 9 one execution 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from amends.testing.simulator.callers import Changes
 from amends.testing.simulator.heard import Heard
@@ -123,11 +123,8 @@ class Checks:
             self.fail("9: an attempt is in the events before it runs", where, execution.role)
         if attempt in self._refused:
             self.fail("17: a refused attempt is never run", where, execution.host.name)
-        over = self._over.get(attempt)
-        most = FRESH_SECONDS + STALE_SECONDS
-        if (
-            self._loop.now <= self.troubled_until
-        ):  # what it needs may come late; it waits for that as long as for itself
+        over, most = self._over.get(attempt), FRESH_SECONDS + STALE_SECONDS
+        if over is not None and self._loop.now <= self.troubled_until:  # for its arguments it waits as long as it may run
             most += timeout_of(self._manifests[self._folds[saga_id].fingerprint].by_name[step], execution.role)
         if over is not None and self._loop.now - over > most and not execution.host.stood:
             self.fail("C3: what is stale does not run", where, f"over since {over:.3f}")
@@ -155,11 +152,10 @@ class Checks:
             return
         if self._heard.lacks(word):
             self.fail("O4: no word of an effect is dropped", word.saga_id, f"{word.step} {word.attempt} {word.kind}")
-        if (word.saga_id, word.id) in self._causes:
-            return
         state = self._folds.get(word.saga_id)
         wait = state.waits.get(word.opened_by) if state is not None else None
-        if wait is not None and wait.attempt == word.attempt and wait.kind == word.role:
+        known = (word.saga_id, word.id) in self._causes
+        if not known and wait is not None and wait.attempt == word.attempt and wait.kind == word.role:
             self.fail("C5: no outcome is acknowledged before its commit", word.saga_id, f"{word.step}: {word.id}")
 
     def reads(self, events: list[tuple[tuple[int, int], str, Recorded]]) -> None:
