@@ -124,7 +124,7 @@ class Checks:
         if attempt in self._refused:
             self.fail("17: a refused attempt is never run", where, execution.host.name)
         over, most = self._over.get(attempt), FRESH_SECONDS + STALE_SECONDS
-        if over is not None and self._loop.now <= self.troubled_until:  # for its arguments it waits as long as it may run
+        if over is not None and self._loop.now <= self.troubled_until:  # it waits so long for arguments
             most += timeout_of(self._manifests[self._folds[saga_id].fingerprint].by_name[step], execution.role)
         if over is not None and self._loop.now - over > most and not execution.host.stood:
             self.fail("C3: what is stale does not run", where, f"over since {over:.3f}")
