@@ -100,6 +100,8 @@ class Faults:
             self._loop.later(LOOK_SECONDS, self._happen, fault)
             return
         del self._pending[fault]
+        if fault.kind.startswith("clock"):
+            self._system.checks.one_clock = False
         if fault.kind not in HARMLESS:
             over = self._loop.now + fault.seconds + TROUBLE_SECONDS
             self._system.checks.troubled_until = max(self._system.checks.troubled_until, over)
@@ -186,7 +188,6 @@ class Faults:
                 for body in list(server.said):
                     server.execute(("XADD", OUTCOMES, "*", "b", body))
             case "clock of streams" | "clock of database":
-                system.checks.one_clock = False
                 system.clock_jumps[fault.kind.rpartition(" ")[2]] += fault.seconds * (1 if fault.count > 1 else -0.2)
                 effects.tell(fault, effect=True)
             case "database away":
