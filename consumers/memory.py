@@ -86,6 +86,8 @@ class ServerMemory:
         found = marker.decode() if marker is not None else ""
         if found.partition(":")[2] != run:
             (written,) = await self._wire.many([("EVAL", REPLACE, 1, MARKER, found, f"{self._name()}:{run}")])
+            if written is None:
+                return await self._ask()  # it was flushed between the look and the replacing
             found = written.decode()
         return str(found.partition(":")[0])
 

@@ -6,6 +6,7 @@ by one update. Most steps end sooner and cost no write at all.
 
 import asyncio
 import logging
+import random
 from collections.abc import AsyncGenerator, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -64,7 +65,7 @@ class Publisher:
             return
         before = decided_at + SEND_SECONDS_MAX
         if buggify("publisher.pauses"):
-            await self._clock.sleep(SEND_SECONDS_MAX)
+            await self._clock.sleep(SEND_SECONDS_MAX * random.choice((1, 2)))  # noqa: S311 - guards nothing
         if self._clock.monotonic() > before:
             log.warning("%d commands are too old to be sent; the sweep schedules them anew", len(commands))
             return

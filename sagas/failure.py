@@ -123,6 +123,8 @@ def _next_try(draft: Draft, node: Node, word: Outcome) -> float | None:
     retryable = step.error is None or bool(step.error.get("retryable", True))
     if node.probe is None or step.tried != "step" or not retryable or wanted_back or draft.state.status != "active":
         return None
+    if step.workers_lost >= draft.numbers.poison or step.lost >= draft.numbers.lost_max:
+        return None  # whatever its budget (rules L2, L5)
     policy = node.handler.retry if node.handler else RetryPolicy()
     seed = f"{word.saga_id}/{node.name}/{word.item}/{word.attempt}"
     return next_delay(policy, step.retries, seed, None, draft.numbers.retry_after_seconds_max)

@@ -13,6 +13,7 @@ from math import inf
 from typing import Any, TypeVar
 
 from amends.clock import LoopClock
+from amends.testing.simulator.callers import CallersTransaction, start_joined
 from amends.testing.simulator.hosts import Host, SimulatedLoop
 from amends.testing.simulator.system import Process
 from consumers.keys import command_key
@@ -216,7 +217,10 @@ class Stage:
 
         async def apply() -> None:
             if joined and isinstance(word, Start):
-                answer.set_result(await process.engine.start_within(word, self))
+                transaction = CallersTransaction(self._system.database, process.to_database, self.checks.changes)
+                found = await start_joined(process.engine, word, transaction, self._system.trace.mark, None)
+                assert found is not None
+                answer.set_result(found)
             else:
                 answer.set_result((await process.engine.apply([word]))[0])
 

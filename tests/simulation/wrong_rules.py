@@ -19,7 +19,7 @@ from sagas.state import State
 from tests.simulation.bugs import Patch, bug
 
 
-@bug
+@bug("O1")
 def no_attempt_check(patch: Patch) -> None:
     def outcome(draft: Any, word: Outcome) -> None:
         node = draft.manifest.by_name[word.step]
@@ -33,7 +33,7 @@ def no_attempt_check(patch: Patch) -> None:
     patch.setattr(sagas.decide, "_outcome", outcome)
 
 
-@bug
+@bug("5")
 def undone_in_forward_order(patch: Patch) -> None:
     settle = sagas.compensation._settle_items
 
@@ -43,7 +43,7 @@ def undone_in_forward_order(patch: Patch) -> None:
     patch.setattr(sagas.compensation, "_settle_items", at_once)
 
 
-@bug
+@bug("3", "6")
 def unknown_is_taken_for_not_happened(patch: Patch) -> None:
     def judged(draft: Any, node: Any, word: Outcome) -> None:
         error = {"type": "E", "code": "c", "message": "no", "attempt": word.attempt, "retryable": True}
@@ -52,7 +52,7 @@ def unknown_is_taken_for_not_happened(patch: Patch) -> None:
     patch.setattr(sagas.decide, "step_unknown", judged)
 
 
-@bug
+@bug("3", "6")
 def a_lost_command_is_taken_for_not_run(patch: Patch) -> None:
     unknown = sagas.failure.step_unknown
 
@@ -70,12 +70,12 @@ def _too_late(draft: Any, node: Any, word: Outcome) -> None:
     draft.remark("too late")
 
 
-@bug
+@bug("O4", "3")
 def late_outcomes_are_ignored(patch: Patch) -> None:
     patch.setattr(sagas.decide, "late", _too_late)
 
 
-@bug
+@bug("6")
 def the_way_back_leads_past_a_pivot_in_flight(patch: Patch) -> None:
     def back(draft: Any, cause: str, reason: str) -> None:
         if draft.state.status == "active" and not draft.state.held:
@@ -85,7 +85,7 @@ def the_way_back_leads_past_a_pivot_in_flight(patch: Patch) -> None:
         patch.setattr(module, "want_back", back)
 
 
-@bug
+@bug("16")
 def a_held_saga_goes_on(patch: Patch) -> None:
     owe = sagas.failure.owe
 
@@ -98,13 +98,13 @@ def a_held_saga_goes_on(patch: Patch) -> None:
     patch.setattr(sagas.decide, "owe", regardless)
 
 
-@bug
+@bug("3")
 def the_undo_begins_at_once(patch: Patch) -> None:
     for module in (sagas.compensation, sagas.failure, sagas.requests):
         patch.setattr(module, "may_run_until", lambda draft, node, step: 0.0)
 
 
-@bug
+@bug("3", "6")
 def a_later_failure_clears_the_doubt(patch: Patch) -> None:
     apply = sagas.evolve._apply
 
@@ -119,7 +119,7 @@ def a_later_failure_clears_the_doubt(patch: Patch) -> None:
     patch.setattr(sagas.evolve, "_apply", cleared)
 
 
-@bug
+@bug("O4", "3")
 def the_id_of_an_outcome_lacks_its_kind(patch: Patch) -> None:
     def without_kind(self: Outcome) -> str:
         return f"{self.opened_by}/{self.attempt}"
@@ -127,17 +127,17 @@ def the_id_of_an_outcome_lacks_its_kind(patch: Patch) -> None:
     patch.setattr(Outcome, "id", property(without_kind))
 
 
-@bug
+@bug("O3", "3", "6")
 def the_probe_is_believed_too_early(patch: Patch) -> None:
     patch.setattr(sagas.failure, "may_run_until", lambda draft, node, step: 0.0)
 
 
-@bug
+@bug("R16")
 def more_items_run_than_may(patch: Patch) -> None:
     patch.setattr(sagas.forward, "_is_open", lambda state, name, index, status: False)
 
 
-@bug
+@bug("19")
 def operators_are_asked_twice(patch: Patch) -> None:
     def ask(draft: Any, node: Any, item: Any, cause: str) -> None:
         step = draft.step(node, item)
@@ -147,16 +147,16 @@ def operators_are_asked_twice(patch: Patch) -> None:
     patch.setattr(sagas.failure, "ask_operator", ask)
 
 
-@bug
+@bug("8")
 def what_has_ended_keeps_its_waits(patch: Patch) -> None:
     patch.setattr(sagas.evolve, "_ended", lambda state: state)
 
 
-@bug
+@bug("10")
 def poison_is_not_counted(patch: Patch) -> None:
     patch.setattr(sagas.failure, "_again", lambda draft, cause, workers_lost, lost: cause in sagas.failure.AT_ONCE)
 
 
-@bug
+@bug("O6")
 def retries_have_no_budget(patch: Patch) -> None:
     patch.setattr(sagas.failure, "next_delay", lambda policy, used, *rest: 0.2)

@@ -10,7 +10,7 @@ from math import inf
 from typing import Any, cast
 
 import amends.testing.simulator.transactions as transactions
-import orchestrator.publisher
+from amends.testing.simulator.callers import CallersTransaction
 from consumers.stream import RedisStreams
 from consumers.worker import Worker
 from eventstore.memory import MemoryStore
@@ -26,7 +26,7 @@ from sagas.state import COMMAND_KINDS, State
 from tests.simulation.bugs import Patch, bug
 
 
-@bug
+@bug("C5")
 def outcomes_are_acknowledged_before_their_commit(patch: Patch) -> None:
     read = RedisStreams.outcomes
 
@@ -39,7 +39,7 @@ def outcomes_are_acknowledged_before_their_commit(patch: Patch) -> None:
     patch.setattr(RedisStreams, "outcomes", outcomes)
 
 
-@bug
+@bug("8")
 def no_version_guard(patch: Patch) -> None:
     async def append(self: MemoryStore, moves: Sequence[Move]) -> Committed:
         return self._commit(moves)
@@ -47,7 +47,7 @@ def no_version_guard(patch: Patch) -> None:
     patch.setattr(MemoryStore, "append", append)
 
 
-@bug
+@bug("A12")
 def the_feeds_cursor_is_the_position_alone(patch: Patch) -> None:
     async def feed(self: MemoryStore, after: tuple[int, int], limit: int = 500) -> Any:
         places = sorted((place for place in self._feed if place[1] > after[1]), key=lambda place: place[1])
@@ -56,7 +56,7 @@ def the_feeds_cursor_is_the_position_alone(patch: Patch) -> None:
     patch.setattr(MemoryStore, "feed", feed)
 
 
-@bug
+@bug("9")
 def a_takeover_runs_the_handler(patch: Patch) -> None:
     async def judge(self: Worker, deliveries: Sequence[Any]) -> None:
         for delivery in deliveries:
@@ -65,7 +65,7 @@ def a_takeover_runs_the_handler(patch: Patch) -> None:
     patch.setattr(Worker, "_judge_lost", judge)
 
 
-@bug
+@bug("C3", "9")
 def stale_entries_run(patch: Patch) -> None:
     patch.setattr(Worker, "_is_fresh", lambda self, delivery: True)
 
@@ -94,7 +94,7 @@ class _OldHeads:
         return committed
 
 
-@bug
+@bug("C5", "O4", "1")
 def a_no_op_is_decided_on_a_stale_head(patch: Patch) -> None:
     init = Engine.__init__
 
@@ -104,7 +104,7 @@ def a_no_op_is_decided_on_a_stale_head(patch: Patch) -> None:
     patch.setattr(Engine, "__init__", cached)
 
 
-@bug
+@bug("3")
 def the_key_stays_open_after_the_undo(patch: Patch) -> None:
     patch.setattr(transactions, "keys_to_close", lambda command: ())
 
@@ -113,7 +113,7 @@ def _but_retries(fires: Callable[[MemoryStore, WaitRow], bool]) -> Callable[[Mem
     return lambda store, row: row.kind != "retry" and fires(store, row)
 
 
-@bug
+@bug("1")
 def retries_are_timers_in_memory(patch: Patch) -> None:
     fires = MemoryStore._fires
     patch.setattr(MemoryStore, "_fires", _but_retries(fires))
@@ -137,7 +137,7 @@ def _begin(engine: Engine, due: Due) -> None:
     asyncio.get_running_loop().create_task(engine.apply([due]))
 
 
-@bug
+@bug("11")
 def starts_are_answered_before_their_commit(patch: Patch) -> None:
     apply = Engine.apply
 
@@ -150,7 +150,7 @@ def starts_are_answered_before_their_commit(patch: Patch) -> None:
     patch.setattr(Engine, "apply", hasty)
 
 
-@bug
+@bug("1")
 def commands_are_confirmed_by_the_append(patch: Patch) -> None:
     apply = MemoryStore._apply
 
@@ -164,7 +164,7 @@ def commands_are_confirmed_by_the_append(patch: Patch) -> None:
     patch.setattr(MemoryStore, "_apply", applied)
 
 
-@bug
+@bug("20", "A11")
 def the_reconciler_repairs_what_lives(patch: Patch) -> None:
     async def yes(self: Reconciler, looked_at: float) -> bool:
         return True
@@ -174,7 +174,7 @@ def the_reconciler_repairs_what_lives(patch: Patch) -> None:
     patch.setattr(Reconciler, "_all_committed_since", yes)
 
 
-@bug
+@bug("9")
 def the_sweep_sends_the_same_attempt_again(patch: Patch) -> None:
     async def again(self: Timers) -> list[Due]:
         rows = await self._store.unpublished(5.0, 500)
@@ -184,7 +184,7 @@ def the_sweep_sends_the_same_attempt_again(patch: Patch) -> None:
     patch.setattr(Timers, "_never_sent", again)
 
 
-@bug
+@bug("9")
 def own_pending_commands_run_after_a_restart(patch: Patch) -> None:
     async def opened(self: Worker) -> None:
         await self._receiver.open(self.queues)
@@ -194,7 +194,7 @@ def own_pending_commands_run_after_a_restart(patch: Patch) -> None:
     patch.setattr(Worker, "_open", opened)
 
 
-@bug
+@bug("9")
 def entries_of_another_memory_run(patch: Patch) -> None:
     deliveries = RedisStreams._deliveries
 
@@ -204,7 +204,7 @@ def entries_of_another_memory_run(patch: Patch) -> None:
     patch.setattr(RedisStreams, "_deliveries", current)
 
 
-@bug
+@bug("A1")
 def redelivered_outcomes_are_taken_for_news(patch: Patch) -> None:
     async def none(self: Engine, *arguments: Any) -> set[tuple[str, str]]:
         return set()
@@ -212,7 +212,7 @@ def redelivered_outcomes_are_taken_for_news(patch: Patch) -> None:
     patch.setattr(Engine, "_seen", none)
 
 
-@bug
+@bug("11", "C5")
 def a_lost_answer_is_taken_for_a_commit(patch: Patch) -> None:
     commit = Engine._commit
 
@@ -236,26 +236,36 @@ def a_lost_answer_is_taken_for_a_commit(patch: Patch) -> None:
     patch.setattr(Engine, "_commit", trusting)
 
 
-@bug
+@bug("1", "18")
 def messages_come_in_any_order(patch: Patch) -> None:
     words = Messages.words
 
-    async def backwards(self: Messages, rows: Sequence[Any]) -> Any:
-        return list(reversed(await words(self, rows)))
+    async def last_first(self: Messages, rows: Sequence[WaitRow]) -> Any:
+        """The last that a saga has to say is told first; the others come with the next look."""
+        return await words(self, list({row.saga_id: row for row in sorted(rows, key=_place)}.values()))
 
-    def fires(self: MemoryStore, row: Any) -> bool:
-        return not (row.unsent or row.kind == "operator" or self._heads[row.saga_id].held)
+    def fires(self: MemoryStore, row: WaitRow) -> bool:
+        return not (row.unsent or row.kind == "operator" or self._left_alone(row))
 
     patch.setattr(MemoryStore, "_fires", fires)
-    patch.setattr(Messages, "words", backwards)
+    patch.setattr(Messages, "words", last_first)
 
 
-@bug
+def _place(row: WaitRow) -> int:
+    return row.opened_by
+
+
+@bug("C1")
 def old_commands_are_sent(patch: Patch) -> None:
-    patch.setattr(orchestrator.publisher, "SEND_SECONDS_MAX", inf)
+    publish = Publisher.publish
+
+    async def whenever(self: Publisher, commands: Sequence[Any], decided_at: float) -> None:
+        await publish(self, commands, inf)
+
+    patch.setattr(Publisher, "publish", whenever)
 
 
-@bug
+@bug("20")
 def the_living_are_taken_over(patch: Patch) -> None:
     idle = RedisStreams.idle
 
@@ -265,7 +275,7 @@ def the_living_are_taken_over(patch: Patch) -> None:
     patch.setattr(RedisStreams, "idle", hasty)
 
 
-@bug
+@bug("A11")
 def waits_are_judged_while_outcomes_lie_unread(patch: Patch) -> None:
     async def sure(self: Timers, gone: Sequence[Any]) -> list[Any]:
         return list(gone)
@@ -279,7 +289,7 @@ def waits_are_judged_while_outcomes_lie_unread(patch: Patch) -> None:
     patch.setattr(Timers, "due", always)
 
 
-@bug
+@bug("1")
 def marked_commands_are_never_sent(patch: Patch) -> None:
     async def none(self: MemoryStore, limit: int, *more: Any) -> list[Any]:
         return []
@@ -287,12 +297,12 @@ def marked_commands_are_never_sent(patch: Patch) -> None:
     patch.setattr(MemoryStore, "take_unsent", none)
 
 
-@bug
+@bug("7")
 def a_transaction_step_commits_twice(patch: Patch) -> None:
     patch.setattr(transactions.SimulatedTransactions, "_known", lambda self, key: None)
 
 
-@bug
+@bug("9")
 def commands_are_sent_before_the_commit(patch: Patch) -> None:
     commit = Engine._commit
 
@@ -304,7 +314,7 @@ def commands_are_sent_before_the_commit(patch: Patch) -> None:
     patch.setattr(Engine, "_commit", eager)
 
 
-@bug
+@bug("R23")
 def one_key_starts_two_sagas(patch: Patch) -> None:
     async def start(self: MemoryStore, moves: Sequence[Move], connection: object | None = None) -> Committed:
         return self._commit([move for move in moves if not self._version(move.saga_id)])
@@ -312,7 +322,17 @@ def one_key_starts_two_sagas(patch: Patch) -> None:
     patch.setattr(MemoryStore, "start", start)
 
 
-@bug
+@bug("A4")
+def a_joined_start_commits_by_itself(patch: Patch) -> None:
+    start = MemoryStore.start
+
+    async def insert(self: CallersTransaction, moves: Sequence[Move]) -> Committed:
+        return await start(self._database.store, moves)
+
+    patch.setattr(CallersTransaction, "insert", insert)
+
+
+@bug("20")
 def confirms_are_forgotten(patch: Patch) -> None:
     async def nothing(self: Publisher, age_seconds: float = 1.0) -> float:
         self._unconfirmed.clear()

@@ -44,6 +44,18 @@ def test_a_step_that_did_not_happen_is_tried_again_within_its_budget() -> None:
     assert play.state.status == "compensated", "one retry was allowed"
 
 
+def test_a_step_that_did_not_happen_and_has_lost_three_workers_is_poison_whatever_its_budget() -> None:
+    """Rule L2: found by seed 7 of scripts in which no peace cures a handler that kills its worker."""
+    play = Play(probed(delays=(1.0,) * 5))
+    for attempt in (1, 3, 5):
+        assert play.command("a").attempt == attempt
+        play.tell("a", "unknown", cause="worker_lost")
+        play.pass_time(BOUND_SECONDS + 0.1)
+        play.tell("a", closed=True)
+        play.pass_time(1.1)
+    assert play.state.status == "compensated"
+
+
 def test_before_the_pivot_a_probe_that_cannot_tell_is_asked_again_and_then_the_saga_turns_back() -> None:
     play = Play(probed(), node("b", after=("a",)))
     play.tell("a", "unknown", cause="timed_out")

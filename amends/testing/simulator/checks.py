@@ -2,25 +2,30 @@
 
 The numbers are those of the protocol's model: 1 liveness, 2 dependencies, 3 no effect left behind, 4 every effect is
 there, 5 undo order, 6 the pivot, 7 closed keys, 8 head = fold, 9 one execution an attempt, 11 nothing accepted lost,
-16 hold, 17 refused attempts, 18 families, 19 one thing to decide once.
+16 hold, 17 refused attempts, 18 families, 19 one thing to decide once, 20 what lives is not given up.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from math import inf
+from typing import TYPE_CHECKING
 
+from amends.testing.simulator.callers import Changes
+from amends.testing.simulator.heard import Heard
 from amends.testing.simulator.hosts import SimulatedLoop, at_once
 from amends.testing.simulator.outside import Execution, Key, Landed
-from amends.testing.simulator.trace import Trace
+from amends.testing.simulator.stored import CheckedStore
+from amends.testing.simulator.trace import Trace, marker_of
 from consumers.envelopes import load_word
-from eventstore.memory import MemoryStore
+from orchestrator.commands import timeout_of
+from orchestrator.publisher import SEND_SECONDS_MAX
 from sagas import events as e
 from sagas.events import Recorded
 from sagas.evolve import IllegalEvent, evolve
 from sagas.inputs import Answer, Outcome
 from sagas.manifest import Manifest, Node
 from sagas.numbers import DEFAULT_NUMBERS
-from sagas.ports import Move
+from sagas.ports import Command, Move
 from sagas.state import COMMAND_KINDS, State, StepState, Wait
 
 if TYPE_CHECKING:
@@ -53,10 +58,14 @@ class Checks:
     """Watches one run."""
 
     outside: "Outside"
-    unread: Callable[[str, str, int], bool]
+    unread: Callable[[Key, int], bool]
     """Whether an outcome of an attempt has been standing in the stream for a while."""
     troubled_until = 0.0
     """Until when the living may be taken for dead, since the servers or the network have had trouble."""
+    one_clock = True
+    """Whether the servers' clocks have never jumped."""
+    peace_at = inf
+    """From when all is well. No trouble from before excuses what becomes of sagas that begin later."""
 
     def __init__(self, loop: SimulatedLoop, manifests: Sequence[Manifest], trace: Trace, lease_seconds: float) -> None:
         self.violations: list[Violation] = []
@@ -72,12 +81,15 @@ class Checks:
         self._over: dict[tuple[str, str, int | None, int], float] = {}
         self._read: dict[str, int] = {}
         self._lost: dict[Key, int] = {}
+        self._heard = Heard(loop.time)
+        self._began: dict[str, float] = {}
+        self.changes = Changes(self.fail)
         self.cursor = (0, 0)
-        self._store: MemoryStore | None = None
+        self._store: CheckedStore | None = None
 
-    def store(self, now: Callable[[], float]) -> MemoryStore:
+    def store(self, now: Callable[[], float]) -> CheckedStore:
         """The store, each commit of which is checked."""
-        self._store = _CheckedStore(now, self._commits)
+        self._store = CheckedStore(now, self._commits)
         return self._store
 
     def fail(self, rule: str, where: str, detail: str) -> None:
@@ -111,18 +123,37 @@ class Checks:
             self.fail("9: an attempt is in the events before it runs", where, execution.role)
         if attempt in self._refused:
             self.fail("17: a refused attempt is never run", where, execution.host.name)
-        over = self._over.get(attempt)
-        if over is not None and self._loop.now - over > FRESH_SECONDS + STALE_SECONDS and not execution.host.stood:
+        over, most = self._over.get(attempt), FRESH_SECONDS + STALE_SECONDS
+        if over is not None and self._loop.now <= self.troubled_until:  # it waits so long for arguments
+            most += timeout_of(self._manifests[self._folds[saga_id].fingerprint].by_name[step], execution.role)
+        if over is not None and self._loop.now - over > most and not execution.host.stood:
             self.fail("C3: what is stale does not run", where, f"over since {over:.3f}")
+
+    def sends(self, command: Command) -> None:
+        """A command stands in its stream; its sender wrote down when it sent it."""
+        assert self._store is not None
+        since = self._store.owed_since(command.saga_id, command.opened_by)
+        late = 0.0 if since is None else command.sent_ms / 1000 - since - SEND_SECONDS_MAX
+        if self.one_clock and late > STALE_SECONDS:
+            self.fail("C1: what is old is not sent", command.saga_id, f"{command.step} {command.attempt}: {late:.1f} s")
+
+    def lands(self, execution: Execution) -> None:
+        """A step has its effect."""
+        saga_id, step, _ = execution.key
+        if not execution.host.stood and self._heard.denied_since(execution.key, execution.at):
+            self.fail("O3: what was denied does not happen", saga_id, f"{step} {execution.attempt}")
 
     def acknowledges(self, body: bytes) -> None:
         """An outcome is acknowledged: what it says is in the events, or was too late to change anything (rule C5)."""
         word = load_word(body)
-        if not isinstance(word, Outcome) or (word.saga_id, word.id) in self._causes:
+        if not isinstance(word, Outcome):
             return
+        if self._heard.lacks(word):
+            self.fail("O4: no word of an effect is dropped", word.saga_id, f"{word.step} {word.attempt} {word.kind}")
         state = self._folds.get(word.saga_id)
         wait = state.waits.get(word.opened_by) if state is not None else None
-        if wait is not None and wait.attempt == word.attempt and wait.kind == word.role:
+        known = (word.saga_id, word.id) in self._causes
+        if not known and wait is not None and wait.attempt == word.attempt and wait.kind == word.role:
             self.fail("C5: no outcome is acknowledged before its commit", word.saga_id, f"{word.step}: {word.id}")
 
     def reads(self, events: list[tuple[tuple[int, int], str, Recorded]]) -> None:
@@ -144,6 +175,9 @@ class Checks:
         saga_id = move.saga_id
         state = self._folds.get(saga_id) or State(saga_id)
         manifest = self._manifests[move.state.fingerprint]
+        if saga_id not in self._folds:
+            self._began[saga_id] = self._loop.now
+            self.changes.began(saga_id)
         for cause in dict.fromkeys(entry.causation for entry in move.events if entry.causation):
             if (saga_id, cause) in self._causes:
                 self.fail("A1: no input is taken twice", saga_id, f"{cause}")
@@ -153,9 +187,10 @@ class Checks:
                 type(entry.event).__name__, None, (saga_id, entry.event.step, entry.event.item), entry.event.attempt,
                 getattr(entry.event, "cause", None) or "",
             )  # fmt: skip
-            self._trace.mark(_marker(entry.event))
+            self._trace.mark(marker_of(entry.event))
             if entry.sequence != state.version + 1:
                 self.fail("8: sequence numbers have no gaps", saga_id, f"{entry.sequence} after {state.version}")
+            self._heard.record(saga_id, entry.event)
             self._before(manifest, state, entry.event)
             try:
                 state = evolve(state, entry)
@@ -225,11 +260,13 @@ class Checks:
 
     def _judged(self, state: State, event: e.StepOutcomeUnknown | e.UndoFailed, cause: str) -> None:
         """An attempt is given up: nobody who lives, and was never cut off, has it or has told of it."""
-        execution = self.outside.running.get((state.saga_id, event.step or "", event.item, event.attempt))
-        if cause == "lost" and self.unread(state.saga_id, event.step or "", event.attempt):
+        key = (state.saga_id, event.step or "", event.item)
+        execution = self.outside.running.get((*key, event.attempt))
+        if cause == "lost" and self.unread(key, event.attempt):
             self.fail("A11: no command is judged while its outcome lies unread", state.saga_id, f"{event.step}")
         host = execution.host if execution is not None else None
-        if host is not None and host.alive and not host.stood and self._loop.now > self.troubled_until:
+        well = self._began[state.saga_id] > self.peace_at
+        if host is not None and host.alive and (well or not (host.stood or self._loop.now <= self.troubled_until)):
             self.fail("20: what lives is not given up", state.saga_id, f"{event.step} {event.attempt}: {cause}")
 
     def _depends(self, manifest: Manifest, state: State, event: e.Event) -> None:
@@ -306,6 +343,7 @@ class Checks:
         for saga_id in self._accepted:
             if saga_id not in self._folds:
                 self.fail("11: nothing accepted is lost", saga_id, "there is no such saga")
+        self.changes.finish(self._folds)
         holders = [(state.definition, state.key) for state in self._folds.values() if _holds_key(state)]
         if len(holders) != len(set(holders)):
             self.fail("R23: a key has one saga", "", str(sorted(map(str, holders))))
@@ -353,24 +391,9 @@ class Checks:
         return not landed.by.host.alive and landed.at > landed.by.at + timeout + self._lease_seconds
 
 
-class _CheckedStore(MemoryStore):
-    def __init__(self, now: Callable[[], float], commits: Callable[[Move], None]) -> None:
-        super().__init__(now)
-        self._commits = commits
-
-    def _apply(self, move: Move) -> None:
-        super()._apply(move)
-        self._commits(move)
-
-
 def _holds_key(state: State) -> bool:
     return state.key is not None and state.status != "compensated" and not state.closed
 
 
 def _has_undo(node: Node) -> bool:
     return node.undo is not None or node.kind == "child"
-
-
-def _marker(event: Any) -> str:
-    cause = getattr(event, "cause", None) or getattr(event, "outcome", None) or ""
-    return f"{type(event).__name__} {cause}".strip()

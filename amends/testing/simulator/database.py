@@ -63,6 +63,8 @@ class Database:
 
     def call(self, name: str, arguments: Sequence[Any], more: dict[str, Any]) -> Any:
         """One statement, at once; an append takes its time between having its rows and being durable."""
+        if name == "start" and len(arguments) > 1 and arguments[1] is not None:
+            return self.loop.create_task(arguments[1].insert(arguments[0]))
         if name in WRITES:
             return self.loop.create_task(self._append(name, arguments, more))
         if name in ROW_WRITES:
@@ -84,9 +86,7 @@ class Database:
     async def _append(self, name: str, arguments: Sequence[Any], more: dict[str, Any]) -> Any:
         moves: Sequence[Move] = arguments[0]
         generation = self.generation
-        names = sorted(move.saga_id for move in moves)
-        if name == "start":  # a start waits for others of its key, as the unique index has it
-            names += sorted(f"{move.state.definition}/{move.state.key}" for move in moves if move.state.key)
+        names = names_of(moves) if name == "start" else sorted(move.saga_id for move in moves)
         await self.locks.take(names)
         self.appends += 1
         transaction = self.store.begin()
@@ -111,6 +111,12 @@ class Database:
             self.store.within = None
             self.store.end(transaction)
             self.locks.give(names)
+
+
+def names_of(moves: Sequence[Move]) -> list[str]:
+    """What starts need for themselves: they wait for others of their key, as the unique index has it."""
+    keys = sorted(f"{move.state.definition}/{move.state.key}" for move in moves if move.state.key)
+    return [*sorted(move.saga_id for move in moves), *keys]
 
 
 def _saga_of(row: Any) -> str:

@@ -68,7 +68,8 @@ class Faults:
         system.database.clash = 0
         for process in system.processes.values():
             for link in (process.to_streams, process.to_database):
-                link.refused = link.silent = False
+                link.refused = False
+                link.speak()
                 link.slow_seconds = 0.0  # a server that stands still goes on by itself
                 link.lose_answers = link.lose_requests = 0
             process.host.resume()
@@ -83,6 +84,12 @@ class Faults:
         )
 
     def _remember(self, fault: Fault) -> None:
+        """What the other server has: mostly its last word is that of a command which nobody has read there."""
+        self._keep_memory(fault)
+        if fault.count > 1:
+            self._system.server.when_added.append(lambda: self._keep_memory(fault))
+
+    def _keep_memory(self, fault: Fault) -> None:
         self._memories[fault] = self._system.server.snapshot()
 
     def _happen(self, fault: Fault) -> None:
@@ -93,6 +100,8 @@ class Faults:
             self._loop.later(LOOK_SECONDS, self._happen, fault)
             return
         del self._pending[fault]
+        if fault.kind.startswith("clock"):
+            self._system.checks.one_clock = False
         if fault.kind not in HARMLESS:
             over = self._loop.now + fault.seconds + TROUBLE_SECONDS
             self._system.checks.troubled_until = max(self._system.checks.troubled_until, over)

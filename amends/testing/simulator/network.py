@@ -77,6 +77,7 @@ class Link:
         """How often somebody asked, and what a fault took singly."""
         self._rng = rng
         self._open: dict[asyncio.Future[Any], None] = {}
+        self._unheard: list[asyncio.Future[Any]] = []
         self.on_cut: list[Callable[[], object]] = []
         if host is not None:
             host.on_death.append(self.cut)
@@ -107,6 +108,8 @@ class Link:
         loop.later(self.seconds(), self._arrive, run, answer, self.generation)
         if self.silent or loop.now < self.frozen_until:
             loop.later(give_up_seconds, _fail, answer)
+        if self.silent:
+            self._unheard.append(answer)
         try:
             return await answer
         finally:
@@ -128,6 +131,14 @@ class Link:
             self.loop.later(SILENCE_SECONDS, call)
         for answer in list(self._open):
             self.loop.later(give_up_seconds, _fail, answer)
+        self._unheard += self._open
+
+    def speak(self) -> None:
+        """Everything comes through again, and who has waited in silence is told that nobody has heard them."""
+        self.silent = False
+        unheard, self._unheard = self._unheard, []
+        for answer in unheard:
+            self.loop.later(self.seconds(), _fail, answer)
 
     def freeze(self, seconds: float, give_up_seconds: float) -> None:
         """The server stands still; what arrives meanwhile it does afterwards, whether anybody waits for it or not."""

@@ -62,6 +62,7 @@ class Outside:
     tell: Callable[..., None]
     fail: Callable[[str, str, str], None]
     lands_seconds_max: float
+    watch_landing: Callable[[Execution], None] | None = None
     trouble: dict[str, float] = field(default_factory=dict[str, float])
     there: dict[Key, Landed] = field(default_factory=dict[Key, Landed])
     ended: dict[tuple[str, str, int | None, int], str] = field(
@@ -117,8 +118,8 @@ class Outside:
         return rng.choice(choices)
 
     def _is_poison(self, key: Key, role: Role) -> bool:
-        """Whether this step kills whoever runs it, each time."""
-        if self.calm or role != "step":
+        """Whether this step kills whoever runs it, each time: no peace cures that."""
+        if role != "step":
             return False
         rng = Random(f"{self.seed}/{key}")  # noqa: S311 - a draw, no secret
         return rng.random() < POISON * self.trouble.get(key[0], 0.0)
@@ -209,6 +210,8 @@ class Outside:
             self.there.pop(here.key, None)
         else:
             self.there[here.key] = Landed(here, self.loop.now)
+            if self.watch_landing is not None:
+                self.watch_landing(here)
         self.tell("undone outside" if here.role == "undo" else "done outside", here.host, here.key, here.attempt)
 
 

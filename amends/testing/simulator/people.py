@@ -2,11 +2,13 @@
 
 import asyncio
 from functools import partial
+from itertools import count
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from amends.testing.simulator.callers import CallersTransaction, start_joined
 from amends.testing.simulator.examples import example
-from amends.testing.simulator.hosts import Host, at_once
+from amends.testing.simulator.hosts import at_once
 from amends.testing.simulator.script import Request, Saga
 from orchestrator.engine import Engine
 from sagas.inputs import Answer, Cancel, Correct, Hold, Input, Migrate, Release, Resolve, Send, Start, TryAgain
@@ -14,7 +16,7 @@ from sagas.ports import StoreUnavailable
 from sagas.state import State
 
 if TYPE_CHECKING:
-    from amends.testing.simulator.system import System
+    from amends.testing.simulator.system import Process, System
 
 AGAIN_SECONDS = 0.2
 INPUT = 0.3
@@ -32,6 +34,7 @@ class People:
         self._ids: dict[int, str] = {}
         self._busy: list[asyncio.Task[None]] = []
         self._asked = 0
+        self._well = asyncio.Event()
 
     def begin(self) -> None:
         """Have everybody come at their time."""
@@ -42,7 +45,8 @@ class People:
             self._busy.append(self._loop.create_task(self._request(place, request)))
 
     async def finish(self) -> None:
-        """Wait for those who still ask; then somebody releases what is held."""
+        """Let those come who are late, and wait for all who still ask; then somebody releases what is held."""
+        self._well.set()
         for task in self._busy:
             await task
         store = self._system.database.store
@@ -70,6 +74,8 @@ class People:
 
     async def _start(self, number: int, saga: Saga) -> None:
         system = self._system
+        if saga.late:
+            await self._well.wait()
         await asyncio.sleep(saga.at)
         sealed = system.roots[saga.definition]
         rng = Random(f"{system.script.seed}/input/{number}")  # noqa: S311 - a draw, no secret
@@ -80,7 +86,10 @@ class People:
             saga_id = f"01900000-0000-7000-8000-{number:06d}{which:06d}"
             system.outside.trouble[saga_id] = saga.trouble
             word = Start(saga_id, sealed.manifest, value, key=key)
-            starts.append(self._loop.create_task(self._ask(word, joined=saga.joined)))
+            joined = saga.joined and (which == 0 or number % 2 == 0)
+            if joined:
+                system.checks.changes.want(saga_id)
+            starts.append(self._loop.create_task(self._ask(word, joined=joined)))
         for task in starts:
             answer: Answer = await task
             self._ids[number] = answer.saga_id
@@ -92,7 +101,10 @@ class People:
         if saga_id is None:
             return  # it has not been accepted yet: nobody knows its id
         store = self._system.database.store
-        family = [other for other in store.known() if _is_of(store.head(other), saga_id)]
+        known = store.known()
+        if saga_id not in known:
+            return  # accepted, and not there: that is told already
+        family = [other for other in known if _is_of(store.head(other), saga_id)]
         chosen = [saga_id, *family][request.draw % (1 + len(family))]
         word = self._word(request, store.head(chosen), f"request/{place}")
         if word is not None:
@@ -163,18 +175,31 @@ class People:
 
     async def _ask(self, word: Input, *, joined: bool = False) -> Answer:
         """Ask one API process after the other until one has answered."""
-        while True:
+        for again in count():
             self._asked += 1
             apis = [one for name, one in self._system.processes.items() if name.startswith("api")]
             process = apis[self._asked % len(apis)]
             if process.host.alive and not process.host.stopped:
                 answer: asyncio.Future[Answer | None] = self._loop.create_future()
                 process.host.on_death.append(partial(_settle, answer, None))
-                process.host.run(_apply(process.host, process.engine, word, answer, joined=joined))
+                if joined and isinstance(word, Start):
+                    process.host.run(self._start_joined(process, word, answer, again))
+                else:
+                    process.host.run(_apply(process.engine, word, answer))
                 found = await self._first(answer)
                 if found is not None:
                     return found
             await asyncio.sleep(AGAIN_SECONDS)
+        raise AssertionError("people never stop asking")
+
+    async def _start_joined(
+        self, process: "Process", word: Start, answer: "asyncio.Future[Answer | None]", again: int
+    ) -> None:
+        system = self._system
+        rng = Random(f"{system.script.seed}/caller/{word.saga_id}/{again}")  # noqa: S311 - a draw, no secret
+        transaction = CallersTransaction(system.database, process.to_database, system.checks.changes)
+        found = await start_joined(process.engine, word, transaction, system.trace.mark, rng)
+        _settle(answer, found)
 
     async def _first(self, answer: "asyncio.Future[Answer | None]") -> Answer | None:
         """The answer, if it comes in time."""
@@ -182,14 +207,9 @@ class People:
         return await answer
 
 
-async def _apply(
-    host: Host, engine: Engine, word: Input, answer: "asyncio.Future[Answer | None]", *, joined: bool
-) -> None:
+async def _apply(engine: Engine, word: Input, answer: "asyncio.Future[Answer | None]") -> None:
     try:
-        if joined and isinstance(word, Start):
-            found = await engine.start_within(word, host)
-        else:
-            (found,) = await engine.apply([word])
+        (found,) = await engine.apply([word])
     except StoreUnavailable:
         _settle(answer, None)
         return

@@ -17,7 +17,7 @@ Of all that happens least, a connection to the database that is cut while an ans
 OF_ANY_SAGAS = (
     "SagaHeld", "SagaReleased", "log: the server has another memory than before",
     "log: the server has lost its memory: groups are made anew", "log: entry %s of %s is set aside: %s",
-    "log: the answer of a commit is lost; looking for its %d starts: %s",
+    "log: the answer of a commit is lost; looking for its %d starts: %s", "a caller rolls back",
 )  # fmt: skip
 OF_NODES: Sequence[tuple[Callable[[Node], bool], tuple[str, ...]]] = (
     (lambda node: node.kind == "step", (
@@ -42,7 +42,7 @@ OF_OUR_SAGAS = (
     "SagaTurnedBack unknown", "SagaTurnedBack timeout", "SagaTurnedBack deadline", "SagaTurnedBack parent",
     "ValueCorrected", "WaitOpened may_run", "WaitOpened pivot_unknown", "WaitOpened step_failed",
     "WaitOpened outcome_unknown", "WaitOpened held",
-    "log: the answer of a commit is lost; looking for its %d sagas: %s",
+    "log: the answer of a commit is lost; looking for its %d sagas: %s", "a caller's connection breaks",
 )  # fmt: skip
 
 

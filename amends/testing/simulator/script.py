@@ -10,6 +10,9 @@ import orjson
 
 STARTS_SECONDS = 3.0
 CHAOS_SECONDS = 6.5
+HASTY = 0.3
+"""How many requests come while the saga that they name has hardly begun, within `HASTE_SECONDS`."""
+HASTE_SECONDS = 0.1
 FaultKind = Literal[
     "kill", "pause", "drain",
     "cut streams", "cut database", "partition streams", "partition database", "slow streams", "slow database",
@@ -48,9 +51,10 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Saga:
-    """A saga that somebody starts; `twice`: two people do so with the same key. `joined`: in a transaction.
+    """A saga that somebody starts; `twice`: two people do so with the same key. `joined`: in a transaction of theirs.
 
-    One that is not `kept` never starts; it keeps its place, since requests name sagas by it.
+    One that is not `kept` never starts; it keeps its place, since requests name sagas by it. One that is `late` starts
+    so long after everything works again.
     """
 
     at: float
@@ -60,6 +64,7 @@ class Saga:
     keyed: bool = False
     twice: bool = False
     joined: bool = False
+    late: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +143,7 @@ def draw(seed: int, definitions: int) -> Script:
         same_names=rng.random() < 0.3,
         points=rng.choice((0.0, 0.03, 0.15)),
         sagas=tuple(sagas),
-        requests=tuple(_requests(rng, len(sagas))),
+        requests=tuple(_requests(rng, sagas)),
         faults=tuple(_faults(rng, hosts)),
     )
 
@@ -151,14 +156,19 @@ def _saga(rng: Random, chosen: Sequence[int]) -> Saga:
         trouble=rng.choice((0.0, 0.05, 0.15, 0.4)),
         keyed=keyed,
         twice=keyed and rng.random() < 0.5,
-        joined=not keyed and rng.random() < 0.15,
+        joined=rng.random() < 0.2,
+        late=rng.random() < 0.1,
     )
 
 
-def _requests(rng: Random, sagas: int) -> list[Request]:
+def _requests(rng: Random, sagas: Sequence[Saga]) -> list[Request]:
     found: list[Request] = []
     for _ in range(rng.randint(10, 25)):
-        request = Request(rng.random() * CHAOS_SECONDS, rng.choice(REQUESTS), rng.randrange(sagas), rng.getrandbits(30))
+        saga = rng.randrange(len(sagas))
+        at = rng.random() * CHAOS_SECONDS
+        if rng.random() < HASTY:
+            at = sagas[saga].at + rng.random() * HASTE_SECONDS
+        request = Request(at, rng.choice(REQUESTS), saga, rng.getrandbits(30))
         found.append(request)
         if request.kind == "hold":
             found.append(Request(request.at + rng.random() * 8, "release", request.saga, rng.getrandbits(30)))

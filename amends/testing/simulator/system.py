@@ -111,6 +111,7 @@ class System:
             self.trace.tell,
             self.checks.fail,
             script.lease_seconds * LANDS,
+            self.checks.lands,
         )
         self.checks.outside = self.outside
         commits = Random(f"{script.seed}/database")  # noqa: S311 - a draw, no secret
@@ -219,6 +220,7 @@ class System:
         self.outside.heal()
         points.arm(None)
         self.faults.heal()
+        self.checks.peace_at = self.loop.now
         await self.people.finish()
         await self.people.answer()
         while await self._comes_to_rest() and await self.people.answer():

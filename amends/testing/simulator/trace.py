@@ -38,6 +38,12 @@ class Trace:
         ]
 
 
+def marker_of(event: Any) -> str:
+    """What an event is called among the markers."""
+    cause = getattr(event, "cause", None) or getattr(event, "outcome", None) or ""
+    return f"{type(event).__name__} {cause}".strip()
+
+
 def _word(detail: Any) -> str:
     if isinstance(detail, tuple):
         parts = [str(part) for part in cast("tuple[object, ...]", detail) if part is not None]

@@ -5,11 +5,13 @@ from collections.abc import Callable
 from typing import Any
 
 from amends.testing.simulator.checks import Checks
-from consumers.envelopes import load_word
+from amends.testing.simulator.outside import Key
+from consumers.envelopes import load_command, load_word
 from consumers.keys import OUTCOMES
 from consumers.memory_server import MemoryServer
-from consumers.wire import Command
+from consumers.wire import Command as Asked
 from sagas.inputs import Outcome
+from sagas.ports import Command
 
 SAID_MAX = 30
 UNREAD_MS = 1000
@@ -22,26 +24,38 @@ class WatchedServer(MemoryServer):
         super().__init__(clock, oldest=oldest)
         self.said: deque[bytes] = deque(maxlen=SAID_MAX)
         """The last outcomes that stood in their stream: any may be delivered once more."""
+        self.when_added: list[Callable[[], object]] = []
+        """Called when the next command stands in its stream and nobody has been given it: what a replica has then."""
         self._checks = checks
         checks.unread = self._stands
 
-    def _stands(self, saga_id: str, step: str, attempt: int) -> bool:
+    def _stands(self, key: Key, attempt: int) -> bool:
         now_ms = self._clock() * 1000
         for name, fields in super().execute(("XRANGE", OUTCOMES, "-", "+")):
             word = load_word(fields[1]) if fields[0] == b"b" else None
             if not isinstance(word, Outcome) or word.kind not in ("succeeded", "failed"):
                 continue
-            if (word.saga_id, word.step, word.attempt) == (saga_id, step, attempt):
+            if (word.saga_id, word.step, word.item) == key and word.attempt == attempt:
                 return now_ms - int(name.partition(b"-")[0]) > UNREAD_MS
         return False
 
-    def execute(self, command: Command) -> Any:
+    def _serve(self, key: str) -> None:
+        if key != OUTCOMES:
+            calls, self.when_added = self.when_added, []
+            for call in calls:
+                call()
+        super()._serve(key)
+
+    def execute(self, command: Asked) -> Any:
         """The answer to a command."""
         if command[0] == "XDEL" and command[1] == OUTCOMES:
             for name in command[2:]:
                 for _, fields in super().execute(("XRANGE", OUTCOMES, name, name)):
                     if fields[0] == b"b":
                         self._checks.acknowledges(fields[1])
-        if command[0] == "XADD" and command[1] == OUTCOMES and command[3] == "b":
-            self.said.append(command[4])
+        if command[0] == "XADD" and command[3] == "b" and not self.refusing:
+            if command[1] == OUTCOMES:
+                self.said.append(command[4])
+            elif isinstance(sent := load_command(command[4]), Command):
+                self._checks.sends(sent)
         return super().execute(command)

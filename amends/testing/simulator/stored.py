@@ -1,0 +1,29 @@
+"""The store, each commit of which is checked; it remembers since when commands that are over were owed."""
+
+from collections.abc import Callable
+
+from eventstore.memory import MemoryStore, Waiting
+from sagas.ports import Move
+from sagas.state import COMMAND_KINDS
+
+
+class CheckedStore(MemoryStore):
+    """A store that tells of each saga's move. `now` is its clock, in seconds since 1970."""
+
+    def __init__(self, now: Callable[[], float], commits: Callable[[Move], None]) -> None:
+        super().__init__(now)
+        self._commits = commits
+        self._owed: dict[Waiting, float] = {}
+
+    def owed_since(self, saga_id: str, opened_by: int) -> float | None:
+        """Since when this command is, or was, to be sent; None if it never was."""
+        row = self._waits.get((saga_id, opened_by))
+        return self._owed.get((saga_id, opened_by)) if row is None else row.since
+
+    def _apply(self, move: Move) -> None:
+        for opened_by in move.waits_gone:
+            row = self._waits.get((move.saga_id, opened_by))
+            if row is not None and row.kind in COMMAND_KINDS:
+                self._owed[move.saga_id, opened_by] = row.since
+        super()._apply(move)
+        self._commits(move)

@@ -1,0 +1,29 @@
+"""Planted bugs count as found when a rule that they break is named, and only then."""
+
+import re
+from pathlib import Path
+
+import amends.testing.simulator as simulator
+from amends.testing.simulator.checks import Violation
+from tests.simulation.bugs import RULES, shown
+from tests.simulation.planted import BUGS
+
+TABLE = Path(__file__).parent.parent.parent / "docs" / "reference" / "planted-bugs.md"
+
+
+def test_every_bug_breaks_rules_that_are_checked() -> None:
+    told = "\n".join(path.read_text("utf-8") for path in Path(simulator.__file__).parent.glob("*.py"))
+    checked = set(re.findall(r'"([A-Z]?\d+): ', told))
+    for name, rules in RULES.items():
+        assert rules, name
+        assert set(rules) <= checked, name
+
+
+def test_what_else_goes_wrong_does_not_show_a_bug() -> None:
+    other, own = (Violation(f"{mark}: so it must be", "", "", 0.0) for mark in ("11", "1"))
+    assert shown("marked commands are never sent", [other, own]) == [own]
+
+
+def test_every_bug_has_its_row() -> None:
+    rows = re.findall(r"^\| ([a-z ]+?) \|", TABLE.read_text("utf-8"), re.MULTILINE)
+    assert set(rows) - {"bug"} == set(BUGS)
