@@ -256,12 +256,8 @@ class PostgresStore:
 
     async def postpone(self, waits: Sequence[tuple[str, int, float]]) -> None:
         """Move checks."""
-        await self._execute(
-            query("postpone"),
-            [entry[0] for entry in waits],
-            [entry[1] for entry in waits],
-            [entry[2] for entry in waits],
-        )
+        saga_ids, opened_by, seconds = zip(*waits, strict=True)
+        await self._execute(query("postpone"), saga_ids, opened_by, seconds)
 
     async def set_due(self, moved: Sequence[tuple[str, int, float | None]]) -> None:
         """Set when waits are due that a release has moved."""

@@ -4,7 +4,7 @@ from collections import Counter
 
 from tests.faults.soak import race
 
-SEEDS = 12
+SEEDS = 48
 VERBS = {"Send", "Cancel", "Hold", "Release", "TryAgain", "Correct", "Resolve"}
 
 
