@@ -1,0 +1,85 @@
+"""Who used the processors: our processes by role, and everybody else (Linux: from /proc)."""
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+PROC = Path("/proc")
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+YARDSTICK_LOOPS = 200_000
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process: its parent, and the ticks that it and those of its children that have ended have used."""
+
+    parent: int
+    ticks: int
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Seconds of CPU used up to an instant: by each role, and by the whole machine."""
+
+    roles: Mapping[str, float]
+    machine: float
+    at: float
+
+    def since(self, before: "Reading") -> tuple[dict[str, float], float]:
+        """CPU seconds of each role since then, and how many cores others used."""
+        used = {role: seconds - before.roles.get(role, 0.0) for role, seconds in self.roles.items()}
+        foreign = (self.machine - before.machine - sum(used.values())) / (self.at - before.at)
+        return used, max(foreign, 0.0)
+
+
+def read(roles: Mapping[str, int]) -> Reading:
+    """What each role, a process with all its descendants, and the machine have used so far."""
+    at = time.monotonic()
+    machine = machine_ticks((PROC / "stat").read_text("ascii")) / TICKS_PER_SECOND
+    table = dict(_table())
+    return Reading({role: tree_ticks(table, pid) / TICKS_PER_SECOND for role, pid in roles.items()}, machine, at)
+
+
+def machine_ticks(text: str) -> int:
+    """The ticks of all processors that were not idle; `text` is /proc/stat."""
+    user, nice, system, _idle, _waiting, *others = (int(part) for part in text.split("\n", 1)[0].split()[1:9])
+    return user + nice + system + sum(others)
+
+
+def process_of(text: str) -> Process:
+    """The process of a /proc/PID/stat; its name may hold anything, blanks and brackets too."""
+    fields = text.rpartition(")")[2].split()
+    return Process(int(fields[1]), sum(int(part) for part in fields[11:15]))
+
+
+def tree_ticks(table: Mapping[int, Process], pid: int) -> int:
+    """The ticks of a process and of all its descendants."""
+    children: dict[int, list[int]] = {}
+    for child, process in table.items():
+        children.setdefault(process.parent, []).append(child)
+    total, todo = 0, [pid]
+    while todo:
+        one = todo.pop()
+        total += table[one].ticks if one in table else 0
+        todo += children.get(one, [])
+    return total
+
+
+def yardstick_ms() -> float:
+    """Milliseconds of CPU that a fixed piece of work takes now: tells rounds on a slowed machine from others."""
+    began = time.thread_time()
+    total = 0
+    for number in range(YARDSTICK_LOOPS):
+        total += number & 7
+    return (time.thread_time() - began) * 1000
+
+
+def _table() -> Iterator[tuple[int, Process]]:
+    for entry in PROC.iterdir():
+        if entry.name.isdigit():
+            try:
+                yield int(entry.name), process_of((entry / "stat").read_text("utf-8", "replace"))
+            except (FileNotFoundError, ProcessLookupError):
+                continue

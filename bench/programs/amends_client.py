@@ -1,0 +1,134 @@
+"""Starts sagas of Amends and sees them end: in this process with an engine of its own, or through the HTTP API."""
+
+import argparse
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import asyncpg
+
+from amends import Client
+from amends.identifiers import new_id
+from amends.settings import load
+from amends.wiring import Core, core
+from bench import sagas
+from bench.programs.closed_loop import ClosedLoop
+from orchestrator.engine import Engine
+from orchestrator.publisher import beside
+from sagas.inputs import Start
+
+ENDED = """
+SELECT saga_id::text, status FROM amends.sagas
+WHERE saga_id = ANY($1::uuid[]) AND status IN ('completed', 'compensated', 'failed')
+"""
+LOOK_SECONDS, LOOK_SECONDS_MAX = 0.001, 0.01
+"""How long between two looks at the sagas in flight: one, and from 400 on."""
+ENDINGS = {sagas.FORWARD: "completed", sagas.COMPENSATING: "compensated"}
+
+
+class Watcher:
+    """Tells which sagas have ended, by one query for all that are in flight."""
+
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+        self._pool = pool
+        self._open: dict[str, asyncio.Future[str]] = {}
+        self._some = asyncio.Event()
+
+    async def end_of(self, saga_id: str) -> str:
+        """How this saga ended, once it has."""
+        self._open[saga_id] = ended = asyncio.get_running_loop().create_future()
+        self._some.set()
+        return await ended
+
+    async def run(self) -> None:
+        """Look until it is cancelled."""
+        while True:
+            await self._some.wait()
+            for row in await self._pool.fetch(ENDED, list(self._open)):
+                self._open.pop(row["saga_id"]).set_result(row["status"])
+            if not self._open:
+                self._some.clear()
+            await asyncio.sleep(min(max(LOOK_SECONDS, len(self._open) * LOOK_SECONDS_MAX / 400), LOOK_SECONDS_MAX))
+
+
+class Starter:
+    """Starts what has gathered while the former commit was running, in one commit."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._waiting: list[tuple[Start, asyncio.Future[None]]] = []
+        self._some = asyncio.Event()
+
+    async def start(self, word: Start) -> None:
+        """Returns once the saga exists."""
+        started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((word, started))
+        self._some.set()
+        await started
+
+    async def run(self) -> None:
+        """Start until it is cancelled."""
+        while True:
+            await self._some.wait()
+            self._some.clear()
+            batch, self._waiting = self._waiting, []
+            await self._engine.apply([word for word, _ in batch])
+            for _, started in batch:
+                started.set_result(None)
+
+
+Starting = Callable[[str], Awaitable[str]]
+
+
+async def drive(made: Core, start: Starting, asked: argparse.Namespace) -> None:
+    """Run the clients; `start` starts a saga with a text and returns its id."""
+    watcher = Watcher(made.store.pool)
+
+    async def once() -> tuple[float | None, bool]:
+        saga_id = await start(sagas.TEXT)
+        accepted = time.perf_counter()
+        return accepted, await watcher.end_of(saga_id) == ENDINGS[asked.workload]
+
+    async with beside(watcher.run()):
+        await ClosedLoop(asked.window, asked.warm).run(once)
+
+
+async def within(made: Core, asked: argparse.Namespace) -> None:
+    """Start sagas by an engine in this process, as an application does that has one."""
+    sealed = made.sagas[asked.workload]
+    starter = Starter(made.engine)
+
+    async def start(text: str) -> str:
+        word = Start(new_id(), sealed.manifest, sealed.normalise({"text": text}))
+        await starter.start(word)
+        return word.saga_id
+
+    async with made.publisher.running(), beside(starter.run()):
+        await drive(made, start, asked)
+
+
+async def through_the_api(made: Core, asked: argparse.Namespace) -> None:
+    """Start sagas over HTTP, by the client of the product."""
+    saga = sagas.forward if asked.workload == sagas.FORWARD else sagas.compensating
+    async with Client(asked.api) as client:
+
+        async def start(text: str) -> str:
+            return (await client.start(saga, sagas.Payload(text=text))).id
+
+        await drive(made, start, asked)
+
+
+async def main() -> None:
+    """Measure, as the harness says."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--workload", choices=sagas.WORKLOADS, required=True)
+    parser.add_argument("--window", type=int, required=True)
+    parser.add_argument("--warm", type=float, required=True)
+    parser.add_argument("--api")
+    asked = parser.parse_args()
+    async with core(load(), "api") as made:
+        await (through_the_api(made, asked) if asked.api else within(made, asked))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

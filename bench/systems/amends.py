@@ -1,0 +1,57 @@
+"""Amends itself, as it ships: every service of `amends up`."""
+
+import sys
+from pathlib import Path
+
+from amends.demo import bare_environment
+from bench.systems.system import Part, Round
+from eventstore.migrate import migrate
+
+CONCURRENCY = 200
+KEY = "only-the-benchmark-shows-it"
+
+
+class Amends:
+    """With `api` sagas are started over HTTP, otherwise by a producer with an engine of its own."""
+
+    appendfsync = "everysec"
+    keeps = "every event of every saga, in PostgreSQL, before the step's successor is sent; Redis may lose everything"
+
+    def __init__(self, *, api: bool) -> None:
+        self._api = api
+
+    def missing(self, peers: Path) -> str | None:
+        """Nothing."""
+        return None
+
+    async def prepare(self, asked: Round) -> None:
+        """Make the tables."""
+        await migrate(asked.database_url)
+
+    def parts(self, asked: Round) -> list[Part]:
+        """The services."""
+        names = [f"orchestrator-{number + 1}" for number in range(asked.orchestrators)]
+        names += [f"worker-{number + 1}" for number in range(asked.workers)]
+        names += ["reconciler", "notifier", *(["api"] if self._api else [])]
+        environment = _environment(asked)
+        command = (sys.executable, "-m", "amends")
+        return [Part(name, (*command, name.partition("-")[0]), environment) for name in names]
+
+    def client(self, asked: Round) -> Part:
+        """The producer."""
+        command = (sys.executable, "-m", "bench.programs.amends_client", *asked.arguments)
+        return Part("client", (*command, *(["--api", f"http://127.0.0.1:{asked.port}"] if self._api else [])), _environment(asked))
+
+
+def _environment(asked: Round) -> dict[str, str]:
+    return {
+        **bare_environment(),
+        "DATABASE_URL": asked.database_url,
+        "REDIS_URL": asked.redis_url,
+        "AMENDS_SAGAS": "bench.sagas",
+        "AMENDS_LOG_LEVEL": "WARNING",
+        "AMENDS_API_KEY": KEY,
+        "AMENDS_PORT": str(asked.port),
+        "QUEUE_CONCURRENCY": str(CONCURRENCY),
+    }
+

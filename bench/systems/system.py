@@ -1,0 +1,68 @@
+"""What the harness knows of a system."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+
+
+@dataclass(frozen=True)
+class Round:
+    """What is to be measured, and where."""
+
+    workload: str
+    window: int
+    warm_seconds: float
+    workers: int
+    orchestrators: int
+    database_url: str
+    redis_url: str
+    folder: Path
+    """For what the system keeps besides; empty at the beginning, and removed at the end."""
+    port: int
+    """A free one, for what listens."""
+    peers: Path
+    """Where the packages of other systems are."""
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """What every client is told."""
+        return ("--workload", self.workload, "--window", str(self.window), "--warm", str(self.warm_seconds))
+
+
+@dataclass(frozen=True)
+class Part:
+    """A process of a system. Without `ready` it says so itself, as the services of Amends do."""
+
+    role: str
+    command: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
+    ready: Callable[[], bool] | None = None
+
+
+class System(Protocol):
+    """How a system is started."""
+
+    appendfsync: str
+    """How Valkey syncs its append-only file in its rounds."""
+    keeps: str
+    """What is still there when everything is killed, in a sentence."""
+
+    def missing(self, peers: Path) -> str | None:
+        """What has to be installed before it can be measured; None: nothing."""
+        ...
+
+    async def prepare(self, asked: Round) -> None:
+        """Make tables and whatever else must be there before its processes are."""
+        ...
+
+    def parts(self, asked: Round) -> list[Part]:
+        """The processes besides the client, in the order in which they start."""
+        ...
+
+    def client(self, asked: Round) -> Part:
+        """The client."""
+        ...
+
+
