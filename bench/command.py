@@ -1,24 +1,25 @@
 """`amends bench`: rounds of several systems, one after the other."""
 
 import asyncio
-import json
-import logging
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.measure import BenchError, free_port, measure
+from bench.measure import PORTS, free_ports, measure
 from bench.rows import Row
 from bench.servers import Servers
 from bench.systems.amends import Amends
+from bench.systems.dbos import Dbos
 from bench.systems.floor import Floor
+from bench.systems.restate import Restate
 from bench.systems.system import Round, System
 
 SYSTEMS: dict[str, System] = {
     "amends": Amends(api=False),
     "amends-api": Amends(api=True),
+    "dbos": Dbos(),
+    "restate": Restate(1),
     "floor": Floor(),
 }
 
@@ -68,5 +69,5 @@ async def _measure(
     system = SYSTEMS[name]
     await servers.fresh(f"bench_{name}_{number}".replace("-", "_"), system.appendfsync)
     asked = Round(workload, window, plan.warm_seconds, plan.workers, plan.orchestrators, servers.database_url,
-                  servers.redis_url, folder / name, free_port(), plan.peers)  # fmt: skip
+                  servers.redis_url, folder / name, free_ports(PORTS), plan.peers)  # fmt: skip
     return await measure(name, system, servers, asked, number, plan.seconds)

@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ DRAIN_SECONDS_MAX = 180.0
 STOP_SECONDS = 20.0
 LINE_BYTES_MAX = 1 << 28
 HARNESS = "harness"
+PORTS = 4
 
 
 class BenchError(Exception):
@@ -171,12 +173,13 @@ def _row(
     )
 
 
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on."""
+    with ExitStack() as open_ones:
+        sockets = [open_ones.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
 
 
 def _plan(part: Part, folder: Path) -> ProcessPlan:

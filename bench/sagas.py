@@ -3,11 +3,13 @@
 from amends import Permanent, Saga
 from pydantic import BaseModel
 
+from bench.programs.closed_loop import text
+
 FORWARD, COMPENSATING = "forward", "compensating"
 WORKLOADS = (FORWARD, COMPENSATING)
 STEPS = {FORWARD: 4, COMPENSATING: 5}
 """Handlers that run for one saga, undos among them."""
-TEXT = "x" * 180
+TEXT = text()
 
 
 class Payload(BaseModel):

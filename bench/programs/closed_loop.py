@@ -69,6 +69,11 @@ class ClosedLoop:
             raise SystemExit(f"{awaited!r} was expected, not {line!r}")
 
 
+def text() -> str:
+    """About 180 bytes, which every saga takes along and every step gives back."""
+    return "x" * 180
+
+
 def say(line: str) -> None:
     """Tell the harness."""
     sys.stdout.write(line + "\n")

@@ -40,7 +40,7 @@ class Amends:
     def client(self, asked: Round) -> Part:
         """The producer."""
         command = (sys.executable, "-m", "bench.programs.amends_client", *asked.arguments)
-        return Part("client", (*command, *(["--api", f"http://127.0.0.1:{asked.port}"] if self._api else [])), _environment(asked))
+        return Part("client", (*command, *(["--api", f"http://127.0.0.1:{asked.ports[0]}"] if self._api else [])), _environment(asked))
 
 
 def _environment(asked: Round) -> dict[str, str]:
@@ -51,7 +51,7 @@ def _environment(asked: Round) -> dict[str, str]:
         "AMENDS_SAGAS": "bench.sagas",
         "AMENDS_LOG_LEVEL": "WARNING",
         "AMENDS_API_KEY": KEY,
-        "AMENDS_PORT": str(asked.port),
+        "AMENDS_PORT": str(asked.ports[0]),
         "QUEUE_CONCURRENCY": str(CONCURRENCY),
     }
 

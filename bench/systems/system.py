@@ -20,8 +20,8 @@ class Round:
     redis_url: str
     folder: Path
     """For what the system keeps besides; empty at the beginning, and removed at the end."""
-    port: int
-    """A free one, for what listens."""
+    ports: Sequence[int]
+    """Free ones, for what listens."""
     peers: Path
     """Where the packages of other systems are."""
 

@@ -1,0 +1,32 @@
+"""Where the packages of other systems are: in environments of their own, which `make peers` fills."""
+
+from pathlib import Path
+
+REMEDY = "make peers (or python -m bench.peers) installs it"
+PROGRAMS = Path(__file__).parent.parent / "programs"
+
+
+def interpreter(peers: Path) -> str:
+    """The Python that has the packages."""
+    return str(peers.absolute() / "python" / "bin" / "python")
+
+
+def module(peers: Path, name: str) -> Path:
+    """A package of node."""
+    return peers.absolute() / "node_modules" / name
+
+
+def program(name: str) -> str:
+    """One of our programs that the other interpreters run."""
+    return str(PROGRAMS / name)
+
+
+def lacks_python(peers: Path, package: str) -> str | None:
+    """What is missing for a package of Python."""
+    found = list(peers.glob(f"python/lib/python*/site-packages/{package}"))
+    return None if found else f"{package} is not in {peers}/python: {REMEDY}"
+
+
+def lacks_node(peers: Path, package: str) -> str | None:
+    """What is missing for a package of node."""
+    return None if module(peers, package).exists() else f"{package} is not in {peers}/node_modules: {REMEDY}"
