@@ -10,6 +10,7 @@ from bench.measure import PORTS, free_ports, measure
 from bench.rows import Row
 from bench.servers import Servers
 from bench.systems.amends import Amends
+from bench.systems.bullmq import Bullmq
 from bench.systems.dbos import Dbos
 from bench.systems.floor import Floor
 from bench.systems.restate import Restate
@@ -20,6 +21,8 @@ SYSTEMS: dict[str, System] = {
     "amends-api": Amends(api=True),
     "dbos": Dbos(),
     "restate": Restate(1),
+    "bullmq-always": Bullmq("always"),
+    "bullmq-everysec": Bullmq("everysec"),
     "floor": Floor(),
 }
 

@@ -20,7 +20,7 @@ from bench.systems.system import Part, Round, System
 
 WARM_SECONDS_MAX = 120.0
 DRAIN_SECONDS_MAX = 180.0
-STOP_SECONDS = 20.0
+STOP_SECONDS = 5.0
 LINE_BYTES_MAX = 1 << 28
 HARNESS = "harness"
 PORTS = 4

@@ -1,0 +1,56 @@
+"""BullMQ, in node. `appendfsync` says how durable its Redis is."""
+
+import shutil
+from functools import partial
+from pathlib import Path
+
+from amends.demo import bare_environment
+from bench.systems.packages import lacks_node, program
+from bench.systems.system import Part, Round
+
+CONCURRENCY = 200
+NODE = "node"
+
+
+class Bullmq:
+    """A chain of jobs: each adds its successor when it ends. It has no sagas; nobody knows where one stands."""
+
+    def __init__(self, appendfsync: str) -> None:
+        self.appendfsync = appendfsync
+        lost = "nothing" if appendfsync == "always" else "up to a second"
+        self.keeps = f"a job until it has ended, in Redis, of which a crash loses {lost}; no state of a saga, no history"
+
+    def missing(self, peers: Path) -> str | None:
+        """Node and its package."""
+        if shutil.which(NODE) is None:
+            return "node is not installed: install Node.js 20 or newer"
+        return lacks_node(peers, "bullmq")
+
+    async def prepare(self, asked: Round) -> None:
+        """Nothing."""
+
+    def parts(self, asked: Round) -> list[Part]:
+        """The workers."""
+        told = (_node(), program("bullmq.mjs"), "worker", *_places(asked), "--concurrency", str(CONCURRENCY))
+        names = [f"worker-{number + 1}" for number in range(asked.workers)]
+        return [
+            Part(name, told, bare_environment(), partial(_says_ready, asked.folder / f"{name}.log")) for name in names
+        ]
+
+    def client(self, asked: Round) -> Part:
+        """The client."""
+        return Part(
+            "client", (_node(), program("bullmq.mjs"), "client", *_places(asked), *asked.arguments), bare_environment()
+        )
+
+
+def _node() -> str:
+    return shutil.which(NODE) or NODE
+
+
+def _places(asked: Round) -> tuple[str, ...]:
+    return ("--socket", asked.redis_url.removeprefix("unix://"), "--packages", str(asked.peers.absolute()))
+
+
+def _says_ready(log: Path) -> bool:
+    return "ready" in log.read_text("utf-8", "replace")
