@@ -11,6 +11,7 @@ from bench.rows import Row
 from bench.servers import Servers
 from bench.systems.amends import Amends
 from bench.systems.bullmq import Bullmq
+from bench.systems.celery import Celery
 from bench.systems.dbos import Dbos
 from bench.systems.floor import Floor
 from bench.systems.restate import Restate
@@ -23,6 +24,7 @@ SYSTEMS: dict[str, System] = {
     "restate": Restate(1),
     "bullmq-always": Bullmq("always"),
     "bullmq-everysec": Bullmq("everysec"),
+    "celery": Celery(),
     "floor": Floor(),
 }
 

@@ -13,7 +13,7 @@ const { positionals, values: asked } = parseArgs({
   ),
 });
 const { Queue, QueueEvents, UnrecoverableError, Worker } = createRequire(`${asked.packages}/x`)("bullmq");
-const connection = () => ({ path: asked.socket, maxRetriesPerRequest: null, enableAutoPipelining: true });
+const connection = () => ({ path: asked.socket, maxRetriesPerRequest: null, enableAutoPipelining: false });
 const options = { removeOnComplete: true, removeOnFail: true };
 const TEXT = "x".repeat(180);
 // Steps run in one queue; the last of a saga has a queue of its own, so that clients hear of nothing else.

@@ -1,14 +1,14 @@
 """BullMQ, in node. `appendfsync` says how durable its Redis is."""
 
 import shutil
-from functools import partial
 from pathlib import Path
 
 from amends.demo import bare_environment
-from bench.systems.packages import lacks_node, program
+from bench.systems.packages import lacks_node, program, says
 from bench.systems.system import Part, Round
 
-CONCURRENCY = 200
+CONCURRENCY = 50
+"""Jobs at once in a worker; 10, 25, 100 and 200 were slower."""
 NODE = "node"
 
 
@@ -33,9 +33,7 @@ class Bullmq:
         """The workers."""
         told = (_node(), program("bullmq.mjs"), "worker", *_places(asked), "--concurrency", str(CONCURRENCY))
         names = [f"worker-{number + 1}" for number in range(asked.workers)]
-        return [
-            Part(name, told, bare_environment(), partial(_says_ready, asked.folder / f"{name}.log")) for name in names
-        ]
+        return [Part(name, told, bare_environment(), says("ready", asked, name)) for name in names]
 
     def client(self, asked: Round) -> Part:
         """The client."""
@@ -51,6 +49,3 @@ def _node() -> str:
 def _places(asked: Round) -> tuple[str, ...]:
     return ("--socket", asked.redis_url.removeprefix("unix://"), "--packages", str(asked.peers.absolute()))
 
-
-def _says_ready(log: Path) -> bool:
-    return "ready" in log.read_text("utf-8", "replace")

@@ -1,6 +1,9 @@
 """Where the packages of other systems are: in environments of their own, which `make peers` fills."""
 
+from collections.abc import Callable
 from pathlib import Path
+
+from bench.systems.system import Round
 
 REMEDY = "make peers (or python -m bench.peers) installs it"
 PROGRAMS = Path(__file__).parent.parent / "programs"
@@ -30,3 +33,9 @@ def lacks_python(peers: Path, package: str) -> str | None:
 def lacks_node(peers: Path, package: str) -> str | None:
     """What is missing for a package of node."""
     return None if module(peers, package).exists() else f"{package} is not in {peers}/node_modules: {REMEDY}"
+
+
+def says(word: str, asked: Round, role: str) -> Callable[[], bool]:
+    """Whether a process has written this word to its log."""
+    log = asked.folder / f"{role}.log"
+    return lambda: word in log.read_text("utf-8", "replace")
