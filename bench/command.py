@@ -1,37 +1,30 @@
 """`amends bench`: rounds of several systems, one after the other."""
 
 import asyncio
+import logging
+import shutil
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 
+from amends.supervisor import StartError
+from bench import machine
+from bench.clients import BenchError
 from bench.measure import PORTS, free_ports, measure
 from bench.rows import Row
 from bench.servers import Servers
-from bench.systems.amends import Amends
-from bench.systems.bullmq import Bullmq
-from bench.systems.celery import Celery
-from bench.systems.dbos import Dbos
-from bench.systems.floor import Floor
-from bench.systems.restate import Restate
-from bench.systems.system import Round, System
+from bench.systems import SYSTEMS
+from bench.systems.system import Round
+from bench.versions import versions
 
-SYSTEMS: dict[str, System] = {
-    "amends": Amends(api=False),
-    "amends-api": Amends(api=True),
-    "dbos": Dbos(),
-    "restate": Restate(1),
-    "bullmq-always": Bullmq("always"),
-    "bullmq-everysec": Bullmq("everysec"),
-    "celery": Celery(),
-    "floor": Floor(),
-}
+log = logging.getLogger("bench")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be measured."""
+    """What is to be measured. In a round each system is measured once, so that all see the machine alike."""
 
     systems: Sequence[str]
     workloads: Sequence[str]
@@ -44,28 +37,54 @@ class Plan:
     peers: Path
 
 
-def run(plan: Plan, tell: Callable[[Row], None]) -> tuple[list[Row], dict[str, str]]:
-    """Measure everything; `tell` is given each row at once. Also what is missing, by the system that lacks it."""
-    missing = {name: lacks for name in plan.systems if (lacks := SYSTEMS[name].missing(plan.peers)) is not None}
-    return asyncio.run(_run(plan, [name for name in plan.systems if name not in missing], tell)), missing
+@dataclass
+class Measured:
+    """What came of it. `absent` says what is not installed, `failed` what did not work, each with the reason."""
+
+    rows: list[Row] = field(default_factory=list[Row])
+    absent: Mapping[str, str] = field(default_factory=dict[str, str])
+    failed: list[str] = field(default_factory=list[str])
+    machine: Mapping[str, str] = field(default_factory=dict[str, str])
+    versions: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def document(self) -> dict[str, object]:
+        """All of it as JSON has it."""
+        return {**self.__dict__, "rows": [row.document() for row in self.rows]}
 
 
-async def _run(plan: Plan, names: Sequence[str], tell: Callable[[Row], None]) -> list[Row]:
+def run(plan: Plan, tell: Callable[[Row], None]) -> Measured:
+    """Measure everything; `tell` is given each row at once.
+
+    Raises:
+        EmbeddedError, StartError: the servers do not start.
+    """
+    logging.basicConfig(level="ERROR")
+    return asyncio.run(_run(plan, tell))
+
+
+async def _run(plan: Plan, tell: Callable[[Row], None]) -> Measured:
+    absent = {name: lacks for name in plan.systems if (lacks := SYSTEMS[name].missing(plan.peers)) is not None}
+    present = [name for name in plan.systems if name not in absent]
     folder = Path(tempfile.mkdtemp(prefix="amends-bench-"))
     folder.chmod(0o755)
     servers = Servers(folder / "servers")
-    await servers.start()
-    rows: list[Row] = []
+    found = Measured(absent=absent, machine=machine.describe(folder))
     try:
-        for workload in plan.workloads:
-            for window in plan.windows:
-                for number in range(1, plan.rounds + 1):
-                    for name in names:
-                        rows.append(await _measure(plan, name, servers, folder, workload, window, number))
-                        tell(rows[-1])
+        await servers.start()
+        found.versions = {**await servers.versions(), **versions(plan.peers, present)}
+        for workload, window, number in product(plan.workloads, plan.windows, range(1, plan.rounds + 1)):
+            for name in present:
+                try:
+                    found.rows.append(await _measure(plan, name, servers, folder, workload, window, number))
+                    tell(found.rows[-1])
+                except (BenchError, StartError) as failure:
+                    found.failed.append(f"{name} ({workload}, window {window}, round {number}): {failure}")
+                    log.error("%s", found.failed[-1])
     finally:
         await servers.stop()
-    return rows
+        if not found.failed:
+            shutil.rmtree(folder, ignore_errors=True)
+    return found
 
 
 async def _measure(

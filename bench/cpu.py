@@ -8,7 +8,6 @@ from pathlib import Path
 
 PROC = Path("/proc")
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
-YARDSTICK_LOOPS = 200_000
 
 
 @dataclass(frozen=True)
@@ -65,15 +64,6 @@ def tree_ticks(table: Mapping[int, Process], pid: int) -> int:
         total += table[one].ticks if one in table else 0
         todo += children.get(one, [])
     return total
-
-
-def yardstick_ms() -> float:
-    """Milliseconds of CPU that a fixed piece of work takes now: tells rounds on a slowed machine from others."""
-    began = time.thread_time()
-    total = 0
-    for number in range(YARDSTICK_LOOPS):
-        total += number & 7
-    return (time.thread_time() - began) * 1000
 
 
 def _table() -> Iterator[tuple[int, Process]]:

@@ -1,7 +1,5 @@
 """One round of one system: start it, drive it, read the counters, end it."""
 
-import asyncio
-import json
 import os
 import shutil
 import socket
@@ -11,88 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from amends.embedded_processes import ending_with_us
-from amends.supervisor import ProcessPlan, Supervisor, tail
-from bench import cpu
+from amends.supervisor import ProcessPlan, Supervisor
+from bench import machine
+from bench.clients import BenchError, Client, drive
 from bench.rows import FOREIGN_CORES_MAX, Row, percentile
 from bench.sagas import STEPS
 from bench.servers import Servers
 from bench.systems.system import Part, Round, System
 
-WARM_SECONDS_MAX = 120.0
-DRAIN_SECONDS_MAX = 180.0
 STOP_SECONDS = 5.0
-LINE_BYTES_MAX = 1 << 28
 HARNESS = "harness"
 PORTS = 4
-
-
-class BenchError(Exception):
-    """A system does not do what it is measured for; the text says which, and where its log is."""
-
-
-class Client:
-    """The client of a system, and the lines by which it is told what to do."""
-
-    def __init__(self, process: asyncio.subprocess.Process, log: Path, system: str) -> None:
-        self._process = process
-        self._log = log
-        self._system = system
-
-    @classmethod
-    async def start(cls, part: Part, log: Path, system: str) -> "Client":
-        """Start it."""
-        with log.open("ab") as errors:
-            process = await asyncio.create_subprocess_exec(
-                *ending_with_us(part.command), env=dict(part.environment), stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE, stderr=errors, limit=LINE_BYTES_MAX, start_new_session=True,
-            )  # fmt: skip
-        return cls(process, log, system)
-
-    @property
-    def pid(self) -> int:
-        """Its process."""
-        return self._process.pid
-
-    async def heard(self, word: str, seconds: float) -> None:
-        """Wait until it says this."""
-        line = await self.line(seconds)
-        if line != word:
-            raise BenchError(f"the client of {self._system} said {line!r} where {word!r} was expected")
-
-    async def line(self, seconds: float) -> str:
-        """The next line that it says.
-
-        Raises:
-            BenchError: it says nothing for so long, or has ended.
-        """
-        assert self._process.stdout is not None, "its output is a pipe"
-        try:
-            async with asyncio.timeout(seconds):
-                line = await self._process.stdout.readline()
-        except TimeoutError:
-            raise BenchError(f"the client of {self._system} says nothing for {seconds:g} s; see {self._log}") from None
-        if not line:
-            raise BenchError(f"the client of {self._system} has ended:\n{tail(self._log)}")
-        return line.decode().strip()
-
-    def tell(self, word: str) -> None:
-        """Tell it."""
-        assert self._process.stdin is not None, "its input is a pipe"
-        self._process.stdin.write(f"{word}\n".encode())
-
-    async def ended(self) -> None:
-        """Wait until it has ended; it is killed when it does not."""
-        try:
-            async with asyncio.timeout(STOP_SECONDS):
-                await self._process.wait()
-        except TimeoutError:
-            self.kill()
-            await self._process.wait()
-
-    def kill(self) -> None:
-        """End it at once."""
-        if self._process.returncode is None:
-            self._process.kill()
 
 
 async def measure(name: str, system: System, servers: Servers, asked: Round, number: int, seconds: float) -> Row:
@@ -104,41 +31,30 @@ async def measure(name: str, system: System, servers: Servers, asked: Round, num
     shutil.rmtree(asked.folder, ignore_errors=True)
     asked.folder.mkdir(parents=True)
     await system.prepare(asked)
+    yardsticks = [machine.yardstick_ms()]
+    fsync_ms = machine.fsync_ms(asked.folder)
     supervisor = Supervisor(lambda: None)
     before = await servers.count()
-    client: Client | None = None
+    clients: list[Client] = []
     try:
         for part in system.parts(asked):
             await supervisor.start(_plan(part, asked.folder))
-        client = await Client.start(system.client(asked), asked.folder / "client.log", name)
-        pids = {**servers.roles, **supervisor.pids, "client": client.pid, HARNESS: os.getpid()}
-        found, used, foreign = await _drive(client, pids, seconds)
+        for part in system.clients(asked):
+            clients.append(await Client.start(part, asked.folder))
+        pids = {**servers.roles, **supervisor.pids, **{one.role: one.pid for one in clients}, HARNESS: os.getpid()}
+        found, used, foreign = await drive(clients, pids, seconds)
         if supervisor.pids.items() - pids.items():
             raise BenchError(f"a process of {name} died and was started again; see {asked.folder}")
-        await client.ended()
+        for client in clients:
+            await client.ended()
     finally:
-        if client is not None:
-            client.kill()
+        for client in clients:
+            await client.kill()
         await supervisor.stop([*reversed(supervisor.pids)])
+    yardsticks.append(machine.yardstick_ms())
     counted = (await servers.count()).per_saga(before, found["finished"])
-    return _row(name, asked, number, found, used, foreign, counted)
-
-
-async def _drive(
-    client: Client, pids: Mapping[str, int], seconds: float
-) -> tuple[dict[str, Any], dict[str, float], float]:
-    """What the client measured, the CPU seconds of each role meanwhile, and the cores that others used."""
-    await client.heard("ready", WARM_SECONDS_MAX)
-    client.tell("begin")
-    await client.heard("warm", WARM_SECONDS_MAX)
-    began = cpu.read(pids)
-    client.tell("measure")
-    await client.heard("measuring", STOP_SECONDS)
-    await asyncio.sleep(seconds)
-    client.tell("stop")
-    used, foreign = cpu.read(pids).since(began)
-    found: dict[str, Any] = json.loads(await client.line(DRAIN_SECONDS_MAX))
-    return found, used, foreign
+    stood = {"yardstick_ms": sum(yardsticks) / len(yardsticks), "fsync_ms": fsync_ms}
+    return _row(name, asked, number, found, used, foreign, {**counted, **stood})
 
 
 def _row(
@@ -168,7 +84,6 @@ def _row(
         cpu_ms_by_role=roles,
         foreign_cpu=foreign,
         noisy=foreign > FOREIGN_CORES_MAX,
-        yardstick_ms=cpu.yardstick_ms(),
         **counted,
     )
 
@@ -187,4 +102,3 @@ def _plan(part: Part, folder: Path) -> ProcessPlan:
         part.role, ending_with_us(part.command), part.environment, folder / f"{part.role}.log", STOP_SECONDS,
         ready=part.ready,
     )  # fmt: skip
-

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
@@ -36,14 +36,13 @@ class Row:
     foreign_cpu: float
     noisy: bool
     yardstick_ms: float
+    fsync_ms: float
     commits: float | None = None
-    statements: float | None = None
     rows_written: float | None = None
     wal_bytes: float | None = None
     stored_bytes: float | None = None
     redis_commands: float | None = None
     redis_bytes: float | None = None
-    settings: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def document(self) -> dict[str, Any]:
         """The row as JSON has it."""

@@ -77,6 +77,15 @@ class Servers:
         self._valkey.clear()
         remove(self._folder)
 
+    async def versions(self) -> dict[str, str]:
+        """Which servers they are."""
+        connection = await asyncpg.connect(self._postgres.url.replace("/amends?", "/postgres?"))
+        postgres = str(await connection.fetchval("SHOW server_version"))
+        await connection.close()
+        (told,) = await self._ask_redis(("INFO", "server"))
+        lines = dict(line.split(":", 1) for line in told.decode().splitlines() if ":" in line)
+        return {"PostgreSQL": postgres, "Valkey": lines.get("valkey_version", lines["redis_version"])}
+
     async def fresh(self, database: str, appendfsync: str) -> None:
         """A database of that name, an empty Valkey that syncs its file so, and no dirty page that a round inherits."""
         await self.drop()

@@ -15,10 +15,16 @@ class Amends:
     """With `api` sagas are started over HTTP, otherwise by a producer with an engine of its own."""
 
     appendfsync = "everysec"
-    keeps = "every event of every saga, in PostgreSQL, before the step's successor is sent; Redis may lose everything"
+    uses_redis = True
+    package = None
+    keeps = "every event of a saga, in PostgreSQL, before anything follows from it; Redis may lose everything"
+    lacks = "-"
+    ends = "asks PostgreSQL for all sagas in flight, every 1 to 10 ms"
 
     def __init__(self, *, api: bool) -> None:
         self._api = api
+        started = "API, and a client over HTTP" if api else "and a producer with an engine of its own"
+        self.processes = f"orchestrator, worker, reconciler, notifier, {started}"
 
     def missing(self, peers: Path) -> str | None:
         """Nothing."""
@@ -37,10 +43,11 @@ class Amends:
         command = (sys.executable, "-m", "amends")
         return [Part(name, (*command, name.partition("-")[0]), environment) for name in names]
 
-    def client(self, asked: Round) -> Part:
+    def clients(self, asked: Round) -> list[Part]:
         """The producer."""
-        command = (sys.executable, "-m", "bench.programs.amends_client", *asked.arguments)
-        return Part("client", (*command, *(["--api", f"http://127.0.0.1:{asked.ports[0]}"] if self._api else [])), _environment(asked))
+        command = (sys.executable, "-m", "bench.programs.amends_client", *asked.arguments())
+        place = ("--api", f"http://127.0.0.1:{asked.ports[0]}") if self._api else ()
+        return [Part("client", (*command, *place), _environment(asked))]
 
 
 def _environment(asked: Round) -> dict[str, str]:

@@ -15,10 +15,16 @@ NODE = "node"
 class Bullmq:
     """A chain of jobs: each adds its successor when it ends. It has no sagas; nobody knows where one stands."""
 
+    uses_redis = True
+    package = "bullmq"
+    processes = "worker and client, of node"
+    lacks = "sagas: no state of one, no history, no undo (the failing job adds it), a step may run twice unseen"
+    ends = "by a stream of events of the queue of last steps"
+
     def __init__(self, appendfsync: str) -> None:
         self.appendfsync = appendfsync
         lost = "nothing" if appendfsync == "always" else "up to a second"
-        self.keeps = f"a job until it has ended, in Redis, of which a crash loses {lost}; no state of a saga, no history"
+        self.keeps = f"a job until it has ended, in Redis, of which a crash loses {lost}"
 
     def missing(self, peers: Path) -> str | None:
         """Node and its package."""
@@ -35,11 +41,10 @@ class Bullmq:
         names = [f"worker-{number + 1}" for number in range(asked.workers)]
         return [Part(name, told, bare_environment(), says("ready", asked, name)) for name in names]
 
-    def client(self, asked: Round) -> Part:
+    def clients(self, asked: Round) -> list[Part]:
         """The client."""
-        return Part(
-            "client", (_node(), program("bullmq.mjs"), "client", *_places(asked), *asked.arguments), bare_environment()
-        )
+        command = (_node(), program("bullmq.mjs"), "client", *_places(asked), *asked.arguments())
+        return [Part("client", command, bare_environment())]
 
 
 def _node() -> str:

@@ -14,7 +14,12 @@ class Celery:
     """A chain of tasks that are acknowledged late, so that a lost worker loses none."""
 
     appendfsync = "everysec"
-    keeps = "a task until it has ended, in Redis, of which a crash loses up to a second; no state of a saga, no history"
+    uses_redis = True
+    package = "celery"
+    processes = "two workers and a client"
+    keeps = "a task until it has ended, in Redis, of which a crash loses up to a second"
+    lacks = "sagas: no state of one, no history, undo by an error link; a step may run twice unseen"
+    ends = "by the channel of the result backend"
 
     def missing(self, peers: Path) -> str | None:
         """Its package."""
@@ -33,10 +38,10 @@ class Celery:
             for name in names
         ]
 
-    def client(self, asked: Round) -> Part:
+    def clients(self, asked: Round) -> list[Part]:
         """The client."""
-        command = (interpreter(asked.peers), program("celery_client.py"), *asked.arguments, "--socket", _socket(asked))
-        return Part("client", command, bare_environment())
+        command = (interpreter(asked.peers), program("celery_client.py"), *asked.arguments(), "--socket", _socket(asked))
+        return [Part("client", command, bare_environment())]
 
 
 def _socket(asked: Round) -> str:

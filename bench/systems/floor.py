@@ -11,7 +11,12 @@ class Floor:
     """One process that writes and reads what a saga needs, on the servers that Amends uses."""
 
     appendfsync = "everysec"
-    keeps = "events in PostgreSQL that nobody decides by; not an engine"
+    uses_redis = True
+    package = None
+    processes = "one"
+    keeps = "events in PostgreSQL that nobody decides by"
+    lacks = "it is no engine: no state, no retry, no undo, no handler"
+    ends = "in its own process"
 
     def missing(self, peers: Path) -> str | None:
         """Nothing."""
@@ -24,9 +29,8 @@ class Floor:
         """Nothing."""
         return []
 
-    def client(self, asked: Round) -> Part:
+    def clients(self, asked: Round) -> list[Part]:
         """The loop."""
         servers = {"DATABASE_URL": asked.database_url, "REDIS_URL": asked.redis_url}
-        return Part(
-            "client", (sys.executable, "-m", "bench.programs.floor", *asked.arguments), bare_environment() | servers
-        )
+        command = (sys.executable, "-m", "bench.programs.floor", *asked.arguments())
+        return [Part("client", command, bare_environment() | servers)]

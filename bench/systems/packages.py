@@ -5,7 +5,8 @@ from pathlib import Path
 
 from bench.systems.system import Round
 
-REMEDY = "make peers (or python -m bench.peers) installs it"
+FOLDER = Path(".bench")
+REMEDY = "`make peers`, or `python -m bench.peers`, installs it"
 PROGRAMS = Path(__file__).parent.parent / "programs"
 
 

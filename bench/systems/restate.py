@@ -19,10 +19,15 @@ class Restate:
     """Its server with the defaults, which sync its log, and a service under granian."""
 
     appendfsync = "everysec"
-    keeps = "the invocation and the result of each step, in its own log on disk, before the next step runs"
+    uses_redis = False
+    package = "@restatedev/restate-server"
+    keeps = "the invocation and the result of each step, in its own log on disk, before the next step"
+    lacks = "a history after the end of an invocation (one day by default); a handler is code that is run again, not data"
+    ends = "by the answer to its HTTP request"
 
     def __init__(self, processes: int) -> None:
         self._processes = processes
+        self.processes = f"server (all cores), service ({processes}), client over HTTP"
 
     def missing(self, peers: Path) -> str | None:
         """The server, and the packages of the service."""
@@ -58,12 +63,12 @@ class Restate:
             Part("service", granian, bare_environment(), partial(_listens, service)),
         ]
 
-    def client(self, asked: Round) -> Part:
+    def clients(self, asked: Round) -> list[Part]:
         """A client over HTTP."""
         service, ingress, admin, _ = (f"http://127.0.0.1:{port}" for port in asked.ports)
         places = ("--service", service, "--ingress", ingress, "--admin", admin)
-        command = (sys.executable, "-m", "bench.programs.restate_client", *asked.arguments, *places)
-        return Part("client", command, bare_environment())
+        command = (sys.executable, "-m", "bench.programs.restate_client", *asked.arguments(), *places)
+        return [Part("client", command, bare_environment())]
 
 
 def _answers(port: int, path: str) -> bool:

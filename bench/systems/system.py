@@ -25,10 +25,15 @@ class Round:
     peers: Path
     """Where the packages of other systems are."""
 
-    @property
-    def arguments(self) -> tuple[str, ...]:
-        """What every client is told."""
-        return ("--workload", self.workload, "--window", str(self.window), "--warm", str(self.warm_seconds))
+    def arguments(self, window: int | None = None) -> tuple[str, ...]:
+        """What a client is told that has this share of the window."""
+        share = self.window if window is None else window
+        return ("--workload", self.workload, "--window", str(share), "--warm", str(self.warm_seconds))
+
+    def shares(self, clients: int) -> list[int]:
+        """The window in as many parts as there are clients; none is empty."""
+        count = min(clients, self.window)
+        return [self.window // count + (number < self.window % count) for number in range(count)]
 
 
 @dataclass(frozen=True)
@@ -46,8 +51,17 @@ class System(Protocol):
 
     appendfsync: str
     """How Valkey syncs its append-only file in its rounds."""
+    uses_redis: bool
+    package: str | None
+    """What its version is that of, if it is none of ours."""
+    processes: str
+    """How many processes it is, besides the servers."""
     keeps: str
-    """What is still there when everything is killed, in a sentence."""
+    """What is still there when everything is killed."""
+    lacks: str
+    """What Amends keeps or does and this does not."""
+    ends: str
+    """How a client hears of the end of a saga."""
 
     def missing(self, peers: Path) -> str | None:
         """What has to be installed before it can be measured; None: nothing."""
@@ -61,8 +75,8 @@ class System(Protocol):
         """The processes besides the client, in the order in which they start."""
         ...
 
-    def client(self, asked: Round) -> Part:
-        """The client."""
+    def clients(self, asked: Round) -> list[Part]:
+        """The clients, each a process."""
         ...
 
 
