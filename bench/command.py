@@ -65,8 +65,7 @@ def run(plan: Plan, tell: Callable[[Row], None]) -> Measured:
 async def _run(plan: Plan, tell: Callable[[Row], None]) -> Measured:
     absent = {name: lacks for name in plan.systems if (lacks := SYSTEMS[name].missing(plan.peers)) is not None}
     present = [name for name in plan.systems if name not in absent]
-    folder = Path(tempfile.mkdtemp(prefix="amends-bench-"))
-    folder.chmod(0o755)
+    folder = _folder()
     servers = Servers(folder / "servers")
     found = Measured(absent=absent, machine=machine.describe(folder))
     try:
@@ -87,11 +86,17 @@ async def _run(plan: Plan, tell: Callable[[Row], None]) -> Measured:
     return found
 
 
+def _folder() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="amends-bench-"))
+    folder.chmod(0o755)
+    return folder
+
+
 async def _measure(
     plan: Plan, name: str, servers: Servers, folder: Path, workload: str, window: int, number: int
 ) -> Row:
     system = SYSTEMS[name]
-    await servers.fresh(f"bench_{name}_{number}".replace("-", "_"), system.appendfsync)
+    await servers.fresh(f"bench_{name}_{number}".replace("-", "_"), system.about.appendfsync or "everysec")
     asked = Round(workload, window, plan.warm_seconds, plan.workers, plan.orchestrators, servers.database_url,
                   servers.redis_url, folder / name, free_ports(PORTS), plan.peers)  # fmt: skip
     return await measure(name, system, servers, asked, number, plan.seconds)

@@ -7,7 +7,8 @@ from typing import Any, Self
 import hiredis
 
 READ_BYTES = 1 << 18
-Word = str | bytes | int
+Word = Any
+"""Text, bytes, or a number."""
 
 
 class Connection:

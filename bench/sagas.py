@@ -1,8 +1,8 @@
 """The sagas that are measured: four steps that do nothing, and one that is undone after two of them."""
 
-from amends import Permanent, Saga
 from pydantic import BaseModel
 
+from amends import Permanent, Saga
 from bench.programs.closed_loop import text
 
 FORWARD, COMPENSATING = "forward", "compensating"

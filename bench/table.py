@@ -32,7 +32,9 @@ def tables(rows: Sequence[Row]) -> str:
     parts: list[str] = []
     for workload, window in dict.fromkeys((row.workload, row.window) for row in rows):
         mine = [row for row in rows if (row.workload, row.window) == (workload, window)]
-        by_system = {name: [row for row in mine if row.system == name] for name in dict.fromkeys(r.system for r in mine)}
+        by_system = {
+            name: [row for row in mine if row.system == name] for name in dict.fromkeys(r.system for r in mine)
+        }
         parts += [f"### {workload}, {window} in flight", figures(by_system), costs(by_system), roles(by_system)]
     return "\n\n".join(parts)
 
@@ -87,14 +89,11 @@ def conditions(machine: Mapping[str, str], versions: Mapping[str, str], rows: Se
 def kept(systems: Mapping[str, System]) -> str:
     """What each system keeps and what it does not."""
     titles = ["system", "processes", "survives a crash", "does not keep or do", "Redis file synced", "the end is heard"]
-    return _table(
-        titles,
-        [
-            [name, system.processes, system.keeps, system.lacks, system.appendfsync if system.uses_redis else "-",
-             system.ends]
-            for name, system in systems.items()
-        ],
-    )  # fmt: skip
+    abouts = {name: system.about for name, system in systems.items()}
+    lines = [
+        [name, one.processes, one.keeps, one.lacks, one.appendfsync or "-", one.ends] for name, one in abouts.items()
+    ]
+    return _table(titles, lines)
 
 
 def put_into(document: str, generated: str) -> str:
@@ -117,7 +116,7 @@ def noise() -> str:
 
 def _ratio(own: Sequence[Row], other: Sequence[Row]) -> str:
     mine, theirs = (spread(row.sagas_per_second for row in rows).middle for rows in (own, other))
-    return f"{mine / theirs:.2f}×" if theirs else "-"
+    return f"{mine / theirs:.2f}x" if theirs else "-"
 
 
 def _said(pick: Callable[[Row], float | None], rows: Iterable[Row]) -> str:

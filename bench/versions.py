@@ -19,7 +19,7 @@ def versions(peers: Path, systems: Sequence[str]) -> dict[str, str]:
         own = "of this folder"
     found = {"amends": own, "Python": platform.python_version()}
     for name in systems:
-        package = SYSTEMS[name].package
+        package = SYSTEMS[name].about.package
         for one in (package, *BESIDE.get(package, ())) if package is not None else ():
             found[one] = _version(peers, one)
     return found

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import asyncpg
 
-from amends import Client
+from amends.client import Client
 from amends.identifiers import new_id
 from amends.settings import load
 from amends.wiring import Core, core
@@ -36,7 +36,8 @@ class Watcher:
 
     async def end_of(self, saga_id: str) -> str:
         """How this saga ended, once it has."""
-        self._open[saga_id] = ended = asyncio.get_running_loop().create_future()
+        ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._open[saga_id] = ended
         self._some.set()
         return await ended
 

@@ -33,11 +33,11 @@ class ClosedLoop:
         """Drive until the harness says stop."""
         await self._told("ready", "begin")
         clients = [asyncio.create_task(self._client(once)) for _ in range(self._window)]
-        warming = asyncio.gather(asyncio.sleep(self._warm_seconds), self._warm.wait())
-        failing = asyncio.gather(*clients)
-        await asyncio.wait([warming, failing], return_when=asyncio.FIRST_COMPLETED)
-        if failing.done():
-            failing.result()  # a client never ends by itself
+        warming = asyncio.create_task(self._warmed())
+        await asyncio.wait([warming, *clients], return_when=asyncio.FIRST_COMPLETED)
+        for client in clients:
+            if client.done():
+                client.result()  # none ends by itself
         await self._told("warm", "measure")
         began, self._latencies, self._accepted = time.perf_counter(), [], []
         await self._told("measuring", "stop")
@@ -47,8 +47,12 @@ class ClosedLoop:
             "accepted": [round(one * 1000, 3) for one in self._accepted],
         }
         self._stopping = True
-        await failing
+        await asyncio.gather(*clients)
         say(json.dumps({**found, "finished": self._finished, "wrong": self._wrong}))
+
+    async def _warmed(self) -> None:
+        await asyncio.sleep(self._warm_seconds)
+        await self._warm.wait()
 
     async def _client(self, once: Once) -> None:
         while not self._stopping:

@@ -105,7 +105,8 @@ async def main() -> None:
     parser.add_argument("--warm", type=float, required=True)
     asked = parser.parse_args()
     settings = load()
-    assert settings.database_url is not None and settings.redis is not None, "the harness names both"
+    assert settings.database_url is not None, "the harness names it"
+    assert settings.redis is not None, "the harness names it"
     gate = Gate(ROUNDS[asked.workload], BATCH)
     lanes: list[Lane] = []
     for number in range(max(1, min(asked.window // BATCH, 4))):

@@ -13,8 +13,8 @@ __all__ = ["SYSTEMS"]
 SYSTEMS: dict[str, System] = {
     "amends": Amends(api=False),
     "amends-api": Amends(api=True),
-    "dbos": Dbos(processes=2),
-    "restate": Restate(processes=1),
+    "dbos": Dbos(),
+    "restate": Restate(),
     "bullmq-always": Bullmq("always"),
     "bullmq-everysec": Bullmq("everysec"),
     "celery": Celery(),

@@ -4,27 +4,27 @@ import sys
 from pathlib import Path
 
 from amends.demo import bare_environment
-from bench.systems.system import Part, Round
+from bench.systems.system import About, Part, Round
 from eventstore.migrate import migrate
 
 CONCURRENCY = 200
+WITHIN = "and a producer with an engine of its own"
+VIA_API = "API, and a client over HTTP"
 KEY = "only-the-benchmark-shows-it"
 
 
 class Amends:
     """With `api` sagas are started over HTTP, otherwise by a producer with an engine of its own."""
 
-    appendfsync = "everysec"
-    uses_redis = True
-    package = None
-    keeps = "every event of a saga, in PostgreSQL, before anything follows from it; Redis may lose everything"
-    lacks = "-"
-    ends = "asks PostgreSQL for all sagas in flight, every 1 to 10 ms"
-
     def __init__(self, *, api: bool) -> None:
         self._api = api
-        started = "API, and a client over HTTP" if api else "and a producer with an engine of its own"
-        self.processes = f"orchestrator, worker, reconciler, notifier, {started}"
+        self.about = About(
+            processes="orchestrator, worker, reconciler, notifier, " + (VIA_API if api else WITHIN),
+            keeps="every event of a saga, in PostgreSQL, before anything follows from it; Redis may lose everything",
+            lacks="-",
+            ends="asks PostgreSQL for all sagas in flight, every 1 to 10 ms",
+            appendfsync="everysec",
+        )
 
     def missing(self, peers: Path) -> str | None:
         """Nothing."""
@@ -61,4 +61,3 @@ def _environment(asked: Round) -> dict[str, str]:
         "AMENDS_PORT": str(asked.ports[0]),
         "QUEUE_CONCURRENCY": str(CONCURRENCY),
     }
-

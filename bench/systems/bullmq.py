@@ -5,7 +5,7 @@ from pathlib import Path
 
 from amends.demo import bare_environment
 from bench.systems.packages import lacks_node, program, says
-from bench.systems.system import Part, Round
+from bench.systems.system import About, Part, Round
 
 CONCURRENCY = 50
 """Jobs at once in a worker; 10, 25, 100 and 200 were slower."""
@@ -15,16 +15,16 @@ NODE = "node"
 class Bullmq:
     """A chain of jobs: each adds its successor when it ends. It has no sagas; nobody knows where one stands."""
 
-    uses_redis = True
-    package = "bullmq"
-    processes = "worker and client, of node"
-    lacks = "sagas: no state of one, no history, no undo (the failing job adds it), a step may run twice unseen"
-    ends = "by a stream of events of the queue of last steps"
-
     def __init__(self, appendfsync: str) -> None:
-        self.appendfsync = appendfsync
         lost = "nothing" if appendfsync == "always" else "up to a second"
-        self.keeps = f"a job until it has ended, in Redis, of which a crash loses {lost}"
+        self.about = About(
+            processes="worker and client, of node",
+            keeps=f"a job until it has ended, in Redis, of which a crash loses {lost}",
+            lacks="sagas: no state of one, no history, no undo (the failing job adds it), a step may run twice unseen",
+            ends="by a stream of events of the queue of last steps",
+            appendfsync=appendfsync,
+            package="bullmq",
+        )
 
     def missing(self, peers: Path) -> str | None:
         """Node and its package."""
@@ -53,4 +53,3 @@ def _node() -> str:
 
 def _places(asked: Round) -> tuple[str, ...]:
     return ("--socket", asked.redis_url.removeprefix("unix://"), "--packages", str(asked.peers.absolute()))
-

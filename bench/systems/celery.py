@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from amends.demo import bare_environment
-from bench.systems.packages import interpreter, lacks_python, program, says
-from bench.systems.system import Part, Round
+from bench.systems.packages import environment, interpreter, lacks_python, program, says
+from bench.systems.system import About, Part, Round
 
 POOL = "solo"
 CONCURRENCY = 1
@@ -13,13 +12,14 @@ CONCURRENCY = 1
 class Celery:
     """A chain of tasks that are acknowledged late, so that a lost worker loses none."""
 
-    appendfsync = "everysec"
-    uses_redis = True
-    package = "celery"
-    processes = "two workers and a client"
-    keeps = "a task until it has ended, in Redis, of which a crash loses up to a second"
-    lacks = "sagas: no state of one, no history, undo by an error link; a step may run twice unseen"
-    ends = "by the channel of the result backend"
+    about = About(
+        processes="two workers and a client",
+        keeps="a task until it has ended, in Redis, of which a crash loses up to a second",
+        lacks="sagas: no state of one, no history, undo by an error link; a step may run twice unseen",
+        ends="by the channel of the result backend",
+        appendfsync="everysec",
+        package="celery",
+    )
 
     def missing(self, peers: Path) -> str | None:
         """Its package."""
@@ -34,14 +34,20 @@ class Celery:
                 str(CONCURRENCY))  # fmt: skip
         names = [f"worker-{number + 1}" for number in range(max(asked.workers, 2))]
         return [
-            Part(name, (*told, "--hostname", f"{name}@bench"), bare_environment(), says("ready.", asked, name))
+            Part(name, (*told, "--hostname", f"{name}@bench"), environment(), says("ready.", asked, name))
             for name in names
         ]
 
     def clients(self, asked: Round) -> list[Part]:
         """The client."""
-        command = (interpreter(asked.peers), program("celery_client.py"), *asked.arguments(), "--socket", _socket(asked))
-        return [Part("client", command, bare_environment())]
+        command = (
+            interpreter(asked.peers),
+            program("celery_client.py"),
+            *asked.arguments(),
+            "--socket",
+            _socket(asked),
+        )
+        return [Part("client", command, environment())]
 
 
 def _socket(asked: Round) -> str:

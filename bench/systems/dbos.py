@@ -2,27 +2,23 @@
 
 from pathlib import Path
 
-from amends.demo import bare_environment
-from bench.systems.packages import interpreter, lacks_python, program
-from bench.systems.system import Part, Round
+from bench.systems.packages import environment, interpreter, lacks_python, program
+from bench.systems.system import About, Part, Round
 
+PROCESSES = 2
 POOL = "50"
-"""Connections; its default of 20 and 100 are slower."""
 
 
 class Dbos:
     """Workflows that are started in the process that runs them: its fastest way."""
 
-    appendfsync = "everysec"
-    uses_redis = False
-    package = "dbos"
-    keeps = "the input and the state of a workflow, and the result of each step, in PostgreSQL, before the next step"
-    lacks = "attempts, causes and times of a history; a workflow is code that is run again, not data"
-    ends = "in the process that runs the workflow"
-
-    def __init__(self, processes: int) -> None:
-        self._processes = processes
-        self.processes = f"{processes}, each starts and runs workflows"
+    about = About(
+        processes=f"{PROCESSES}, each starts and runs workflows",
+        keeps="the input and the state of a workflow, and the result of each step, in PostgreSQL, before the next step",
+        lacks="attempts, causes and times of a history; a workflow is code that is run again, not data",
+        ends="in the process that runs the workflow",
+        package="dbos",
+    )
 
     def missing(self, peers: Path) -> str | None:
         """Its package."""
@@ -37,8 +33,15 @@ class Dbos:
 
     def clients(self, asked: Round) -> list[Part]:
         """The application."""
-        command = (interpreter(asked.peers), program("dbos_client.py"), "--database", asked.database_url, "--pool", POOL)
+        command = (
+            interpreter(asked.peers),
+            program("dbos_client.py"),
+            "--database",
+            asked.database_url,
+            "--pool",
+            POOL,
+        )
         return [
-            Part(f"client-{number + 1}", (*command, *asked.arguments(share)), bare_environment())
-            for number, share in enumerate(asked.shares(self._processes))
+            Part(f"client-{number + 1}", (*command, *asked.arguments(share)), environment())
+            for number, share in enumerate(asked.shares(PROCESSES))
         ]

@@ -4,19 +4,19 @@ import sys
 from pathlib import Path
 
 from amends.demo import bare_environment
-from bench.systems.system import Part, Round
+from bench.systems.system import About, Part, Round
 
 
 class Floor:
     """One process that writes and reads what a saga needs, on the servers that Amends uses."""
 
-    appendfsync = "everysec"
-    uses_redis = True
-    package = None
-    processes = "one"
-    keeps = "events in PostgreSQL that nobody decides by"
-    lacks = "it is no engine: no state, no retry, no undo, no handler"
-    ends = "in its own process"
+    about = About(
+        processes="one",
+        keeps="events in PostgreSQL that nobody decides by",
+        lacks="it is no engine: no state, no retry, no undo, no handler",
+        ends="in its own process",
+        appendfsync="everysec",
+    )
 
     def missing(self, peers: Path) -> str | None:
         """Nothing."""

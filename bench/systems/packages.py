@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from amends.demo import bare_environment
 from bench.systems.system import Round
 
 FOLDER = Path(".bench")
 REMEDY = "`make peers`, or `python -m bench.peers`, installs it"
-PROGRAMS = Path(__file__).parent.parent / "programs"
+OURS = Path(__file__).parent.parent
 
 
 def interpreter(peers: Path) -> str:
@@ -22,7 +23,12 @@ def module(peers: Path, name: str) -> Path:
 
 def program(name: str) -> str:
     """One of our programs that the other interpreters run."""
-    return str(PROGRAMS / name)
+    return str(OURS / "foreign" / name)
+
+
+def environment() -> dict[str, str]:
+    """What those programs find in their environment: the way to the closed loop, and nothing that is set about us."""
+    return {**bare_environment(), "PYTHONPATH": str(OURS / "programs")}
 
 
 def lacks_python(peers: Path, package: str) -> str | None:

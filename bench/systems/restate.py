@@ -8,26 +8,24 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 from amends.demo import bare_environment
-from bench.systems.packages import interpreter, lacks_node, lacks_python, module, program
-from bench.systems.system import Part, Round
+from bench.systems.packages import environment, interpreter, lacks_node, lacks_python, module, program
+from bench.systems.system import About, Part, Round
 
 SCOPE = "@restatedev"
+PROCESSES = 1
 ASK_SECONDS = 2.0
 
 
 class Restate:
     """Its server with the defaults, which sync its log, and a service under granian."""
 
-    appendfsync = "everysec"
-    uses_redis = False
-    package = "@restatedev/restate-server"
-    keeps = "the invocation and the result of each step, in its own log on disk, before the next step"
-    lacks = "a history after the end of an invocation (one day by default); a handler is code that is run again, not data"
-    ends = "by the answer to its HTTP request"
-
-    def __init__(self, processes: int) -> None:
-        self._processes = processes
-        self.processes = f"server (all cores), service ({processes}), client over HTTP"
+    about = About(
+        processes=f"server (all cores), service ({PROCESSES}), client over HTTP",
+        keeps="the invocation and the result of each step, in its own log on disk, before the next step",
+        lacks="a history once the invocation has ended; a handler is code that is run again, not data",
+        ends="by the answer to its HTTP request",
+        package="@restatedev/restate-server",
+    )
 
     def missing(self, peers: Path) -> str | None:
         """The server, and the packages of the service."""
@@ -56,11 +54,11 @@ class Restate:
             "RESTATE_LOG_FILTER": "warn",
         }
         granian = (interpreter(asked.peers), "-m", "granian", "--interface", "asgi", "--http", "2", "--loop", "uvloop",
-                   "--workers", str(self._processes), "--port", str(service), "--working-dir",
+                   "--workers", str(PROCESSES), "--port", str(service), "--working-dir",
                    str(Path(program("restate_service.py")).parent), "restate_service:app")  # fmt: skip
         return [
             Part("restate-server", (str(binary), "--no-logo"), told, partial(_answers, admin, "/health")),
-            Part("service", granian, bare_environment(), partial(_listens, service)),
+            Part("service", granian, environment(), partial(_listens, service)),
         ]
 
     def clients(self, asked: Round) -> list[Part]:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Protocol
 
 
-
 @dataclass(frozen=True)
 class Round:
     """What is to be measured, and where."""
@@ -46,22 +45,28 @@ class Part:
     ready: Callable[[], bool] | None = None
 
 
-class System(Protocol):
-    """How a system is started."""
+@dataclass(frozen=True)
+class About:
+    """What the tables say of a system."""
 
-    appendfsync: str
-    """How Valkey syncs its append-only file in its rounds."""
-    uses_redis: bool
-    package: str | None
-    """What its version is that of, if it is none of ours."""
     processes: str
-    """How many processes it is, besides the servers."""
+    """How many there are, besides the servers."""
     keeps: str
     """What is still there when everything is killed."""
     lacks: str
     """What Amends keeps or does and this does not."""
     ends: str
     """How a client hears of the end of a saga."""
+    appendfsync: str | None = None
+    """How Valkey syncs its append-only file in its rounds; None: it does not use Valkey."""
+    package: str | None = None
+    """Whose version is to be told, where it is none of ours."""
+
+
+class System(Protocol):
+    """How a system is started."""
+
+    about: About
 
     def missing(self, peers: Path) -> str | None:
         """What has to be installed before it can be measured; None: nothing."""
@@ -78,5 +83,3 @@ class System(Protocol):
     def clients(self, asked: Round) -> list[Part]:
         """The clients, each a process."""
         ...
-
-

@@ -1,7 +1,6 @@
 """DBOS: workflows of four steps, started in the process that runs them. Run by the interpreter that has the package."""
 
 import argparse
-import asyncio
 from typing import Any
 
 import uvloop
