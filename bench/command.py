@@ -5,7 +5,7 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 
@@ -21,6 +21,8 @@ from bench.versions import versions
 
 log = logging.getLogger("bench")
 
+STATEMENTS_SECONDS = 3.0
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -29,11 +31,13 @@ class Plan:
     systems: Sequence[str]
     workloads: Sequence[str]
     windows: Sequence[int]
+    payload: int
     rounds: int
     seconds: float
     warm_seconds: float
     workers: int
     orchestrators: int
+    statements: bool
     peers: Path
 
 
@@ -65,38 +69,61 @@ def run(plan: Plan, tell: Callable[[Row], None]) -> Measured:
 async def _run(plan: Plan, tell: Callable[[Row], None]) -> Measured:
     absent = {name: lacks for name in plan.systems if (lacks := SYSTEMS[name].missing(plan.peers)) is not None}
     present = [name for name in plan.systems if name not in absent]
-    folder = _folder()
-    servers = Servers(folder / "servers")
+    folder = Path(tempfile.mkdtemp(prefix="amends-bench-"))
+    folder.chmod(0o755)  # noqa: ASYNC240 - at the beginning, where nothing else runs
     found = Measured(absent=absent, machine=machine.describe(folder))
+    session = Session(plan, Servers(folder / "servers"), folder, found)
     try:
-        await servers.start()
-        found.versions = {**await servers.versions(), **versions(plan.peers, present)}
-        for workload, window, number in product(plan.workloads, plan.windows, range(1, plan.rounds + 1)):
-            for name in present:
-                try:
-                    found.rows.append(await _measure(plan, name, servers, folder, workload, window, number))
-                    tell(found.rows[-1])
-                except (BenchError, StartError) as failure:
-                    found.failed.append(f"{name} ({workload}, window {window}, round {number}): {failure}")
-                    log.error("%s", found.failed[-1])
+        await session.servers.start()
+        found.versions = {**await session.servers.versions(), **versions(plan.peers, present)}
+        for workload, window in product(plan.workloads, plan.windows):
+            for number, name in product(range(1, plan.rounds + 1), present):
+                await session.add(name, workload, window, number, tell)
+            if plan.statements:
+                for name in present:
+                    await session.count_statements(name, workload, window)
     finally:
-        await servers.stop()
-        if not found.failed:
+        await session.servers.stop()
+        if not found.failed:  # else its logs are of use
             shutil.rmtree(folder, ignore_errors=True)
     return found
 
 
-def _folder() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="amends-bench-"))
-    folder.chmod(0o755)
-    return folder
+@dataclass
+class Session:
+    """Rounds on the same servers."""
 
+    plan: Plan
+    servers: Servers
+    folder: Path
+    found: Measured
 
-async def _measure(
-    plan: Plan, name: str, servers: Servers, folder: Path, workload: str, window: int, number: int
-) -> Row:
-    system = SYSTEMS[name]
-    await servers.fresh(f"bench_{name}_{number}".replace("-", "_"), system.about.appendfsync or "everysec")
-    asked = Round(workload, window, plan.warm_seconds, plan.workers, plan.orchestrators, servers.database_url,
-                  servers.redis_url, folder / name, free_ports(PORTS), plan.peers)  # fmt: skip
-    return await measure(name, system, servers, asked, number, plan.seconds)
+    async def add(self, name: str, workload: str, window: int, number: int, tell: Callable[[Row], None]) -> None:
+        """Measure a round, and keep it."""
+        if (row := await self._row(name, workload, window, number, self.plan.seconds)) is not None:
+            self.found.rows.append(row)
+            tell(row)
+
+    async def count_statements(self, name: str, workload: str, window: int) -> None:
+        """Count them in a round of its own, and write them into the rows of this system, workload and window."""
+        row = await self._row(name, workload, window, 0, min(self.plan.seconds, STATEMENTS_SECONDS), count=True)
+        for index, old in enumerate(self.found.rows):
+            if row is not None and (old.system, old.workload, old.window) == (name, workload, window):
+                self.found.rows[index] = replace(old, statements=row.statements)
+
+    async def _row(
+        self, name: str, workload: str, window: int, number: int, seconds: float, *, count: bool = False
+    ) -> Row | None:
+        system = SYSTEMS[name]
+        database = f"bench_{name}_{number}".replace("-", "_")
+        await self.servers.fresh(database, system.about.appendfsync or "everysec", log_statements=count)
+        plan, servers = self.plan, self.servers
+        asked = Round(workload, window, plan.payload, plan.warm_seconds, plan.workers, plan.orchestrators,
+                      servers.database_url, servers.redis_url, self.folder / name, free_ports(PORTS),
+                      plan.peers)  # fmt: skip
+        try:
+            return await measure(name, system, servers, asked, number, seconds)
+        except (BenchError, StartError) as failure:
+            self.found.failed.append(f"{name} ({workload}, window {window}, round {number}): {failure}")
+            log.error("%s", self.found.failed[-1])
+            return None

@@ -59,7 +59,7 @@ async def measure(name: str, system: System, servers: Servers, asked: Round, num
 
 def _row(
     name: str, asked: Round, number: int, found: Mapping[str, Any], used: Mapping[str, float], foreign: float,
-    counted: Mapping[str, float],
+    counted: Mapping[str, Any],
 ) -> Row:  # fmt: skip
     latencies: list[float] = found["latencies"]
     accepted: list[float] = found["accepted"]
@@ -69,6 +69,7 @@ def _row(
         system=name,
         workload=asked.workload,
         window=asked.window,
+        payload=asked.payload,
         round=number,
         seconds=found["seconds"],
         sagas=sagas,

@@ -1,7 +1,7 @@
 """What was asked for on the command line, as a plan."""
 
 from collections.abc import Iterable
-from pathlib import Path
+from typing import Any
 
 from bench.command import Plan
 from bench.sagas import WORKLOADS
@@ -11,11 +11,8 @@ SEVERAL = {"bullmq": ("bullmq-always", "bullmq-everysec"), "": tuple(SYSTEMS)}
 """One word for several systems; none for all."""
 
 
-def plan_of(
-    *, systems: str | None, workload: str, window: str, rounds: int, seconds: float, warm: float, workers: int,
-    orchestrators: int, peers: Path,
-) -> Plan:  # fmt: skip
-    """The plan.
+def plan_of(systems: str | None, workload: str, window: str, **others: Any) -> Plan:
+    """The plan; `others` are its other parts as they are.
 
     Raises:
         ValueError: a part is unknown or no number; the text says which, and what there is.
@@ -25,8 +22,8 @@ def plan_of(
         _known("systems", words, SYSTEMS),
         _known("workload", workload.split(","), WORKLOADS),
         [_window(part.strip()) for part in window.split(",")],
-        rounds, seconds, warm, workers, orchestrators, peers,
-    )  # fmt: skip
+        **others,
+    )
 
 
 def _known(option: str, words: Iterable[str], there: Iterable[str]) -> list[str]:

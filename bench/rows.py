@@ -15,11 +15,13 @@ class Row:
     """One round. Times are in milliseconds, `foreign_cpu` in cores, counts for one saga each.
 
     CPU and rates are those of the measured seconds; counts are taken over all sagas of the round, once all have ended.
+    `statements` come from a round of their own, since to count them costs time.
     """
 
     system: str
     workload: str
     window: int
+    payload: int
     round: int
     seconds: float
     sagas: int
@@ -37,12 +39,13 @@ class Row:
     noisy: bool
     yardstick_ms: float
     fsync_ms: float
-    commits: float | None = None
-    rows_written: float | None = None
-    wal_bytes: float | None = None
-    stored_bytes: float | None = None
-    redis_commands: float | None = None
-    redis_bytes: float | None = None
+    commits: float
+    statements: float | None
+    rows_written: float
+    wal_bytes: float
+    stored_bytes: float
+    redis_commands: float
+    redis_bytes: float
 
     def document(self) -> dict[str, Any]:
         """The row as JSON has it."""

@@ -3,17 +3,15 @@
 from pydantic import BaseModel
 
 from amends import Permanent, Saga
-from bench.programs.closed_loop import text
 
 FORWARD, COMPENSATING = "forward", "compensating"
 WORKLOADS = (FORWARD, COMPENSATING)
 STEPS = {FORWARD: 4, COMPENSATING: 5}
 """Handlers that run for one saga, undos among them."""
-TEXT = text()
 
 
 class Payload(BaseModel):
-    """About 200 bytes as JSON."""
+    """What a saga is given, and every step gives back."""
 
     text: str
 

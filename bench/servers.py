@@ -29,10 +29,15 @@ class Counted:
     stored_bytes: float
     redis_commands: float
     redis_bytes: float
+    statements: float | None
+    """None where they are not logged."""
 
-    def per_saga(self, before: "Counted", sagas: int) -> dict[str, float]:
+    def per_saga(self, before: "Counted", sagas: int) -> dict[str, float | None]:
         """How much each saga took since then."""
-        return {name: (value - getattr(before, name)) / max(sagas, 1) for name, value in self.__dict__.items()}
+        return {
+            name: None if value is None else (value - getattr(before, name)) / max(sagas, 1)
+            for name, value in self.__dict__.items()
+        }
 
 
 class Servers:
@@ -44,6 +49,7 @@ class Servers:
         self._valkey = EmbeddedValkey(folder)
         self._supervisor = Supervisor(lambda: None)
         self._database = ""
+        self._logs = False
 
     @property
     def roles(self) -> Mapping[str, int]:
@@ -86,11 +92,17 @@ class Servers:
         lines = dict(line.split(":", 1) for line in told.decode().splitlines() if ":" in line)
         return {"PostgreSQL": postgres, "Valkey": lines.get("valkey_version", lines["redis_version"])}
 
-    async def fresh(self, database: str, appendfsync: str) -> None:
-        """A database of that name, an empty Valkey that syncs its file so, and no dirty page that a round inherits."""
+    async def fresh(self, database: str, appendfsync: str, *, log_statements: bool = False) -> None:
+        """A database of that name, an empty Valkey that syncs its file so, and no dirty page that a round inherits.
+
+        With `log_statements` what is asked of the database is logged, and can be counted.
+        """
         await self.drop()
         self._database = database
         await self._administer(f'CREATE DATABASE "{database}"', "CHECKPOINT")
+        if log_statements:
+            await self._administer(f"ALTER DATABASE \"{database}\" SET log_statement = 'all'")
+        self._logs = log_statements
         await self._ask_redis(("FLUSHALL",), ("CONFIG", "SET", "appendfsync", appendfsync), ("CONFIG", "RESETSTAT"))
 
     async def drop(self) -> None:
@@ -109,7 +121,12 @@ class Servers:
         commits, rows_written, wal_bytes, stored_bytes = row
         used = dict(line.split(":", 1) for line in memory.decode().splitlines() if ":" in line)
         return Counted(commits, rows_written, wal_bytes, stored_bytes, commands(statistics.decode()),
-                       float(used["used_memory_dataset"]))  # fmt: skip
+                       float(used["used_memory_dataset"]), self._statements())  # fmt: skip
+
+    def _statements(self) -> int | None:
+        if not self._logs:
+            return None
+        return statements((self._folder / "postgres.log").read_text("utf-8", "replace"))
 
     async def _administer(self, *statements: str) -> None:
         connection = await asyncpg.connect(self._postgres.url.replace("/amends?", "/postgres?"))
@@ -133,3 +150,8 @@ def commands(statistics: str) -> int:
         if numbers and name not in ABOUT_THE_COUNTERS:
             total += int(numbers.partition(",")[0])
     return total
+
+
+def statements(text: str) -> int:
+    """How many statements a log of PostgreSQL tells of; those of the protocol's both kinds."""
+    return text.count(" LOG:  execute ") + text.count(" LOG:  statement: ")

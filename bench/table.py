@@ -18,6 +18,7 @@ COSTS: tuple[tuple[str, Callable[[Row], float | None]], ...] = (
     ("steps/s", lambda row: row.steps_per_second),
     ("accepted p50 ms", lambda row: row.accepted_p50_ms),
     ("accepted p99 ms", lambda row: row.accepted_p99_ms),
+    ("statements", lambda row: row.statements),
     ("commits", lambda row: row.commits),
     ("rows written", lambda row: row.rows_written),
     ("WAL bytes", lambda row: row.wal_bytes),

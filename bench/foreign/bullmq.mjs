@@ -9,13 +9,12 @@ import { randomUUID } from "node:crypto";
 const { positionals, values: asked } = parseArgs({
   allowPositionals: true,
   options: Object.fromEntries(
-    ["workload", "window", "warm", "socket", "packages", "concurrency"].map((name) => [name, { type: "string" }]),
+    ["workload", "window", "warm", "socket", "packages", "concurrency", "payload"].map((name) => [name, { type: "string" }]),
   ),
 });
 const { Queue, QueueEvents, UnrecoverableError, Worker } = createRequire(`${asked.packages}/x`)("bullmq");
 const connection = () => ({ path: asked.socket, maxRetriesPerRequest: null, enableAutoPipelining: false });
 const options = { removeOnComplete: true, removeOnFail: true };
-const TEXT = "x".repeat(180);
 // Steps run in one queue; the last of a saga has a queue of its own, so that clients hear of nothing else.
 const NEXT = {
   first: ["steps", "second"],
@@ -52,6 +51,7 @@ async function drive() {
   const steps = new Queue("steps", { connection: connection() });
   const events = new QueueEvents("last", { connection: connection() });
   await Promise.all([steps.waitUntilReady(), events.waitUntilReady()]);
+  const text = "x".repeat(Number(asked.payload));
   const waiting = new Map();
   events.on("completed", ({ jobId }) => {
     waiting.get(jobId)?.();
@@ -61,7 +61,7 @@ async function drive() {
   await closedLoop(async () => {
     const saga = `saga-${randomUUID()}`;
     const ended = new Promise((resolve) => waiting.set(saga, resolve));
-    await steps.add(name, { saga, value: { text: TEXT } }, options);
+    await steps.add(name, { saga, value: { text } }, options);
     const accepted = performance.now();
     await ended;
     return accepted;

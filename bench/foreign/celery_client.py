@@ -30,6 +30,7 @@ async def main() -> None:
     parser.add_argument("--workload", required=True)
     parser.add_argument("--window", type=int, required=True)
     parser.add_argument("--warm", type=float, required=True)
+    parser.add_argument("--payload", type=int, required=True)
     parser.add_argument("--socket", required=True)
     asked = parser.parse_args()
     celery_tasks.connect(asked.socket)
@@ -42,7 +43,7 @@ async def main() -> None:
     async def once() -> tuple[float | None, bool]:
         saga = str(uuid.uuid4())
         waiting[saga] = ended = asyncio.get_running_loop().create_future()
-        start({"text": text()}, saga)  # in the loop's own thread: a thread for each costs more than it gives
+        start({"text": text(asked.payload)}, saga)
         accepted = time.perf_counter()
         await asyncio.wait([ended, hearing], return_when=asyncio.FIRST_COMPLETED)
         return accepted, ended.done()

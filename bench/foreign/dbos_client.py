@@ -56,6 +56,7 @@ async def main() -> None:
     parser.add_argument("--workload", required=True)
     parser.add_argument("--window", type=int, required=True)
     parser.add_argument("--warm", type=float, required=True)
+    parser.add_argument("--payload", type=int, required=True)
     parser.add_argument("--database", required=True)
     parser.add_argument("--pool", type=int, required=True)
     asked = parser.parse_args()
@@ -66,10 +67,10 @@ async def main() -> None:
     DBOS(config=config)
     DBOS.launch()
     workflow: Any = forward if asked.workload == "forward" else compensating
-    wanted = {"text": text()} if asked.workload == "forward" else "compensated"
+    wanted = {"text": text(asked.payload)} if asked.workload == "forward" else "compensated"
 
     async def once() -> tuple[float | None, bool]:
-        handle = await DBOS.start_workflow_async(workflow, {"text": text()})
+        handle = await DBOS.start_workflow_async(workflow, {"text": text(asked.payload)})
         return None, await handle.get_result() == wanted
 
     await ClosedLoop(asked.window, asked.warm).run(once)

@@ -12,7 +12,7 @@ from amends.identifiers import new_id
 from amends.settings import load
 from amends.wiring import Core, core
 from bench import sagas
-from bench.programs.closed_loop import ClosedLoop
+from bench.programs.closed_loop import ClosedLoop, text
 from orchestrator.engine import Engine
 from orchestrator.publisher import beside
 from sagas.inputs import Start
@@ -86,7 +86,7 @@ async def drive(made: Core, start: Starting, asked: argparse.Namespace) -> None:
     watcher = Watcher(made.store.pool)
 
     async def once() -> tuple[float | None, bool]:
-        saga_id = await start(sagas.TEXT)
+        saga_id = await start(text(asked.payload))
         accepted = time.perf_counter()
         return accepted, await watcher.end_of(saga_id) == ENDINGS[asked.workload]
 
@@ -125,6 +125,7 @@ async def main() -> None:
     parser.add_argument("--workload", choices=sagas.WORKLOADS, required=True)
     parser.add_argument("--window", type=int, required=True)
     parser.add_argument("--warm", type=float, required=True)
+    parser.add_argument("--payload", type=int, required=True)
     parser.add_argument("--api")
     asked = parser.parse_args()
     async with core(load(), "api") as made:

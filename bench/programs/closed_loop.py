@@ -73,9 +73,9 @@ class ClosedLoop:
             raise SystemExit(f"{awaited!r} was expected, not {line!r}")
 
 
-def text() -> str:
-    """About 180 bytes, which every saga takes along and every step gives back."""
-    return "x" * 180
+def text(count: int) -> str:
+    """So many bytes, which every saga takes along and every step gives back."""
+    return "x" * count
 
 
 def say(line: str) -> None:

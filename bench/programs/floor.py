@@ -13,7 +13,7 @@ import asyncpg
 
 from amends.settings import load
 from bench import sagas
-from bench.programs.closed_loop import ClosedLoop
+from bench.programs.closed_loop import ClosedLoop, text
 from bench.resp import Connection
 
 BATCH = 100
@@ -29,14 +29,14 @@ INSERT INTO floor_events (workflow_id, sequence_number, event_type, event_data)
 SELECT * FROM unnest($1::uuid[], $2::int[], $3::text[], $4::jsonb[])
 """
 ROUNDS = {sagas.FORWARD: 4, sagas.COMPENSATING: 5}
-EVENT = json.dumps({"step": "first", "attempt": 1, "result": {"text": sagas.TEXT}})
 COMMANDS, OUTCOMES, GROUP = "floor:commands", "floor:outcomes", "floor"
 
 
 class Lane:
     """A database connection and one to Valkey: one batch at a time goes through."""
 
-    def __init__(self, database: "asyncpg.Connection[asyncpg.Record]", redis: Connection, name: str) -> None:
+    def __init__(self, database: "asyncpg.Connection[asyncpg.Record]", redis: Connection, name: str, body: str) -> None:
+        self._body = body
         self._database = database
         self._redis = redis
         self._streams = (f"{COMMANDS}:{name}", f"{OUTCOMES}:{name}")
@@ -58,12 +58,12 @@ class Lane:
         count = len(pairs)
         await self._database.execute(
             WRITE, [one for one, _ in pairs], [sequence for _, sequence in pairs], ["StepSucceeded"] * count,
-            [EVENT] * count,
+            [self._body] * count,
         )  # fmt: skip
 
     async def _exchange(self, key: str, ids: list[str]) -> None:
         """Each a message to a stream, which is read by a group and removed."""
-        await self._redis.ask([("XADD", key, "*", "saga", one, "body", EVENT) for one in ids])
+        await self._redis.ask([("XADD", key, "*", "saga", one, "body", self._body) for one in ids])
         (answer,) = await self._redis.ask(
             [("XREADGROUP", "GROUP", GROUP, "one", "COUNT", str(len(ids)), "STREAMS", key, ">")]
         )
@@ -103,17 +103,19 @@ async def main() -> None:
     parser.add_argument("--workload", choices=sagas.WORKLOADS, required=True)
     parser.add_argument("--window", type=int, required=True)
     parser.add_argument("--warm", type=float, required=True)
+    parser.add_argument("--payload", type=int, required=True)
     asked = parser.parse_args()
     settings = load()
     assert settings.database_url is not None, "the harness names it"
     assert settings.redis is not None, "the harness names it"
     gate = Gate(ROUNDS[asked.workload], BATCH)
+    body = json.dumps({"step": "first", "attempt": 1, "result": {"text": text(asked.payload)}})
     lanes: list[Lane] = []
     for number in range(max(1, min(asked.window // BATCH, 4))):
         database = await asyncpg.connect(settings.database_url)
         if not lanes:
             await database.execute(TABLE)
-        lanes.append(Lane(database, await Connection.open(settings.redis), str(number)))
+        lanes.append(Lane(database, await Connection.open(settings.redis), str(number), body))
         await lanes[-1].prepare()
     serving = [asyncio.create_task(gate.serve(lane)) for lane in lanes]
     driving = asyncio.create_task(ClosedLoop(asked.window, asked.warm).run(gate.once))

@@ -7,7 +7,7 @@ import aiohttp
 import orjson
 
 from bench import sagas
-from bench.programs.closed_loop import ClosedLoop
+from bench.programs.closed_loop import ClosedLoop, text
 
 
 async def main() -> None:
@@ -16,6 +16,7 @@ async def main() -> None:
     parser.add_argument("--workload", choices=sagas.WORKLOADS, required=True)
     parser.add_argument("--window", type=int, required=True)
     parser.add_argument("--warm", type=float, required=True)
+    parser.add_argument("--payload", type=int, required=True)
     parser.add_argument("--admin", required=True)
     parser.add_argument("--ingress", required=True)
     parser.add_argument("--service", required=True)
@@ -26,7 +27,7 @@ async def main() -> None:
             if answer.status >= 300:
                 raise SystemExit(f"the service is not taken: {await answer.text()}")
         place = f"{asked.ingress}/Bench/{asked.workload}"
-        body = orjson.dumps({"text": sagas.TEXT})
+        body = orjson.dumps({"text": text(asked.payload)})
         wanted = body if asked.workload == sagas.FORWARD else b'"compensated"'
         headers = {"Content-Type": "application/json"}
 

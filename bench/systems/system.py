@@ -12,6 +12,8 @@ class Round:
 
     workload: str
     window: int
+    payload: int
+    """Bytes of the text that a saga takes along."""
     warm_seconds: float
     workers: int
     orchestrators: int
@@ -27,7 +29,8 @@ class Round:
     def arguments(self, window: int | None = None) -> tuple[str, ...]:
         """What a client is told that has this share of the window."""
         share = self.window if window is None else window
-        return ("--workload", self.workload, "--window", str(share), "--warm", str(self.warm_seconds))
+        told = {"workload": self.workload, "window": share, "payload": self.payload, "warm": self.warm_seconds}
+        return tuple(word for name, value in told.items() for word in (f"--{name}", str(value)))
 
     def shares(self, clients: int) -> list[int]:
         """The window in as many parts as there are clients; none is empty."""
