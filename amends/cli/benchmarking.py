@@ -36,8 +36,8 @@ def bench(
     options: Any = import_module("bench.options")
     try:
         plan = options.plan_of(
-            systems=systems, workload=workload, window=window, payload=payload, rounds=rounds, seconds=seconds, warm=warm,
-            workers=workers, statements=statements, orchestrators=orchestrators, peers=peers,
+            systems, workload, window, payload=payload, rounds=rounds, seconds=seconds, warm_seconds=warm,
+            workers=workers, orchestrators=orchestrators, statements=statements, peers=peers,
         )  # fmt: skip
         code: int = telling.bench(plan, as_json=as_json, document=document)
     except (ValueError, OSError) as unfit:
