@@ -1,5 +1,6 @@
 """One round of one system: start it, drive it, read the counters, end it."""
 
+import asyncio
 import os
 import shutil
 import socket
@@ -37,8 +38,7 @@ async def measure(name: str, system: System, servers: Servers, asked: Round, num
     before = await servers.count()
     clients: list[Client] = []
     try:
-        for part in system.parts(asked):
-            await supervisor.start(_plan(part, asked.folder))
+        await asyncio.gather(*(supervisor.start(_plan(part, asked.folder)) for part in system.parts(asked)))
         for part in system.clients(asked):
             clients.append(await Client.start(part, asked.folder))
         pids = {**servers.roles, **supervisor.pids, **{one.role: one.pid for one in clients}, HARNESS: os.getpid()}

@@ -35,9 +35,11 @@ class ClosedLoop:
         clients = [asyncio.create_task(self._client(once)) for _ in range(self._window)]
         warming = asyncio.create_task(self._warmed())
         await asyncio.wait([warming, *clients], return_when=asyncio.FIRST_COMPLETED)
-        for client in clients:
-            if client.done():
-                client.result()  # none ends by itself
+        if any(client.done() for client in clients):  # none ends by itself: it failed
+            for task in (warming, *clients):
+                task.cancel()
+            await asyncio.wait([warming, *clients])
+            next(client for client in clients if not client.cancelled()).result()
         await self._told("warm", "measure")
         began, self._latencies, self._accepted = time.perf_counter(), [], []
         await self._told("measuring", "stop")

@@ -80,7 +80,7 @@ class System(Protocol):
         ...
 
     def parts(self, asked: Round) -> list[Part]:
-        """The processes besides the client, in the order in which they start."""
+        """The processes besides the clients; they start together."""
         ...
 
     def clients(self, asked: Round) -> list[Part]:

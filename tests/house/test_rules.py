@@ -133,12 +133,15 @@ def test_nothing_is_pickled() -> None:
 
 
 def test_locks_hold_hashes_and_no_address() -> None:
-    for path in (ROOT / "requirements").glob("*.txt"):
+    for path in [*(ROOT / "requirements").glob("*.txt"), ROOT / "bench/peers/requirements.txt"]:
         text = path.read_text("utf-8")
         assert "://" not in text
         pins = re.findall(r"^[a-zA-Z0-9_.-]+(?:\[[a-z,]+\])?==", text, re.MULTILINE)
         assert len(pins) > 5
         assert text.count("--hash=sha256:") >= len(pins)
+    text = (ROOT / "bench/peers/package-lock.json").read_text("utf-8")
+    assert "://" not in text
+    assert text.count('"integrity": "sha512-') == text.count('"node_modules/') > 5
 
 
 def test_no_path_of_a_machine_and_no_credential_is_committed() -> None:
