@@ -3,6 +3,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 VENV := .venv
 BIN := $(VENV)/bin
+WINDOW ?= 1,200,1000
+ROUNDS ?= 3
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 CODE := amends bench consumers eventstore marketplace orchestrator reconciler sagas tests scripts docs/examples
@@ -46,7 +48,7 @@ wheel: $(VENV)/run.done ## the wheel in an empty environment: its sagas, and the
 	scripts/check-wheel
 
 bench: $(VENV)/run.done ## sagas a second of Amends and of other systems, an hour (SYSTEMS=, WINDOW=, ROUNDS=, DOCUMENT=)
-	$(BIN)/amends bench --workload forward,compensating --window $(or $(WINDOW),1,200,1000) --rounds $(or $(ROUNDS),3) --statements \
+	$(BIN)/amends bench --workload forward,compensating --window $(WINDOW) --rounds $(ROUNDS) --statements \
 	  $(if $(SYSTEMS),--systems $(SYSTEMS)) $(if $(DOCUMENT),--document $(DOCUMENT))
 
 peers: $(VENV)/run.done ## the other systems for `make bench`, into .bench/ (two of them need Node.js)
