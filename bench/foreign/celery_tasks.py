@@ -19,7 +19,7 @@ app.conf.update(
     worker_send_task_events=False,
     worker_redirect_stdouts=False,
     broker_connection_retry_on_startup=True,
-    broker_pool_limit=None,
+    broker_pool_limit=10,
 )
 
 

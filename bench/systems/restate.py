@@ -12,7 +12,7 @@ from bench.systems.packages import environment, interpreter, lacks_node, lacks_p
 from bench.systems.system import About, Part, Round
 
 SCOPE = "@restatedev"
-PROCESSES = 1
+PROCESSES = 2
 ASK_SECONDS = 2.0
 
 
