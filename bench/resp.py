@@ -1,11 +1,12 @@
 """A bare connection to Redis: packed commands in one write, answers by the C reader. For counters and the floor."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import hiredis
 
+_pack: Callable[[tuple[Any, ...]], bytes] = getattr(hiredis, "pack_command")  # noqa: B009 - it has half a type
 READ_BYTES = 1 << 18
 Word = Any
 """Text, bytes, or a number."""
@@ -30,7 +31,7 @@ class Connection:
         Raises:
             hiredis.ReplyError: the server refuses one. ConnectionError: it is gone.
         """
-        self._writer.write(b"".join(hiredis.pack_command(command) for command in commands))
+        self._writer.write(b"".join(_pack(command) for command in commands))
         found: list[Any] = []
         while len(found) < len(commands):
             answer: Any = self._answers.gets()

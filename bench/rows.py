@@ -49,7 +49,8 @@ class Row:
 
     def document(self) -> dict[str, Any]:
         """The row as JSON has it."""
-        return {name: _rounded(value) for name, value in asdict(self).items()}
+        told = {name: _rounded(value) for name, value in asdict(self).items()}
+        return {**told, "cpu_ms_by_role": {role: _rounded(ms) for role, ms in self.cpu_ms_by_role.items()}}
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,6 @@ def quiet(rows: Sequence[Row]) -> list[Row]:
 
 
 def _rounded(value: Any) -> Any:
-    if isinstance(value, float):
-        return None if math.isnan(value) else round(value, 4 if abs(value) < 10 else 2)
-    return {key: _rounded(inner) for key, inner in value.items()} if isinstance(value, dict) else value
+    if not isinstance(value, float):
+        return value
+    return None if math.isnan(value) else round(value, 4 if abs(value) < 10 else 2)
