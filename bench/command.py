@@ -77,10 +77,11 @@ async def _run(plan: Plan, tell: Callable[[Row], None]) -> Measured:
         await session.servers.start()
         found.versions = {**await session.servers.versions(), **versions(plan.peers, present)}
         for workload, window in product(plan.workloads, plan.windows):
-            for number, name in product(range(1, plan.rounds + 1), present):
+            able = [name for name in present if workload in SYSTEMS[name].about.workloads]
+            for number, name in product(range(1, plan.rounds + 1), able):
                 await session.add(name, workload, window, number, tell)
             if plan.statements:
-                for name in present:
+                for name in able:
                     await session.count_statements(name, workload, window)
     finally:
         await session.servers.stop()

@@ -14,7 +14,7 @@ from amends.supervisor import ProcessPlan, Supervisor
 from bench import machine
 from bench.clients import BenchError, Client, drive
 from bench.rows import FOREIGN_CORES_MAX, Row, percentile
-from bench.sagas import STEPS
+from bench.sagas import WORKLOADS
 from bench.servers import Servers
 from bench.systems.system import Part, Round, System
 
@@ -75,7 +75,7 @@ def _row(
         sagas=sagas,
         wrong=found["wrong"],
         sagas_per_second=sagas / found["seconds"],
-        steps_per_second=sagas * STEPS[asked.workload] / found["seconds"],
+        steps_per_second=sagas * WORKLOADS[asked.workload].steps / found["seconds"],
         p50_ms=percentile(latencies, 0.5),
         p95_ms=percentile(latencies, 0.95),
         p99_ms=percentile(latencies, 0.99),

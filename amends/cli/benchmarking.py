@@ -11,7 +11,9 @@ from amends.cli.run import AsJson
 
 def bench(
     systems: Annotated[str | None, typer.Option(help="by comma; bullmq stands for both of its kinds")] = None,
-    workload: Annotated[str, typer.Option(help="forward, compensating, or both by comma")] = "forward",
+    workload: Annotated[
+        str, typer.Option(help="forward, compensating, branches-1, -10, -100 (Amends alone); by comma")
+    ] = "forward",
     window: Annotated[str, typer.Option(help="sagas in flight, by comma")] = "200",
     payload: Annotated[int, typer.Option(min=1, help="bytes of text that go through each saga")] = 180,
     rounds: Annotated[int, typer.Option(min=1, help="in each, every system is measured once")] = 3,

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import asyncpg
 
@@ -23,7 +24,6 @@ WHERE saga_id = ANY($1::uuid[]) AND status IN ('completed', 'compensated', 'fail
 """
 LOOK_SECONDS, LOOK_SECONDS_MAX = 0.001, 0.01
 """How long between two looks at the sagas in flight: one, and from 400 on."""
-ENDINGS = {sagas.FORWARD: "completed", sagas.COMPENSATING: "compensated"}
 
 
 class Watcher:
@@ -78,17 +78,17 @@ class Starter:
                 started.set_result(None)
 
 
-Starting = Callable[[str], Awaitable[str]]
+Starting = Callable[[dict[str, Any]], Awaitable[str]]
 
 
 async def drive(made: Core, start: Starting, asked: argparse.Namespace) -> None:
-    """Run the clients; `start` starts a saga with a text and returns its id."""
-    watcher = Watcher(made.store.pool)
+    """Run the clients; `start` starts a saga with an input and returns its id."""
+    watcher, workload = Watcher(made.store.pool), sagas.WORKLOADS[asked.workload]
 
     async def once() -> tuple[float | None, bool]:
-        saga_id = await start(text(asked.payload))
+        saga_id = await start(workload.input(text(asked.payload)))
         accepted = time.perf_counter()
-        return accepted, await watcher.end_of(saga_id) == ENDINGS[asked.workload]
+        return accepted, await watcher.end_of(saga_id) == workload.ending
 
     async with beside(watcher.run()):
         await ClosedLoop(asked.window, asked.warm).run(once)
@@ -96,11 +96,11 @@ async def drive(made: Core, start: Starting, asked: argparse.Namespace) -> None:
 
 async def within(made: Core, asked: argparse.Namespace) -> None:
     """Start sagas by an engine in this process, as an application does that has one."""
-    sealed = made.sagas[asked.workload]
+    sealed = made.sagas[sagas.WORKLOADS[asked.workload].saga.name]
     starter = Starter(made.engine)
 
-    async def start(text: str) -> str:
-        word = Start(new_id(), sealed.manifest, sealed.normalise({"text": text}))
+    async def start(given: dict[str, Any]) -> str:
+        word = Start(new_id(), sealed.manifest, sealed.normalise(given))
         await starter.start(word)
         return word.saga_id
 
@@ -110,11 +110,11 @@ async def within(made: Core, asked: argparse.Namespace) -> None:
 
 async def through_the_api(made: Core, asked: argparse.Namespace) -> None:
     """Start sagas over HTTP, by the client of the product."""
-    saga = sagas.forward if asked.workload == sagas.FORWARD else sagas.compensating
+    saga = sagas.WORKLOADS[asked.workload].saga
     async with Client(asked.api) as client:
 
-        async def start(text: str) -> str:
-            return (await client.start(saga, sagas.Payload(text=text))).id
+        async def start(given: dict[str, Any]) -> str:
+            return (await client.start(saga, given)).id
 
         await drive(made, start, asked)
 

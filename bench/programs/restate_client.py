@@ -13,7 +13,7 @@ from bench.programs.closed_loop import ClosedLoop, text
 async def main() -> None:
     """Measure, as the harness says."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--workload", choices=sagas.WORKLOADS, required=True)
+    parser.add_argument("--workload", choices=sagas.EVERYWHERE, required=True)
     parser.add_argument("--window", type=int, required=True)
     parser.add_argument("--warm", type=float, required=True)
     parser.add_argument("--payload", type=int, required=True)

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from amends.demo import bare_environment
+from bench.sagas import WORKLOADS
 from bench.systems.system import About, Part, Round
 from eventstore.migrate import migrate
 
@@ -24,6 +25,7 @@ class Amends:
             lacks="-",
             ends="asks PostgreSQL for all sagas in flight, every 1 to 10 ms",
             appendfsync="everysec",
+            workloads=tuple(WORKLOADS),
         )
 
     def missing(self, peers: Path) -> str | None:

@@ -1,9 +1,11 @@
 """What the harness knows of a system."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
+
+from bench.sagas import EVERYWHERE
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ class About:
     """How a client hears of the end of a saga."""
     appendfsync: str | None = None
     """How Valkey syncs its append-only file in its rounds; None: it does not use Valkey."""
+    workloads: Collection[str] = tuple(EVERYWHERE)
     package: str | None = None
     """Whose version is to be told, where it is none of ours."""
 

@@ -15,6 +15,7 @@ from amends.cli.app import app
 from bench.command import Plan
 from bench.options import plan_of
 from bench.programs.closed_loop import ClosedLoop
+from bench.sagas import WORKLOADS
 from bench.systems import SYSTEMS
 from bench.systems.packages import lacks_node, lacks_python
 from bench.systems.system import Round
@@ -39,7 +40,7 @@ def test_bullmq_stands_for_both_of_its_kinds_and_nothing_for_all() -> None:
     ("asked", "said"),
     [
         ({"systems": "amends,celary"}, "'celary' is unknown; there are: amends,"),
-        ({"workload": "backward"}, "'backward' is unknown; there are: forward, compensating"),
+        ({"workload": "backward"}, "'backward' is unknown; there are: forward, compensating, branches-1"),
         ({"window": "0"}, "'0' is no number from 1 to 10000"),
         ({"window": "many"}, "'many' is no number"),
     ],
@@ -69,6 +70,18 @@ def test_what_is_installed_lacks_nothing(tmp_path: Path) -> None:
     (tmp_path / "node_modules/bullmq").mkdir(parents=True)
     assert lacks_python(tmp_path, "dbos") is None
     assert lacks_node(tmp_path, "bullmq") is None
+
+
+def test_a_workload_gives_each_branch_a_text() -> None:
+    assert WORKLOADS["forward"].input("x") == {"text": "x"}
+    assert WORKLOADS["branches-10"].input("x") == {"items": [{"text": "x"}] * 10}
+    assert WORKLOADS["branches-10"].steps == 11
+
+
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_each_workload_holds_together(name: str) -> None:
+    sealed = WORKLOADS[name].saga.seal()
+    assert sealed.normalise(WORKLOADS[name].input("x")) == WORKLOADS[name].input("x")
 
 
 @pytest.mark.parametrize(("window", "clients", "shares"), [(5, 2, [3, 2]), (1, 2, [1]), (4, 1, [4])])
