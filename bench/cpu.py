@@ -1,4 +1,8 @@
-"""Who used the processors: our processes by role, and everybody else (Linux: from /proc)."""
+"""Who used the processors: our processes by role, and everybody else (Linux: from /proc).
+
+Both are sums over processes, which the kernel measures by the clock. The total in /proc/stat is sampled at timer ticks:
+of processes that wake at a tick, as those do that wait for a disk, it claims several times what they use.
+"""
 
 import os
 import time
@@ -20,7 +24,7 @@ class Process:
 
 @dataclass(frozen=True)
 class Reading:
-    """Seconds of CPU used up to an instant: by each role, and by the whole machine."""
+    """Seconds of CPU used up to an instant: by each role, and by all processes that are seen from here."""
 
     roles: Mapping[str, float]
     machine: float
@@ -36,15 +40,9 @@ class Reading:
 def read(roles: Mapping[str, int]) -> Reading:
     """What each role, a process with all its descendants, and the machine have used so far."""
     at = time.monotonic()
-    machine = machine_ticks((PROC / "stat").read_text("ascii")) / TICKS_PER_SECOND
     table = dict(_table())
+    machine = sum(process.ticks for process in table.values()) / TICKS_PER_SECOND
     return Reading({role: tree_ticks(table, pid) / TICKS_PER_SECOND for role, pid in roles.items()}, machine, at)
-
-
-def machine_ticks(text: str) -> int:
-    """The ticks of all processors that were not idle; `text` is /proc/stat."""
-    user, nice, system, _idle, _waiting, *others = (int(part) for part in text.split("\n", 1)[0].split()[1:9])
-    return user + nice + system + sum(others)
 
 
 def process_of(text: str) -> Process:

@@ -3,12 +3,8 @@
 import pytest
 
 from bench.clients import together
-from bench.cpu import Process, Reading, machine_ticks, process_of, tree_ticks
+from bench.cpu import Process, Reading, process_of, tree_ticks
 from bench.servers import Counted, commands, statements
-
-
-def test_all_ticks_count_but_those_of_idling_and_waiting() -> None:
-    assert machine_ticks("cpu  1 2 4 1000 2000 8 16 32 64 64\ncpu0 9 9 9 9\n") == 63
 
 
 def test_a_process_may_have_any_name() -> None:
