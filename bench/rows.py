@@ -42,6 +42,7 @@ class Row:
     commits: float
     statements: float | None
     rows_written: float
+    wal_syncs: float
     wal_bytes: float
     stored_bytes: float
     redis_commands: float

@@ -13,6 +13,7 @@ from bench.resp import Connection
 STOP_SECONDS = 20.0
 COUNTED = """
 SELECT xact_commit + xact_rollback, tup_inserted + tup_updated + tup_deleted,
+    (SELECT sum(fsyncs) FROM pg_stat_io WHERE object = 'wal')::float8,
     (pg_current_wal_lsn() - '0/0'::pg_lsn)::float8, pg_database_size(datname)
 FROM pg_stat_database WHERE datname = $1
 """
@@ -21,10 +22,11 @@ ABOUT_THE_COUNTERS = ("info", "config|set", "config|get", "flushall", "select", 
 
 @dataclass(frozen=True)
 class Counted:
-    """What the servers have counted so far."""
+    """What the servers have counted so far. `commits` are transactions, those that only read among them."""
 
     commits: float
     rows_written: float
+    wal_syncs: float
     wal_bytes: float
     stored_bytes: float
     redis_commands: float
@@ -118,9 +120,9 @@ class Servers:
         await connection.close()
         statistics, memory = await self._ask_redis(("INFO", "commandstats"), ("INFO", "memory"))
         assert row is not None, "the database of the round is there"
-        commits, rows_written, wal_bytes, stored_bytes = row
+        commits, rows_written, wal_syncs, wal_bytes, stored_bytes = row
         used = dict(line.split(":", 1) for line in memory.decode().splitlines() if ":" in line)
-        return Counted(commits, rows_written, wal_bytes, stored_bytes, commands(statistics.decode()),
+        return Counted(commits, rows_written, wal_syncs, wal_bytes, stored_bytes, commands(statistics.decode()),
                        float(used["used_memory_dataset"]), self._statements())  # fmt: skip
 
     def _statements(self) -> int | None:

@@ -17,7 +17,8 @@ def row(system: str = "amends", number: int = 1, **changes: Any) -> Row:
         system=system, workload="forward", window=200, payload=180, round=number, seconds=10.0, sagas=1000, wrong=0,
         sagas_per_second=100.0, steps_per_second=400.0, p50_ms=5.0, p95_ms=7.0, p99_ms=9.0, accepted_p50_ms=None,
         accepted_p99_ms=None, cpu_ms_per_saga=0.8, cpu_ms_by_role={"worker-1": 0.5, "client": 0.3}, foreign_cpu=0.02,
-        noisy=False, yardstick_ms=10.0, fsync_ms=0.5, commits=0.1, statements=None, rows_written=23.0, wal_bytes=9000.0,
+        noisy=False, yardstick_ms=10.0, fsync_ms=0.5, commits=0.1, statements=None, rows_written=23.0, wal_syncs=0.1,
+        wal_bytes=9000.0,
         stored_bytes=8000.0, redis_commands=17.0, redis_bytes=100.0,
     )  # fmt: skip
     return replace(made, **changes)
