@@ -3,9 +3,10 @@
 import asyncio
 import os
 import shutil
+import signal
 import socket
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ async def measure(name: str, system: System, servers: Servers, asked: Round, num
     finally:
         for client in clients:
             await client.kill()
-        await supervisor.stop([*reversed(supervisor.pids)])
+        await _ended(supervisor)
     yardsticks.append(machine.yardstick_ms())
     counted = (await servers.count()).per_saga(before, found["finished"])
     stood = {"yardstick_ms": sum(yardsticks) / len(yardsticks), "fsync_ms": fsync_ms}
@@ -87,6 +88,15 @@ def _row(
         noisy=foreign > FOREIGN_CORES_MAX,
         **counted,
     )
+
+
+async def _ended(supervisor: Supervisor) -> None:
+    """End all processes, and what they have started and left: each leads a group of its own."""
+    leaders = [*supervisor.pids.values()]
+    await supervisor.stop([*reversed(supervisor.pids)])
+    for pid in leaders:
+        with suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
 
 
 def free_ports(count: int) -> list[int]:

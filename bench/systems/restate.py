@@ -54,7 +54,7 @@ class Restate:
             "RESTATE_LOG_FILTER": "warn",
         }
         granian = (interpreter(asked.peers), "-m", "granian", "--interface", "asgi", "--http", "2", "--loop", "uvloop",
-                   "--workers", str(PROCESSES), "--port", str(service), "--working-dir",
+                   "--workers", str(PROCESSES), "--workers-kill-timeout", "1", "--port", str(service), "--working-dir",
                    str(Path(program("restate_service.py")).parent), "restate_service:app")  # fmt: skip
         return [
             Part("restate-server", (str(binary), "--no-logo"), told, partial(_answers, admin, "/health")),
