@@ -3,11 +3,13 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 VENV := .venv
 BIN := $(VENV)/bin
+WINDOW ?= 1,200,1000
+ROUNDS ?= 3
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 CODE := amends bench consumers eventstore marketplace orchestrator reconciler sagas tests scripts docs/examples
 
-.PHONY: help setup demo test run check bench lock soak survival figures wheel
+.PHONY: help setup demo test run check bench peers lock soak survival figures wheel
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -45,8 +47,12 @@ figures: $(VENV)/test.done ## how long until a lost worker's step runs again, an
 wheel: $(VENV)/run.done ## the wheel in an empty environment: its sagas, and the demo from another folder
 	scripts/check-wheel
 
-bench: $(VENV)/run.done ## sagas a second on this machine
-	$(BIN)/python -m bench
+bench: $(VENV)/run.done ## sagas a second of Amends and of other systems, an hour (SYSTEMS=, WINDOW=, ROUNDS=, DOCUMENT=)
+	$(BIN)/amends bench --workload forward,compensating --window $(WINDOW) --rounds $(ROUNDS) --statements \
+	  $(if $(SYSTEMS),--systems $(SYSTEMS)) $(if $(DOCUMENT),--document $(DOCUMENT))
+
+peers: $(VENV)/run.done ## the other systems for `make bench`, into .bench/ (two of them need Node.js)
+	$(BIN)/python -m bench.peers
 
 lock: ## requirements/*.txt anew (needs uv)
 	scripts/lock

@@ -2,7 +2,7 @@
 
 import typer
 
-from amends.cli import holding, keys, operators, proving, run, sagas, services, simulating, versions
+from amends.cli import benchmarking, holding, keys, operators, proving, run, sagas, services, simulating, versions
 
 app = typer.Typer(
     name="amends",
@@ -20,6 +20,7 @@ app.command()(versions.check)
 app.command("migrate-sagas")(versions.migrate_sagas)
 app.command()(proving.prove)
 app.command()(simulating.simulate)
+app.command()(benchmarking.bench)
 app.command()(run.api)
 app.command()(run.orchestrator)
 app.command()(run.worker)

@@ -1,0 +1,1 @@
+"""Programs of other systems. Their own interpreters run them: nothing of them is imported here, or checked by types."""

@@ -1,0 +1,45 @@
+"""What was asked for on the command line, as a plan."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from bench.command import Plan
+from bench.sagas import WORKLOADS
+from bench.systems import SYSTEMS
+
+SEVERAL = {"bullmq": ("bullmq-always", "bullmq-everysec"), "": tuple(SYSTEMS)}
+"""One word for several systems; none for all."""
+
+
+def plan_of(systems: str | None, workload: str, window: str, **others: Any) -> Plan:
+    """The plan; `others` are its other parts as they are.
+
+    Raises:
+        ValueError: a part is unknown or no number; the text says which, and what there is.
+    """
+    words = [word for part in (systems or "").split(",") for word in SEVERAL.get(part.strip(), (part.strip(),))]
+    return Plan(
+        _known("systems", words, SYSTEMS),
+        _known("workload", workload.split(","), WORKLOADS),
+        [_window(part.strip()) for part in window.split(",")],
+        **others,
+    )
+
+
+def _known(option: str, words: Iterable[str], there: Iterable[str]) -> list[str]:
+    """The words, each once.
+
+    Raises:
+        ValueError: one is unknown.
+    """
+    chosen, known = list(dict.fromkeys(word.strip() for word in words)), list(there)
+    for word in chosen:
+        if word not in known:
+            raise ValueError(f"--{option}: {word!r} is unknown; there are: {', '.join(known)}")
+    return chosen
+
+
+def _window(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= 10_000:
+        raise ValueError(f"--window: {text!r} is no number from 1 to 10000")
+    return int(text)

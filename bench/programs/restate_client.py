@@ -1,0 +1,43 @@
+"""Starts handlers of Restate over HTTP, and waits for their answers."""
+
+import argparse
+import asyncio
+
+import aiohttp
+import orjson
+
+from bench import sagas
+from bench.programs.closed_loop import ClosedLoop, text
+
+
+async def main() -> None:
+    """Measure, as the harness says."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--workload", choices=sagas.EVERYWHERE, required=True)
+    parser.add_argument("--window", type=int, required=True)
+    parser.add_argument("--warm", type=float, required=True)
+    parser.add_argument("--payload", type=int, required=True)
+    parser.add_argument("--admin", required=True)
+    parser.add_argument("--ingress", required=True)
+    parser.add_argument("--service", required=True)
+    asked = parser.parse_args()
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector) as session:
+        async with session.post(f"{asked.admin}/deployments", json={"uri": asked.service}) as answer:
+            if answer.status >= 300:
+                raise SystemExit(f"the service is not taken: {await answer.text()}")
+        place = f"{asked.ingress}/Bench/{asked.workload}"
+        body = orjson.dumps({"text": text(asked.payload)})
+        wanted = body if asked.workload == sagas.FORWARD else b'"compensated"'
+        headers = {"Content-Type": "application/json"}
+
+        async def once() -> tuple[float | None, bool]:
+            async with session.post(place, data=body, headers=headers) as answer:
+                told = await answer.read()
+                return None, answer.status == 200 and orjson.loads(told) == orjson.loads(wanted)
+
+        await ClosedLoop(asked.window, asked.warm).run(once)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
