@@ -46,8 +46,11 @@ def simulate(
         found = batch.run_seed(seed or 0, sagas) if kept is None else system.simulate(kept, sagas)
         _tell_one(found, sagas, modules, save, as_json=as_json)
         raise typer.Exit(1 if found.failed else 0)
-    total = batch.Summary()
+    total, told = batch.Summary(), 0
     for total in batch.run_seeds(modules, range(first, first + seeds), jobs or batch.cores()):
+        for number, what in total.failed[told:]:
+            typer.echo(f"seed {number} fails: {what}", err=True)
+        told = len(total.failed)
         if not as_json and total.seeds % 500 == 0:
             typer.echo(f"{total.seeds:,} seeds, {len(total.failed)} failed", err=True)
     missed = total.missed()
