@@ -45,6 +45,7 @@ TIMEOUTS_MAX = 5
 LANDS = 0.85
 """A request that is out lands within one lease (rule B1 rests on it): within this part of it."""
 LOOK_SECONDS = 0.25
+PEACE_SECONDS = 1.0
 FIRE_SECONDS_MAX = 6.0
 AWAY = (StoreUnavailable, TransportUnavailable, TransportRefused)
 
@@ -220,12 +221,17 @@ class System:
         self.outside.heal()
         points.arm(None)
         self.faults.heal()
-        self.checks.peace_at = self.loop.now
+        self.checks.peace_at = self._peace_at()
         await self.people.finish()
         await self.people.answer()
         while await self._comes_to_rest() and await self.people.answer():
             pass
         self.checks.finish()
+
+    def _peace_at(self) -> float:
+        """From when on nothing is left of a fault: a server that stands still does so to its end, and then answers."""
+        links = [link for process in self.processes.values() for link in (process.to_streams, process.to_database)]
+        return max(self.loop.now, *(link.frozen_until for link in links)) + PEACE_SECONDS
 
     async def _comes_to_rest(self) -> bool:
         """Let everything come to rest; whether it does in time."""
