@@ -9,7 +9,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 CODE := amends bench consumers eventstore marketplace orchestrator reconciler sagas tests scripts docs/examples
 
-.PHONY: help setup demo test run check bench peers lock soak survival figures wheel
+.PHONY: help setup demo test run check bench peers lock soak survival figures wheel planted
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ soak: $(VENV)/test.done ## 20,000 random sagas through the rules, 2,000 races wi
 	$(BIN)/python -m tests.property.soak $(if $(SEED),--seed $(SEED))
 	$(BIN)/python -m tests.faults.soak $(if $(SEED),--seed $(SEED))
 	$(BIN)/python -m tests.property.comparing $(if $(SEED),--seed $(SEED))
+
+planted: $(VENV)/test.done ## how many seeds find each deliberate bug, and by how small a script (half an hour)
+	$(BIN)/python -m tests.simulation.planted
 
 survival: $(VENV)/test.done ## damage under load: flushes, servers that stand still, everything killed, bad requests
 	$(BIN)/python -m pytest -q -n 2 tests/survival

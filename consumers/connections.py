@@ -33,7 +33,7 @@ class Disconnected(ConnectionError):
 
 
 def _refusal(text: str) -> ResponseError:
-    """What the server says, as the driver tells it: without the word that begins most of it."""
+    """What the server says, without the word that begins most of it."""
     return ResponseError(text.removeprefix("ERR "))
 
 
@@ -58,9 +58,10 @@ class _Line(asyncio.Protocol):
 
     def ask(self, batch: Sequence[Command]) -> "asyncio.Future[list[Any]]":
         """Write commands. Whoever stops waiting for the answers does not stop others from having theirs."""
+        packed = b"".join(map(_pack, batch))  # first: what cannot be packed must not be waited for
         question = _Question(len(batch), asyncio.get_running_loop().create_future())
         self._questions.append(question)
-        self.transport.write(b"".join(map(_pack, batch)))
+        self.transport.write(packed)
         return question.answered
 
     def data_received(self, data: bytes) -> None:
@@ -94,68 +95,102 @@ class Connection:
 
     def __init__(self, url: str, seconds: float, connected: Connected) -> None:
         make: Any = redis.asyncio.ConnectionPool
-        self._pool: Any = make.from_url(
-            url,
-            socket_timeout=seconds,
-            socket_connect_timeout=CONNECT_SECONDS,
+        self._driver: Any = make.from_url(
+            url, socket_timeout=seconds, socket_connect_timeout=CONNECT_SECONDS, protocol=2,
             retry=AsyncRetry(NoBackoff(), 0),
-            protocol=2,
-        )
+        )  # fmt: skip
         self._seconds = seconds
         self._connected = connected
-        self._connecting = asyncio.Lock()
+        self._attempt: asyncio.Task[_Line] | None = None
         self._line: _Line | None = None
         self._before = False
+        self._closed = False
+
+    async def open(self) -> None:
+        """Make the connection, unless it is there.
+
+        Raises:
+            Disconnected, TimeoutError: it cannot be made.
+        """
+        if self._open_line() is None:
+            async with asyncio.timeout(self._seconds):
+                await self._connect()
 
     async def ask(self, batch: Sequence[Command]) -> list[Any]:
         """Commands in one round trip, with errors among the answers.
 
         Raises:
-            Disconnected, TimeoutError: there is no answer.
+            Disconnected, TimeoutError: there is no answer. TypeError, UnicodeError: something cannot be sent.
         """
         if not batch:
             return []
-        line = self._open_line() or await self._connect()
+        line = self._open_line()
         try:
             async with asyncio.timeout(self._seconds):
+                if line is None:
+                    line = await self._connect()
                 return await line.ask(batch)
         except TimeoutError:
-            self.drop()
+            if line is not None:
+                self._drop(line)
             raise
 
     def drop(self) -> None:
         """End it at once: an answer that is still to come would be taken for that of the next command."""
         if self._line is not None:
-            self._line.transport.abort()
-            self._line = None
+            self._drop(self._line)
 
     async def close(self) -> None:
-        """End it."""
+        """End it for good."""
+        self._closed = True
+        if self._attempt is not None:
+            self._attempt.cancel()
         self.drop()
+
+    def _drop(self, line: _Line) -> None:
+        line.transport.abort()
+        if self._line is line:
+            self._line = None
 
     def _open_line(self) -> _Line | None:
         line = self._line
         return None if line is None or line.transport.is_closing() else line
 
     async def _connect(self) -> _Line:
-        async with self._connecting:
-            if (line := self._open_line()) is not None:
-                return line
-            driver = self._pool.make_connection()
-            try:
-                await driver.connect()
-                if driver._reader.at_eof():
-                    raise Disconnected("the server ended the connection")
-            except BaseException as failure:
-                await driver.disconnect(nowait=True)
-                if isinstance(failure, RedisError):
-                    raise Disconnected(str(failure)) from failure
-                raise
-            self._line = _Line(driver._writer)
-            driver._writer = driver._reader = None  # it is no more the driver's
-            self._connected(self._before)
-            self._before = True
-            return self._line
+        """One attempt for all who wait: they fail with it, or go on with it."""
+        if self._attempt is None:
+            self._attempt = asyncio.create_task(self._made())
+            self._attempt.add_done_callback(self._tried)
+        try:
+            return await asyncio.shield(self._attempt)
+        except asyncio.CancelledError:
+            if self._closed:
+                raise Disconnected("the connection is closed") from None
+            raise
+
+    def _tried(self, attempt: "asyncio.Task[_Line]") -> None:
+        self._attempt = None
+        if not attempt.cancelled():
+            attempt.exception()  # whoever waits has it; it may be that nobody does any more
+
+    async def _made(self) -> _Line:
+        if self._closed:
+            raise Disconnected("the connection is closed")
+        driver = self._driver.make_connection()
+        try:
+            await driver.connect()
+            if driver._reader.at_eof() or driver._writer.transport.is_closing():
+                raise Disconnected("the server ended the connection")
+        except BaseException as failure:
+            await driver.disconnect(nowait=True)
+            if isinstance(failure, RedisError):
+                raise Disconnected(str(failure)) from failure
+            raise
+        self._line = _Line(driver._writer)
+        driver._writer = driver._reader = None  # it is no more the driver's
+        self._connected(self._before)
+        self._before = True
+        return self._line
 
 
 class ThreadWire:

@@ -14,7 +14,7 @@ from sagas.ports import TransportRefused, TransportUnavailable
 
 __all__ = [
     "Claim", "Command", "Connected", "Disconnected", "RedisServer", "ResponseError", "Server", "Wire", "ping",
-    "refuses", "renewed",
+    "renewed",
 ]  # fmt: skip
 SOCKET_SECONDS = 5.0
 Claim = Callable[[str, Sequence[str]], Command]
@@ -22,6 +22,10 @@ Claim = Callable[[str, Sequence[str]], Command]
 
 class Asked(Protocol):
     """A connection, which is made when it is needed."""
+
+    async def open(self) -> None:
+        """Make it, unless it is there."""
+        ...
 
     async def ask(self, batch: Sequence[Command]) -> list[Any]:
         """Commands in one round trip, with errors among the answers."""
@@ -93,6 +97,18 @@ class Wire:
         if isinstance(answer, Exception):
             raise TransportRefused(str(answer)) from answer
         return answer
+
+    async def open(self) -> None:
+        """Be connected: what is asked next is written at once.
+
+        Raises:
+            TransportUnavailable: there is no connection, so nothing was written.
+        """
+        try:
+            await self._write.open()
+        except OSError as loss:
+            self._gap()
+            raise TransportUnavailable(_told(loss)) from loss
 
     async def ask(self, batch: Sequence[Command]) -> list[Any]:
         """Commands in one round trip, with errors among the answers.
@@ -173,11 +189,6 @@ def renewed(ask: Callable[[Command], list[Any]], claim: Claim, entries: Sequence
     for key, names in by_key(entries).items():
         kept += [f"{key} {name.decode()}" for name in ask(claim(key, names))]
     return kept
-
-
-def refuses(error: Exception) -> bool:
-    """Whether the server said that it did not write."""
-    return isinstance(error, ResponseError)
 
 
 async def ping(url: str) -> float:

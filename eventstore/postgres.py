@@ -45,7 +45,7 @@ APPEND_SETTINGS = {
     "jit": "off",
     "plan_cache_mode": "force_generic_plan",
 }
-ASKING_MAX = 8
+ASKING_MAX = 8  # they queue here rather than at the server, which serves no more at once on few cores
 COMMAND_SECONDS = 30.0
 CLOSE_SECONDS = 5.0
 AWAY = (
@@ -256,6 +256,8 @@ class PostgresStore:
 
     async def postpone(self, waits: Sequence[tuple[str, int, float]]) -> None:
         """Move checks."""
+        if not waits:
+            return
         saga_ids, opened_by, seconds = zip(*waits, strict=True)
         await self._execute(query("postpone"), saga_ids, opened_by, seconds)
 

@@ -89,12 +89,13 @@ class Publisher:
 
     async def confirm(self, age_seconds: float = CONFIRM_SECONDS) -> float:
         """Confirm what was sent so long ago and is not known to be over; seconds until there may be more."""
-        now = self._clock.monotonic()
-        ripe = [entry for entry in self._unconfirmed.values() if now - entry.at >= age_seconds]
+        began = self._clock.monotonic()
+        ripe = [entry for entry in self._unconfirmed.values() if began - entry.at >= age_seconds]
         if ripe:
             await self._store.confirm([entry.published for entry in ripe])
             self.forget((entry.published.saga_id, entry.published.opened_by) for entry in ripe)
         oldest = next(iter(self._unconfirmed.values()), None)
+        now = self._clock.monotonic()  # the store may have stood still meanwhile
         return CONFIRM_SECONDS if oldest is None else max(0.05, oldest.at + CONFIRM_SECONDS - now)
 
     @asynccontextmanager

@@ -32,7 +32,6 @@ log = logging.getLogger("amends.orchestrator")
 
 BATCH = 500
 LOOK_SECONDS_MIN = 0.005
-CHECK_SECONDS = 1.0
 IDLE_SECONDS_MIN = 0.05
 RETRY_SECONDS = 0.25
 NEWER_SECONDS = 10.0
@@ -90,8 +89,8 @@ class Orchestrator:
             peek = await self._store.peek()
             self._engine.learn(peek)
             self._look_at = self._next_look(peek)
-            if peek.unsent or self._taken:
-                await self._send_marked()
+            if (peek.unsent or self._taken) and await self._send_marked() == self._batch:
+                self._look_at = self._clock.monotonic() + LOOK_SECONDS_MIN
             due = await self._timers.due(peek, drained=arrivals.drained)
             told = await self._messages.words(due.messages)
             words += [*(word for _, word in told), *due.words]
@@ -171,16 +170,15 @@ class Orchestrator:
         await self._sender.put_back([delivery for delivery, code in answered if code == "newer" and delivery.again])
 
     def _next_look(self, peek: Peek) -> float:
-        """When something will be due that is known of now, at the latest after two seconds."""
+        """When something will be due that is known of now; at the latest after a second (rules A4, A11)."""
         dates = [] if peek.due_at is None else [peek.due_at]
         if peek.unconfirmed_since is not None:
             dates.append(peek.unconfirmed_since + SWEEP_SECONDS)
-        longest = CHECK_SECONDS if peek.unsent else LOOK_SECONDS_MAX
         wait = min(dates, default=inf) - peek.now
-        return self._clock.monotonic() + min(max(wait, IDLE_SECONDS_MIN, self._timers.grace_seconds), longest)
+        return self._clock.monotonic() + min(max(wait, IDLE_SECONDS_MIN, self._timers.grace_seconds), LOOK_SECONDS_MAX)
 
-    async def _send_marked(self) -> None:
-        """Send commands that are known not to have been sent: of joined starts, and refused ones (rule C9)."""
+    async def _send_marked(self) -> int:
+        """Send commands that are known not to have been sent, of joined starts and refused ones (rule C9); how many."""
         if self._taken:  # it failed between taking and sending, so nothing was sent
             await self._store.give_back(self._taken)
             self._taken = []
@@ -196,6 +194,7 @@ class Orchestrator:
         if self._taken:  # another may send them at once; taken here again and again they would hold up others
             await self._store.give_back(self._taken)
             self._taken = []
+        return len(rows)
 
     async def _wanted(self, rows: Sequence[WaitRow]) -> tuple[list[Wanted], list[WaitRow]]:
         """What these commands need; and those that only a newer program can send."""

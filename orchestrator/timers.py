@@ -13,7 +13,7 @@ from sagas.state import COMMAND_KINDS, is_start_limit
 
 log = logging.getLogger("amends.timers")
 
-LOOK_SECONDS_MAX = 2.0
+LOOK_SECONDS_MAX = 1.0
 SWEEP_SECONDS = 5.0
 GAP_SECONDS = 5.0
 QUEUED_SECONDS_MAX = 60.0

@@ -10,10 +10,10 @@ from sagas.state import R
 _new, _set = object.__new__, object.__setattr__
 
 
-def replace(record: R, /, **changes: Any) -> R:
+def changed(record: R, /, **changes: Any) -> R:
     """The record with these changes, as `dataclasses.replace` gives it, in a tenth of the time.
 
-    Nobody checks the names here; writing the record down does.
+    Nobody looks at the names here: tests/house does.
     """
     copy = _new(type(record))
     _set(copy, "__dict__", record.__dict__ | changes)

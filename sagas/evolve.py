@@ -7,7 +7,7 @@ number (rules A5, A10).
 from typing import Any, assert_never
 
 from sagas import events as e
-from sagas.copies import replace
+from sagas.copies import changed
 from sagas.events import Event, Recorded
 from sagas.family import child_ended, child_started
 from sagas.folding import Change, drop, key_of, opened, with_step
@@ -50,7 +50,7 @@ def evolve(state: State, recorded: Recorded) -> State:
         raise IllegalEvent(state, recorded)
     after, wait = _apply(state, recorded)
     waits = after.waits if wait is None else {**after.waits, wait.opened_by: wait}
-    return replace(after, version=recorded.sequence, waits=waits, format=max(state.format, format_of(recorded.event)))
+    return changed(after, version=recorded.sequence, waits=waits, format=max(state.format, format_of(recorded.event)))
 
 
 def _apply(state: State, recorded: Recorded) -> Change:
@@ -72,7 +72,7 @@ def _apply(state: State, recorded: Recorded) -> Change:
             step = state.step(*key_of(event))
             running = step.attempt == event.attempt and step.status == "scheduled"
             begun = drop(state, event, "deadline")
-            return (with_step(begun, event, replace(step, status="running")) if running else state), None
+            return (with_step(begun, event, changed(step, status="running")) if running else state), None
         case e.WaitOpened():
             return wait_opened(state, event, recorded)
         case e.TimerFired():
@@ -80,16 +80,16 @@ def _apply(state: State, recorded: Recorded) -> Change:
         case e.SignalReceived():
             return signal_received(state, event, recorded), None
         case e.SagaHeld():
-            return replace(state, held=True, held_at=recorded.at), None
+            return changed(state, held=True, held_at=recorded.at), None
         case e.SagaReleased():
             return _released(state, recorded), None
         case e.CancelRequested():
-            return replace(state, back_cause="cancel", back_reason=event.reason), None
+            return changed(state, back_cause="cancel", back_reason=event.reason), None
         case e.SagaMigrated():
-            return replace(state, fingerprint=event.fingerprint, facts={**state.facts, **event.facts}), None
+            return changed(state, fingerprint=event.fingerprint, facts={**state.facts, **event.facts}), None
         case e.RepairApplied():
             count = state.repairs.get(event.finding, 0) + 1
-            return replace(state, repairs={**state.repairs, event.finding: count}), None
+            return changed(state, repairs={**state.repairs, event.finding: count}), None
         case e.RetryRequested():
             return _tried_again(state, event), None
         case e.ChildStarted():
@@ -103,7 +103,7 @@ def _apply(state: State, recorded: Recorded) -> Change:
 
 
 def _started(state: State, event: e.SagaStarted, recorded: Recorded) -> Change:
-    after = replace(
+    after = changed(
         state,
         definition=event.definition,
         fingerprint=event.fingerprint,
@@ -124,14 +124,14 @@ def _saga_level(
 ) -> Change:
     match event:
         case e.SagaCompleted():
-            return _ended(replace(state, status="completed", ended_at=recorded.at)), None
+            return _ended(changed(state, status="completed", ended_at=recorded.at)), None
         case e.SagaCompensated():
-            return _ended(replace(state, status="compensated", ended_at=recorded.at)), None
+            return _ended(changed(state, status="compensated", ended_at=recorded.at)), None
         case e.SagaFailed():
             error = event.error or state.error
-            return replace(state, status="failed", ended_at=recorded.at, error=error), None
+            return changed(state, status="failed", ended_at=recorded.at, error=error), None
         case e.SagaReopened():
-            return replace(state, status=event.to, ended_at=None), None
+            return changed(state, status=event.to, ended_at=None), None
         case e.SagaTurnedBack():
             return _turned_back(state, event), None
         case _:
@@ -140,7 +140,7 @@ def _saga_level(
 
 def _ended(state: State) -> State:
     kept = {seq: wait for seq, wait in state.waits.items() if wait.kind in ("notify", "operator")}
-    return replace(state, waits=kept)
+    return changed(state, waits=kept)
 
 
 def _turned_back(state: State, event: e.SagaTurnedBack) -> State:
@@ -148,10 +148,10 @@ def _turned_back(state: State, event: e.SagaTurnedBack) -> State:
     steps = dict(state.steps)
     for key, step in state.steps.items():
         if step.status == "retrying":
-            steps[key] = replace(step, status="unknown" if step.maybe else "failed")
+            steps[key] = changed(step, status="unknown" if step.maybe else "failed")
     steps |= withdrawn(state)
     kept = {seq: wait for seq, wait in state.waits.items() if wait.kind not in WITHDRAWN or _limits(state, wait)}
-    return replace(
+    return changed(
         state,
         status="compensating",
         steps=steps,
@@ -187,7 +187,7 @@ def _scheduled(
             assert_never(event)
     after = drop(state, event, "retry", "step", "undo", "probe", "fallback", "breaker", "child")
     tried = step.tried if role == "probe" else role
-    step = replace(step, status=status, role=role, tried=tried, attempt=event.attempt, dispatched=True)
+    step = changed(step, status=status, role=role, tried=tried, attempt=event.attempt, dispatched=True)
     if step.child is not None:
         return with_step(after, event, step), None  # a child undoes itself
     return with_step(after, event, step), opened(event, recorded, role, role=role)
@@ -208,15 +208,15 @@ def _answered(
     )
     facts = {**state.facts, **event.facts}
     if event.step is None:
-        return replace(state, input=value, facts=facts), None
+        return changed(state, input=value, facts=facts), None
     if isinstance(event, e.ValueCorrected):
-        return with_step(replace(state, facts=facts), event, replace(step, result=value)), None
+        return with_step(changed(state, facts=facts), event, changed(step, result=value)), None
     fallback = isinstance(event, e.FallbackUsed)
     others = any(
         (wait.step, wait.item) == key_of(event) and wait.kind in COMMAND_KINDS and wait.attempt != event.attempt
         for wait in state.waits.values()
     )
-    step = replace(
+    step = changed(
         step,
         status="succeeded",
         maybe_at=recorded.at if others else step.maybe_at,
@@ -228,30 +228,30 @@ def _answered(
         reason=event.reason if isinstance(event, e.FallbackUsed) else None,
         error=step.error if fallback else None,
     )
-    return with_step(replace(drop(state, event), facts=facts), event, step), None
+    return with_step(changed(drop(state, event), facts=facts), event, step), None
 
 
 def _probe_negative(state: State, event: e.ProbeAnswered, recorded: Recorded, step: StepState) -> Change:
     after = drop(state, event, "probe", "retry")
     if event.answer == "did_not_happen":
-        return with_step(after, event, replace(step, status="failed", maybe=False)), None
+        return with_step(after, event, changed(step, status="failed", maybe=False)), None
     wait = None if event.retry_in is None else opened(event, recorded, "retry", "probe", event.retry_in)
-    return with_step(after, event, replace(step, status="unknown", probes=step.probes + 1)), wait
+    return with_step(after, event, changed(step, status="unknown", probes=step.probes + 1)), wait
 
 
 def _resolved(state: State, event: e.StepResolved, step: StepState) -> State:
-    after, step = drop(state, event), replace(step, resolving=None)
+    after, step = drop(state, event), changed(step, resolving=None)
     match event.outcome:
         case "did_not_happen":
-            return with_step(after, event, replace(step, status="failed", maybe=False))
+            return with_step(after, event, changed(step, status="failed", maybe=False))
         case "skip":
-            return with_step(after, event, replace(step, status="skipped", maybe=False))
+            return with_step(after, event, changed(step, status="skipped", maybe=False))
         case "undone" if step.status == "skipped":
             return with_step(after, event, step)  # it was left out, and is so again
         case "undone":
-            return with_step(after, event, replace(step, status="undone", maybe=False))
+            return with_step(after, event, changed(step, status="undone", maybe=False))
         case "accept":
-            return replace(state, closed=True, waits={})
+            return changed(state, closed=True, waits={})
         case "happened":
             return after
         case _:
@@ -260,12 +260,12 @@ def _resolved(state: State, event: e.StepResolved, step: StepState) -> State:
 
 def _tried_again(state: State, event: e.RetryRequested) -> State:
     """An operator's wait is over, and every budget is fresh; what was undone in vain is to be undone."""
-    step = replace(state.step(*key_of(event)), retries=0, undo_tries=0, probes=0, workers_lost=0, lost=0)
-    step = replace(step, resolving=event.resolving)
+    step = changed(state.step(*key_of(event)), retries=0, undo_tries=0, probes=0, workers_lost=0, lost=0)
+    step = changed(step, resolving=event.resolving)
     if step.attempt == 0 and step.status == "failed":
-        step = replace(step, status="pending")  # a list that was too long: nothing of it has begun
+        step = changed(step, status="pending")  # a list that was too long: nothing of it has begun
     if event.role == "undo" and step.status != "undoing":
-        step = replace(step, status="unknown" if step.maybe else "succeeded")
+        step = changed(step, status="unknown" if step.maybe else "succeeded")
     over: tuple[WaitKind, ...] = ("operator", "retry") if event.role == "undo" else ("operator",)
     return with_step(drop(state, event, *over), event, step)
 
@@ -277,11 +277,11 @@ def _attempt_over(
     after = drop(state, event, "step", "undo", "probe", "fallback", "retry", "breaker", "signal")
     match event:
         case e.StepSkipped():
-            return with_step(drop(state, event), event, replace(step, status="skipped", reason=event.why)), None
+            return with_step(drop(state, event), event, changed(step, status="skipped", reason=event.why)), None
         case e.StepRefused():
             return _refused(after, event, recorded, step)
         case e.StepFailed():
-            step = replace(step, error=event.error)
+            step = changed(step, error=event.error)
         case e.StepOutcomeUnknown():
             step = _doubted(step, event, recorded)
         case _:
@@ -290,11 +290,11 @@ def _attempt_over(
     if event.role == "probe":
         wait = None if event.retry_in is None else opened(event, recorded, "retry", "probe", event.retry_in)
         asked = step.probes if isinstance(event, e.StepOutcomeUnknown) and event.again else step.probes + 1
-        return with_step(after, event, replace(step, status="unknown", probes=asked)), wait
+        return with_step(after, event, changed(step, status="unknown", probes=asked)), wait
     if event.retry_in is not None:
-        step = replace(step, status="retrying", retries=step.retries + 1)
+        step = changed(step, status="retrying", retries=step.retries + 1)
         return with_step(after, event, step), opened(event, recorded, "retry", event.role, event.retry_in)
-    return with_step(after, event, replace(step, status="unknown" if step.maybe else "failed")), None
+    return with_step(after, event, changed(step, status="unknown" if step.maybe else "failed")), None
 
 
 def _doubted(step: StepState, event: e.StepOutcomeUnknown, recorded: Recorded) -> StepState:
@@ -305,16 +305,16 @@ def _doubted(step: StepState, event: e.StepOutcomeUnknown, recorded: Recorded) -
         changes["workers_lost"] = step.workers_lost + 1
     elif event.cause == "lost":
         changes["lost"] = step.lost + 1
-    return replace(step, **changes)
+    return changed(step, **changes)
 
 
 def _refused(state: State, event: e.StepRefused, recorded: Recorded, step: StepState) -> Change:
-    step = replace(step, refusals=step.refusals + 1 if event.reason != "drained" else step.refusals, role=event.role)
+    step = changed(step, refusals=step.refusals + 1 if event.reason != "drained" else step.refusals, role=event.role)
     if event.again_in is None:
         status: StepStatus = "unknown" if step.maybe else "failed"
-        return with_step(drop(state, event, "deadline"), event, replace(step, status=status)), None
+        return with_step(drop(state, event, "deadline"), event, changed(step, status=status)), None
     if event.role == "step" or event.role == "fallback":
-        step = replace(step, status="retrying")
+        step = changed(step, status="retrying")
     return with_step(state, event, step), opened(event, recorded, "retry", event.role, event.again_in, event.reason)
 
 
@@ -322,10 +322,10 @@ def _undo_over(state: State, event: e.StepUndone | e.UndoFailed | e.LateOutcomeS
     step = state.step(*key_of(event))
     match event:
         case e.StepUndone():
-            return with_step(drop(state, event), event, replace(step, status="undone", maybe=False)), None
+            return with_step(drop(state, event), event, changed(step, status="undone", maybe=False)), None
         case e.UndoFailed():
             after = drop(state, event, "undo", "retry")
-            step = replace(
+            step = changed(
                 step,
                 error=event.error,
                 workers_lost=step.workers_lost + (event.cause == "worker_lost"),
@@ -334,8 +334,8 @@ def _undo_over(state: State, event: e.StepUndone | e.UndoFailed | e.LateOutcomeS
             if event.again:
                 return with_step(after, event, step), None
             if event.retry_in is None:
-                return with_step(after, event, replace(step, status="undo_failed")), None
-            step = replace(step, undo_tries=step.undo_tries + 1)
+                return with_step(after, event, changed(step, status="undo_failed")), None
+            step = changed(step, undo_tries=step.undo_tries + 1)
             return with_step(after, event, step), opened(event, recorded, "retry", "undo", event.retry_in)
         case e.LateOutcomeSeen():
             return _late(state, event, recorded, step), None
@@ -352,11 +352,11 @@ def _late(state: State, event: e.LateOutcomeSeen, recorded: Recorded, step: Step
             changes["evidence"] = recorded.sequence
             changes["maybe"] = step.maybe or event.outcome == "unknown"
     if not event.reopens:
-        return with_step(state, event, replace(step, **changes))
+        return with_step(state, event, changed(step, **changes))
     changes |= {"status": "succeeded" if event.outcome == "succeeded" else "unknown", "reason": f"late_{event.outcome}"}
     if event.outcome == "succeeded":
         changes["result"] = value_of(event.result, event.payload, recorded.sequence)
-    return with_step(drop(state, event, "undo", "retry"), event, replace(step, **changes))
+    return with_step(drop(state, event, "undo", "retry"), event, changed(step, **changes))
 
 
 def _released(state: State, recorded: Recorded) -> State:
@@ -364,7 +364,7 @@ def _released(state: State, recorded: Recorded) -> State:
     moved = {
         seq: wait
         if wait.due_at is None
-        else replace(wait, due_at=wait.due_at + max(recorded.at - max(wait.since, state.held_at), 0.0))
+        else changed(wait, due_at=wait.due_at + max(recorded.at - max(wait.since, state.held_at), 0.0))
         for seq, wait in state.waits.items()
     }
-    return replace(state, held=False, held_at=0.0, waits=moved)
+    return changed(state, held=False, held_at=0.0, waits=moved)

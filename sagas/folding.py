@@ -1,6 +1,6 @@
 """What every part of the fold uses: records of steps, and the waits that come and go with an event."""
 
-from sagas.copies import replace
+from sagas.copies import changed
 from sagas.events import Event, Recorded
 from sagas.manifest import Role
 from sagas.state import Key, State, StepState, Wait, WaitKind
@@ -15,12 +15,12 @@ def key_of(event: Event) -> Key:
 
 def with_step(state: State, event: Event, step: StepState) -> State:
     """The state with this record of the event's step."""
-    return replace(state, steps={**state.steps, key_of(event): step})
+    return changed(state, steps={**state.steps, key_of(event): step})
 
 
 def without(state: State, *opened_by: int) -> State:
     """The state without these waits."""
-    return replace(state, waits={seq: wait for seq, wait in state.waits.items() if seq not in opened_by})
+    return changed(state, waits={seq: wait for seq, wait in state.waits.items() if seq not in opened_by})
 
 
 def drop(state: State, event: Event, *kinds: WaitKind) -> State:
@@ -31,7 +31,7 @@ def drop(state: State, event: Event, *kinds: WaitKind) -> State:
         for seq, wait in state.waits.items()
         if wait.step != step or wait.item != item or (kinds and wait.kind not in kinds)
     }
-    return state if len(kept) == len(state.waits) else replace(state, waits=kept)
+    return state if len(kept) == len(state.waits) else changed(state, waits=kept)
 
 
 def opened(

@@ -41,8 +41,13 @@ def values_of(kind: type) -> Callable[[object], tuple[Any, ...]]:
     """What gives the values of all fields of a record, in their order."""
     found = _GETTERS.get(kind)
     if found is None:
-        found = _GETTERS[kind] = attrgetter(*_names_of(kind))
+        names = _names_of(kind)
+        found = _GETTERS[kind] = attrgetter(*names) if len(names) > 1 else _values_one_by_one
     return found
+
+
+def _values_one_by_one(one: object) -> tuple[Any, ...]:
+    return tuple(getattr(one, name) for name in _names_of(type(one)))
 
 
 def _names_of(kind: type) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from sagas import events as e
-from sagas.copies import replace
+from sagas.copies import changed
 from sagas.events import Recorded
 from sagas.folding import Change, drop, key_of, opened, with_step, without
 from sagas.state import Key, State, StepState, Value, Wait, value_of
@@ -13,14 +13,14 @@ def wait_opened(state: State, event: e.WaitOpened, recorded: Recorded) -> Change
     """A wait begins; for a signal that came before it is over at once."""
     step = state.step(*key_of(event))
     if event.kind == "signal" and step.signals:
-        return with_step(state, event, replace(step, status="succeeded")), None
+        return with_step(state, event, changed(step, status="succeeded")), None
     wait = opened(event, recorded, event.kind, event.role, event.due_in, event.cause)
     if wait.kind == "retry":
         waits = step.status if wait.role == "probe" else "retrying"
         used = step.retries + (wait.cause == "retry")
-        return with_step(drop(state, event, "retry"), event, replace(step, status=waits, retries=used)), wait
+        return with_step(drop(state, event, "retry"), event, changed(step, status=waits, retries=used)), wait
     if _is_node(wait):
-        return with_step(drop(state, event), event, replace(step, status="running")), wait
+        return with_step(drop(state, event), event, changed(step, status="running")), wait
     return state, wait
 
 
@@ -28,14 +28,14 @@ def signal_received(state: State, event: e.SignalReceived, recorded: Recorded) -
     """The first is what the wait gives; what comes later, or after its time, is evidence."""
     step = state.step(*key_of(event))
     first = step.signals == 0 and step.status in ("pending", "running")
-    step = replace(step, signals=step.signals + 1)
+    step = changed(step, signals=step.signals + 1)
     if not first:
         return with_step(state, event, step)
-    step = replace(step, result=value_of(event.value, event.payload, recorded.sequence))
-    after = replace(state, facts={**state.facts, **event.facts})
+    step = changed(step, result=value_of(event.value, event.payload, recorded.sequence))
+    after = changed(state, facts={**state.facts, **event.facts})
     if step.status == "pending":
         return with_step(after, event, step)
-    return with_step(drop(after, event), event, replace(step, status="succeeded"))
+    return with_step(drop(after, event), event, changed(step, status="succeeded"))
 
 
 def timer_fired(state: State, event: e.TimerFired) -> State:
@@ -44,15 +44,15 @@ def timer_fired(state: State, event: e.TimerFired) -> State:
     about = [seq for seq, other in state.waits.items() if _is_about(other, wait)]
     after = without(state, event.opened_by, *about)
     if wait is not None and _is_node(wait):
-        return with_step(after, event, replace(state.step(*key_of(event)), status="succeeded", result=Value()))
+        return with_step(after, event, changed(state.step(*key_of(event)), status="succeeded", result=Value()))
     wants_back = event.kind == "deadline" and state.status == "active" and state.back_cause is None
-    return replace(after, back_cause="deadline") if wants_back else after
+    return changed(after, back_cause="deadline") if wants_back else after
 
 
 def withdrawn(state: State) -> Mapping[Key, StepState]:
     """The records of nodes that only waited, once the saga turns back: nothing was done."""
     return {
-        (wait.step, wait.item): replace(state.step(wait.step, wait.item), status="pending")
+        (wait.step, wait.item): changed(state.step(wait.step, wait.item), status="pending")
         for wait in state.waits.values()
         if wait.step is not None and _is_node(wait)
     }

@@ -66,9 +66,10 @@ def prove(
 def _proofs(sagas: "Sequence[Saga[Any, Any]]", states: int, *, reduced: bool) -> "list[Proof]":
     """The proofs of sagas and of their children, each once, after those that it starts.
 
-    A child is proved as its parents start it: what their deadlines end is no hole of its own.
+    What only the deadline of a parent ends is a hole of a saga that is named itself: anybody may start it alone.
     """
     from sagas.prove import prove as walk
+    from sagas.records import replace
 
     family = list(dict.fromkeys(one for saga in sagas for one in reversed(saga.family())))
     manifests = {one.name: one.seal().manifest for one in family}
@@ -76,7 +77,10 @@ def _proofs(sagas: "Sequence[Saga[Any, Any]]", states: int, *, reduced: bool) ->
     proofs: dict[str, Proof] = {}
     for name, manifest in manifests.items():
         proofs[name] = walk(manifest, states, reduced=reduced, children=proofs, started=name in started)
-    return list(proofs.values())
+    alone = {saga.name for saga in sagas}
+    return [
+        replace(one, holes=(*one.holes, *one.above), above=()) if one.saga in alone else one for one in proofs.values()
+    ]
 
 
 def _document(proof: "Proof") -> dict[str, Any]:

@@ -1,7 +1,6 @@
 -- Whether there is anything to do: one statement an orchestrator's look (rules A11, C1, C9). Held sagas are left alone,
 -- and those that only a newer program can read.
-SELECT extract(epoch FROM clock_timestamp())::float8 AS now,
-    EXISTS (
+SELECT EXISTS (
         SELECT FROM amends.waits AS wait
         WHERE unsent AND published_at IS NULL
             AND NOT EXISTS (SELECT FROM amends.sagas AS saga WHERE saga.held AND saga.saga_id = wait.saga_id)
@@ -35,4 +34,5 @@ SELECT extract(epoch FROM clock_timestamp())::float8 AS now,
             ))
         ORDER BY due_at
         LIMIT 1
-    ) AS due_at
+    ) AS due_at,
+    extract(epoch FROM clock_timestamp())::float8 AS now -- last: what is told of the clock is not older than the rest

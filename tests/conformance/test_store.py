@@ -12,6 +12,7 @@ from sagas.decide import decide
 from sagas.inputs import Cancel, Hold, Input, Outcome, Release, Start
 from sagas.listing import SagaFilter
 from sagas.manifest import Handler, Manifest, Node, Role
+from sagas.peek import Peek
 from sagas.ports import Move, Published, Store, WaitRow
 from sagas.state import State, Value
 
@@ -140,21 +141,6 @@ async def test_values_come_from_heads_events_and_payloads(store: Store) -> None:
     ]
 
 
-async def test_a_glance_tells_what_is_marked_what_nobody_confirmed_and_when_something_is_due(store: Store) -> None:
-    nothing = await store.peek()
-    assert (nothing.unsent, nothing.unconfirmed_since, nothing.due_at) == (False, None, None)
-    await store.start([started(1)])
-    (row,) = await store.waits(saga_id(1))
-    sent = await store.peek()
-    assert not sent.unsent
-    assert sent.due_at == pytest.approx(row.due_at, abs=1e-5)
-    assert sent.unconfirmed_since == pytest.approx(row.since, abs=1e-5)
-    assert sent.now == pytest.approx(await store.now(), abs=5)
-    await store.mark_unsent([(saga_id(1), row.opened_by)])
-    marked = await store.peek()
-    assert (marked.unsent, marked.unconfirmed_since, marked.due_at) == (True, None, None)
-
-
 async def test_unsent_commands_are_taken_once(store: Store) -> None:
     begun = started(1)
     await store.start([begun])
@@ -269,6 +255,10 @@ async def test_a_command_that_was_sent_though_it_was_marked_is_not_sent_again_bu
     assert [one.unsent for one in await store.withdraw([(saga_id(1), row.opened_by)])] == [False]
 
 
+async def test_nothing_is_postponed_by_an_empty_list(store: Store) -> None:
+    await store.postpone([])
+
+
 async def test_what_has_no_date_is_never_due(store: Store) -> None:
     begun = started(1)
     (row,) = begun.waits_new
@@ -372,9 +362,10 @@ async def test_what_a_held_saga_waits_for_owes_and_was_not_sent_is_left_alone(st
     held = move(begun.state, Hold(saga_id(1), "look", "h"))
     await store.append([held])
     assert await store.due(10) == []
-    assert (await store.peek()).due_at is None
+    assert replace(await store.peek(), now=0.0) == Peek(0.0, unsent=False, unconfirmed_since=None, due_at=None)
     assert await store.take_unsent(10) == []
     await store.append([move(held.state, Release(saga_id(1), "go", "r"))])
+    assert (await store.peek()).unsent
     assert [row.opened_by for row in await store.due(10)] == [5]
     assert len(await store.take_unsent(10)) == 1
 

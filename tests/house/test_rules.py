@@ -3,9 +3,12 @@
 import ast
 import re
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
+
+from sagas.state import State, StepState, Wait
 
 ROOT = Path(__file__).parent.parent.parent
 PACKAGES = ("amends", "bench", "consumers", "eventstore", "marketplace", "orchestrator", "reconciler", "sagas")
@@ -91,6 +94,20 @@ def test_every_public_name_is_documented() -> None:
 def test_one_module_reads_the_environment() -> None:
     readers = {path.relative_to(ROOT) for path in sources(*PACKAGES) if uses(path, "os", {"environ", "getenv"})}
     assert readers == {Path("amends/settings.py")}
+
+
+def test_the_fold_changes_no_field_that_there_is_not() -> None:
+    """Nobody looks at the names when a head is copied (sagas/copies.py)."""
+    known = {field.name for kind in (State, StepState, Wait) for field in fields(kind)}
+    changed = {
+        keyword.arg
+        for path in sources("sagas")
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "changed"
+        for keyword in node.keywords
+    }
+    assert changed - {None} <= known
+    assert "status" in changed
 
 
 def test_one_module_knows_redis() -> None:

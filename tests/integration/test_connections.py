@@ -1,7 +1,9 @@
 """The connection to Redis: answers find their questions, and a loss is a loss for everybody who waits."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+import socket
+from collections.abc import AsyncGenerator, Generator
+from contextlib import contextmanager
 
 import pytest
 
@@ -85,3 +87,48 @@ async def test_no_server_is_an_error_of_the_connection() -> None:
     with pytest.raises(Disconnected):
         await made.ask([("PING",)])
     assert made.times == []
+
+
+async def test_what_cannot_be_sent_takes_nobodys_answer(made: Made) -> None:
+    for unfit in (None, "\ud800"):
+        with pytest.raises((TypeError, UnicodeError)):
+            await made.ask([("ECHO", unfit)])
+    answers = await asyncio.gather(*(made.ask([("ECHO", word)]) for word in ("1", "2", "3")))
+    assert answers == [[b"1"], [b"2"], [b"3"]]
+    assert made.times == [False]
+
+
+@contextmanager
+def mute() -> Generator[str]:
+    """A server that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"redis://127.0.0.1:{server.getsockname()[1]}"
+
+
+async def test_all_who_wait_for_a_connection_fail_with_its_attempt() -> None:
+    with mute() as url:
+        made = Made(url, seconds=0.3)
+        began = asyncio.get_running_loop().time()
+        lost = await asyncio.gather(*(made.ask([("PING",)]) for _ in range(5)), return_exceptions=True)
+        assert asyncio.get_running_loop().time() - began < 1.5 * 0.3 + 1
+        assert all(isinstance(one, OSError) for one in lost)
+        await made.connection.close()
+
+
+async def test_a_connection_that_is_closed_while_it_is_made_is_not_left_open() -> None:
+    with mute() as url:
+        made = Made(url)
+        asking = asyncio.create_task(made.ask([("PING",)]))
+        await asyncio.wait([asking], timeout=0.05)
+        await made.connection.close()
+        with pytest.raises(Disconnected):
+            await asking
+        with pytest.raises(Disconnected):
+            await made.ask([("PING",)])
+        assert made.times == []
+
+
+async def test_who_opens_it_is_connected(made: Made) -> None:
+    await made.connection.open()
+    await made.connection.open()
+    assert made.times == [False]

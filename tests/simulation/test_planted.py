@@ -6,7 +6,7 @@ from pathlib import Path
 import amends.testing.simulator as simulator
 from amends.testing.simulator.checks import Violation
 from tests.simulation.bugs import RULES, shown
-from tests.simulation.planted import BUGS
+from tests.simulation.planted import BUGS, SEEDS_MAX, find
 
 TABLE = Path(__file__).parent.parent.parent / "docs" / "reference" / "planted-bugs.md"
 
@@ -24,6 +24,15 @@ def test_what_else_goes_wrong_does_not_show_a_bug() -> None:
     assert shown("marked commands are never sent", [other, own]) == [own]
 
 
-def test_every_bug_has_its_row() -> None:
-    rows = re.findall(r"^\| ([a-z ]+?) \|", TABLE.read_text("utf-8"), re.MULTILINE)
-    assert set(rows) - {"bug"} == set(BUGS)
+def test_every_bug_has_its_row_and_was_found_in_time() -> None:
+    """The numbers are those of `make planted`."""
+    rows = re.findall(r"^\| ([a-z ]+?) \| [^|]+ \| ([^|]*) \|", TABLE.read_text("utf-8"), re.MULTILINE)
+    found = {name: seeds for name, seeds in rows if name != "bug"}
+    assert found.keys() == BUGS.keys()
+    assert all(seeds.isdecimal() and 0 < int(seeds) <= SEEDS_MAX for seeds in found.values())
+
+
+def test_a_bug_is_found_by_the_seed_of_its_row() -> None:
+    found = find("what has ended keeps its waits")
+    assert found is not None
+    assert f"| what has ended keeps its waits | 8 | {found.script.seed + 1} |" in TABLE.read_text("utf-8")

@@ -4,6 +4,7 @@ from dataclasses import field
 
 import pytest
 
+from sagas.answers import DidNotHappen, Happened
 from sagas.inputs import Correct
 from sagas.records import named_record, record, replace
 
@@ -35,6 +36,12 @@ def test_a_copy_has_the_changes_and_all_else_as_it_was() -> None:
 def test_a_copy_of_a_record_that_inherits_has_all_its_fields() -> None:
     word = Correct("saga", "reason", "request", step="pay", value=1)
     assert replace(word, payload="hash") == Correct("saga", "reason", "request", step="pay", value=1, payload="hash")
+
+
+def test_records_with_one_field_or_none_are_copied_as_well() -> None:
+    assert replace(Happened({"id": 1}), result={"id": 2}) == Happened({"id": 2})
+    assert replace(Happened({"id": 1})) == Happened({"id": 1})
+    assert replace(DidNotHappen()) == DidNotHappen()
 
 
 def test_a_field_that_there_is_not_is_an_error() -> None:

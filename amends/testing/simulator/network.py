@@ -235,6 +235,9 @@ class Connection:
         self._waits: Blocked | None = None
         link.on_cut.append(self._let_go)
 
+    async def open(self) -> None:
+        """Make it, unless it is there: that takes no time here."""
+
     async def ask(self, batch: Sequence[Command]) -> list[Any]:
         """Commands in one round trip, with errors among the answers. One that blocks comes alone."""
         if not batch:
