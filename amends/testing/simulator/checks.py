@@ -14,6 +14,7 @@ from amends.testing.simulator.callers import Changes
 from amends.testing.simulator.heard import Heard
 from amends.testing.simulator.hosts import SimulatedLoop, at_once
 from amends.testing.simulator.outside import Execution, Key, Landed
+from amends.testing.simulator.rest import rests
 from amends.testing.simulator.stored import CheckedStore
 from amends.testing.simulator.trace import Trace, marker_of
 from consumers.envelopes import load_word
@@ -26,7 +27,7 @@ from sagas.inputs import Answer, Outcome
 from sagas.manifest import Manifest, Node
 from sagas.numbers import DEFAULT_NUMBERS
 from sagas.ports import Command, Move
-from sagas.state import COMMAND_KINDS, State, StepState, Wait
+from sagas.state import COMMAND_KINDS, State, StepState
 
 if TYPE_CHECKING:
     from amends.testing.simulator.outside import Outside
@@ -75,6 +76,7 @@ class Checks:
         self._lease_seconds = lease_seconds
         self._folds: dict[str, State] = {}
         self._scheduled: set[tuple[str, str, int | None, int]] = set()
+        self._placeless: set[tuple[str, str, int | None]] = set()
         self._refused: set[tuple[str, str, int | None, int]] = set()
         self._accepted: dict[str, None] = {}
         self._causes: dict[tuple[str, str], int] = {}
@@ -216,11 +218,8 @@ class Checks:
             self._scheduled.add(attempt)
             if state.held:
                 self.fail("16: a held saga schedules nothing", saga_id, type(event).__name__)
-            node = manifest.by_name[event.step or ""]
-            if node.concurrency is not None and isinstance(event, e.StepScheduled) and event.cause != "operator":
-                out = [wait for wait in state.waits.values() if wait.step == event.step and wait.kind == "step"]
-                if len(out) >= node.concurrency:
-                    self.fail("R16: no more items at once than may be", saga_id, f"{len(out) + 1} of {node.name}")
+            if isinstance(event, e.StepScheduled):
+                self._room(manifest.by_name[event.step or ""], state, event)
         if isinstance(event, e.StepSucceeded | e.StepUndone | e.FallbackUsed):
             self._told(manifest.by_name[event.step or ""], state, event, "returned")
         if isinstance(event, e.StepFailed) and event.error["type"] in RAISED:
@@ -295,6 +294,16 @@ class Checks:
         if rows != waits:
             self.fail("8: the waits are those of the fold", saga_id, f"{rows}, not {waits}")
 
+    def _room(self, node: Node, state: State, event: e.StepScheduled) -> None:
+        """An item has a place; one that an operator tries again needs none, then or later."""
+        if event.cause == "operator":
+            self._placeless.add((state.saga_id, node.name, event.item))
+        mine = [wait for wait in state.waits.values() if wait.step == node.name and wait.kind == "step"]
+        items = {wait.item for wait in mine} | {event.item}
+        placed = [item for item in items if (state.saga_id, node.name, item) not in self._placeless]
+        if node.concurrency is not None and event.item in placed and len(placed) > node.concurrency:
+            self.fail("R16: no more items at once than may be", state.saga_id, f"{len(placed)} of {node.name}")
+
     def _bounds(self, saga_id: str, node: Node, item: int | None, step: StepState) -> None:
         """What attempts may cost (rules L2, L5, O6)."""
         where = f"{saga_id} {node.name}[{item}]"
@@ -310,21 +319,8 @@ class Checks:
         )
 
     def _rests(self, state: State) -> bool:
-        """Whether nothing more happens soon: it has ended, or it waits for people, its family, or a date far away."""
-        if state.terminal or state.closed:
-            return not any(wait.kind in COMMAND_KINDS for wait in state.waits.values())
-        explained = [self._explains(state, wait) for wait in state.waits.values() if wait.kind != "deadline"]
-        return bool(explained) and all(explained)
-
-    def _explains(self, state: State, wait: Wait) -> bool:
-        """Whether a wait is one that nothing ends soon: people, a child that rests itself, a date far away."""
         assert self._store is not None
-        if wait.kind == "child":
-            child = self._folds.get(state.step(wait.step or "").child or "")
-            return child is not None and not child.terminal and not child.closed and self._rests(child)
-        if wait.kind in ("signal", "timer"):
-            return wait.due_at is not None and wait.due_at > at_once(self._store.now()) + SOON_SECONDS
-        return wait.kind == "operator"
+        return rests(state, self._folds, at_once(self._store.now()) + SOON_SECONDS)
 
     def endings(self) -> dict[str, int]:
         """How many sagas stand where."""

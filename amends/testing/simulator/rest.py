@@ -1,0 +1,23 @@
+"""When a saga is at rest: it has ended, or nothing goes on that ends soon by itself."""
+
+from collections.abc import Mapping
+
+from sagas.state import COMMAND_KINDS, State, Wait
+
+
+def rests(state: State, family: Mapping[str, State], soon: float) -> bool:
+    """Whether nothing more happens before `soon`: it has ended, or waits for people, its family, or a date far away."""
+    if state.terminal or state.closed:
+        return not any(wait.kind in COMMAND_KINDS for wait in state.waits.values())
+    explained = [_explains(state, wait, family, soon) for wait in state.waits.values() if wait.kind != "deadline"]
+    return bool(explained) and all(explained)
+
+
+def _explains(state: State, wait: Wait, family: Mapping[str, State], soon: float) -> bool:
+    """Whether a wait is one that nothing ends soon: people, a child that rests itself, a date far away."""
+    if wait.kind == "child":
+        child = family.get(state.step(wait.step or "").child or "")
+        return child is not None and not child.terminal and not child.closed and rests(child, family, soon)
+    if wait.kind in ("signal", "timer"):
+        return wait.due_at is not None and wait.due_at > soon
+    return wait.kind == "operator"
