@@ -11,6 +11,7 @@ from amends.joining import KeyConflict, NotSupported
 from amends.stored_values import Seen, see
 from amends.timeline import instant
 from eventstore.workers import nobody_for
+from orchestrator.commits import Commits
 from orchestrator.engine import Engine
 from orchestrator.publisher import Background
 from sagas.definition import Saga
@@ -58,7 +59,10 @@ class Looked:
 
 
 class Backend:
-    """`database` is a pool of asyncpg connections to Amends' own database, `store` the port of the engine."""
+    """`database` is a pool of asyncpg connections to Amends' own database, `store` the port of the engine.
+
+    What is asked at the same time shares commits.
+    """
 
     def __init__(
         self,
@@ -72,6 +76,7 @@ class Backend:
         self.database = database
         self.sagas = sagas
         self._engine = engine
+        self._commits = Commits(engine)
         self._sender = sender
         self._background = Background()
 
@@ -108,9 +113,7 @@ class Backend:
         if connection is not None:
             answer = await self._engine.start_within(word, connection)
         else:
-            applied = await self._engine.append([word])
-            answer = applied.answers[0]
-            self._background.spawn(self._engine.publish(applied))
+            (answer,) = await self._commits.apply([word])
         return self._handle(sealed.manifest.name, answer)
 
     async def ask(self, word: Asked | Send) -> Answer:
@@ -119,17 +122,13 @@ class Backend:
         The answer is `accepted`, `nothing` (it is so already), `refused`, `moved` or `not_found`. A `request_id` that
         did it before is answered `nothing`, also when it would be refused since.
         """
-        applied = await self._engine.append([word])
-        self._background.spawn(self._engine.publish(applied))
-        told = applied.answers[0]
+        (told,) = await self._commits.apply([word])
         passed = await self._pivot_passed(word.saga_id) if told.code == "refused" and isinstance(word, Cancel) else None
         return told if passed is None else replace(told, detail=f"{told.detail} at {passed}")
 
     async def ask_all(self, words: Sequence[Asked]) -> list[Answer]:
         """Ask something of many sagas in one commit; an answer for each, as `ask` gives it."""
-        applied = await self._engine.append(words)
-        self._background.spawn(self._engine.publish(applied))
-        return applied.answers
+        return await self._commits.apply(words)
 
     async def fit(self, saga_id: str, name: str | None, value: object) -> Json:
         """A value for a node of a saga, or for its input, as it is stored.
@@ -196,6 +195,7 @@ class Backend:
 
     async def close(self) -> None:
         """Let what runs in the background end."""
+        await self._commits.close()
         await self._background.finish()
 
     async def _pivot_passed(self, saga_id: str) -> str | None:
