@@ -10,6 +10,7 @@ from amends.identifiers import new_id
 from amends.joining import KeyConflict, NotSupported
 from amends.stored_values import Seen, see
 from amends.timeline import instant
+from eventstore.requests import Requests
 from eventstore.workers import nobody_for
 from orchestrator.commits import Commits
 from orchestrator.engine import Engine
@@ -71,10 +72,12 @@ class Backend:
         engine: Engine,
         sender: CommandSender,
         sagas: Mapping[str, Sealed],
+        requests: Requests | None = None,
     ) -> None:
         self.store = store
         self.database = database
         self.sagas = sagas
+        self.requests = requests or Requests(database)
         self._engine = engine
         self._commits = Commits(engine)
         self._sender = sender

@@ -62,7 +62,7 @@ AWAY = (
     asyncpg.InternalClientError,  # what the driver says when the connection breaks under it
     TimeoutError,
 )
-AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.LockNotAvailableError)
 UNSTORABLE = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
 NEXT_EVENT = "workflow_events_workflow_id_sequence_number_key"
 Waiting = tuple[str, int]
@@ -83,9 +83,12 @@ class PostgresStore:
 
     @classmethod
     async def open(
-        cls, url: str, *, pool_size: int = 8, name: str = "amends", seconds: float = COMMAND_SECONDS
-    ) -> Self:
+        cls, url: str, *, pool_size: int = 8, name: str = "amends", seconds: float = COMMAND_SECONDS,
+        lock_seconds: float | None = None,
+    ) -> Self:  # fmt: skip
         """Connect; a statement may take so many seconds, and giving it up as many more.
+
+        With `lock_seconds` an append that waits longer for a lock is `Contended`: the rest of its batch goes on.
 
         Where the role `amends_app` exists and may be taken, everything runs under it.
 
@@ -97,7 +100,9 @@ class PostgresStore:
             settings = {"application_name": name, **({"role": role} if role is not None else {})}
             pool = await pool_of(url, pool_size, seconds, settings, lent=True)
             asking = await pool_of(url, min(pool_size, ASKING_MAX), seconds, settings)
-            appending = await pool_of(url, 2, seconds, {**settings, **APPEND_SETTINGS}, appends=True)
+            settings |= APPEND_SETTINGS
+            settings |= {} if lock_seconds is None else {"lock_timeout": f"{lock_seconds * 1000:.0f}ms"}
+            appending = await pool_of(url, 2, seconds, settings, appends=True)
         except AWAY as away:
             raise StoreUnavailable(str(away) or type(away).__name__) from away
         return cls(pool, asking, appending, seconds)

@@ -1,0 +1,115 @@
+"""Starts that come together over HTTP cost few commits of a real database, and hold each other up in nothing."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import asyncpg
+import pytest
+
+from amends import start
+from amends.api.app import make_app
+from amends.api.server import listening
+from amends.backend import Backend
+from amends.clock import LoopClock
+from eventstore import gathering as module
+from eventstore.gathering import Asked, Gathering
+from eventstore.postgres import PostgresStore
+from orchestrator.engine import Engine
+from tests.unit.test_client import Number, saga
+from tests.unit.test_routes import KEY, ping
+
+STARTS = 100
+
+pytestmark = pytest.mark.filterwarnings("ignore::aiohttp.web_exceptions.NotAppKeyWarning")
+
+
+@asynccontextmanager
+async def api(url: str) -> AsyncGenerator[tuple[PostgresStore, aiohttp.ClientSession]]:
+    """An API without services beside it."""
+    store = await PostgresStore.open(url, lock_seconds=0.05)
+    sealed = saga.seal()
+    await store.put_manifest(sealed.manifest)
+    nobody: Any = None
+    backend = Backend(store, store.pool, Engine(store, LoopClock()), nobody, {"counting": sealed})
+    app = make_app(backend, [], KEY, ping)
+    connector = aiohttp.TCPConnector(limit=STARTS)
+    try:
+        async with (
+            listening(app, "127.0.0.1", 0) as base,
+            aiohttp.ClientSession(base, headers={"Authorization": f"Bearer {KEY}"}, connector=connector) as session,
+        ):
+            yield store, session
+    finally:
+        await backend.close()
+        await store.close()
+
+
+@pytest.fixture
+def gathered(monkeypatch: pytest.MonkeyPatch) -> dict[object, list[int]]:
+    """Let the first batch of each kind wait until the rest of the starts has gathered; how large the batches are."""
+    sizes: dict[object, list[int]] = {}
+    arrived: Counter[object] = Counter()
+    full: dict[object, asyncio.Event] = {}
+    ask, done = Gathering[Any, Any].ask, Gathering[Any, Any]._done
+
+    async def counted(self: Any, words: Any, size: int = 0) -> Any:
+        asking = asyncio.create_task(ask(self, words, size))
+        arrived[self] += 1
+        if arrived[self] == STARTS:
+            full.setdefault(self, asyncio.Event()).set()
+        return await asking
+
+    async def held(self: Any, batch: list[Asked[Any, Any]]) -> None:
+        sizes.setdefault(self, []).append(len(batch))
+        await full.setdefault(self, asyncio.Event()).wait()
+        await done(self, batch)
+
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 60.0)
+    monkeypatch.setattr(Gathering, "ask", counted)
+    monkeypatch.setattr(Gathering, "_done", held)
+    return sizes
+
+
+async def post(session: aiohttp.ClientSession, number: int, key: str | None = None) -> tuple[int, dict[str, Any]]:
+    body = {"definition": "counting", "input": {"n": number}, "key": key or f"k{number}"}
+    async with session.post("/api/sagas", json=body, headers={"Idempotency-Key": f"r{number}"}) as response:
+        return response.status, await response.json(content_type=None)
+
+
+async def test_a_hundred_keyed_starts_are_at_most_two_commits_of_each_kind(
+    database_url: str, gathered: dict[object, list[int]]
+) -> None:
+    async with api(database_url) as (store, session):
+        told = await asyncio.gather(*(post(session, number) for number in range(STARTS)))
+        assert [status for status, _ in told] == [201] * STARTS
+        assert len({body["sagaId"] for _, body in told}) == STARTS
+        assert [sum(batches) for batches in gathered.values()] == [STARTS] * 3, (
+            "keys taken, sagas started, answers kept"
+        )
+        assert [len(batches) <= 2 for batches in gathered.values()] == [True] * 3, "the first, and the rest"
+        rows = await store.pool.fetchrow(
+            "SELECT (SELECT count(DISTINCT transaction_id) FROM amends.workflow_events) AS starts, "
+            "(SELECT count(DISTINCT xmin::text) FROM amends.request_keys) AS keys, "
+            "(SELECT count(*) FROM amends.sagas) AS sagas"
+        )
+        assert max(rows["starts"], rows["keys"]) <= 2
+        assert rows["sagas"] == STARTS
+
+
+async def test_rule_a4_a_key_in_somebodys_open_transaction_holds_up_nobody_else(database_url: str) -> None:
+    connection = await asyncpg.connect(database_url)
+    try:
+        async with api(database_url) as (_, session):
+            async with connection.transaction():
+                joined = await start(saga, Number(n=1), connection=connection, key="taken")
+                twin = asyncio.create_task(post(session, 1, "taken"))
+                others = await asyncio.gather(*(post(session, number) for number in range(2, 12)))
+                assert [status for status, _ in others] == [201] * 10
+                assert not twin.done()
+            assert [(await twin)[0], (await twin)[1]["sagaId"]] == [200, joined]
+    finally:
+        await connection.close()
