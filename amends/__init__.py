@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from amends.joining import KeyConflict, NotSupported, start
     from amends.problems import Problem, field_problem
     from amends.settings import SettingsError, read_settings
+    from amends.starting import NotStarted, ToStart
     from eventstore.feed import FeedEvent
     from eventstore.projections import Projection
     from sagas.answers import CannotTell, DidNotHappen, Given, Happened
@@ -45,6 +46,7 @@ _HOMES = {
     "Happened": "sagas.answers",
     "InputError": "sagas.errors",
     "KeyConflict": "amends.joining",
+    "NotStarted": "amends.starting",
     "NotSupported": "amends.joining",
     "Permanent": "sagas.errors",
     "Problem": "amends.problems",
@@ -55,6 +57,7 @@ _HOMES = {
     "Route": "amends.application",
     "Saga": "sagas.definition",
     "SettingsError": "amends.settings",
+    "ToStart": "amends.starting",
     "Transaction": "sagas.context",
     "UnknownDefinition": "amends.backend",
     "answer_once": "amends.api.idempotency",
@@ -84,6 +87,7 @@ __all__ = [
     "KeyConflict",
     "MovedError",
     "NotCompletedError",
+    "NotStarted",
     "NotSupported",
     "Permanent",
     "Problem",
@@ -94,6 +98,7 @@ __all__ = [
     "Route",
     "Saga",
     "SettingsError",
+    "ToStart",
     "Transaction",
     "UnknownDefinition",
     "answer_once",

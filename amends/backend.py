@@ -1,5 +1,6 @@
 """What a route may do: use the database, start and cancel sagas, see how they stand. One for each API process."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from amends import views
 from amends.identifiers import new_id
 from amends.joining import KeyConflict, NotSupported
+from amends.starting import NotStarted, ToStart, word_of
 from amends.stored_values import Seen, see
 from amends.timeline import instant
 from eventstore.requests import Requests
@@ -119,6 +121,31 @@ class Backend:
             (answer,) = await self._commits.apply([word])
         return self._handle(sealed.manifest.name, answer)
 
+    async def start_many(
+        self,
+        items: Sequence[ToStart[Any, Any]],
+        *,
+        request_id: str | None = None,
+        actor: str | None = None,
+        trace: str | None = None,
+    ) -> list[Handle[Any] | NotStarted]:
+        """Start many sagas in few commits; for each its handle, or why it was not started. One holds up no other.
+
+        The same list under the same `request_id` gives the same sagas, also of items without a key.
+
+        Raises:
+            StoreUnavailable: nobody knows which were started; the same keys, or request id, may be tried again.
+        """
+        words = [
+            word_of(self.sagas, index, item, request_id, actor=actor, trace=trace) for index, item in enumerate(items)
+        ]
+        each = (self._commits.apply([word]) for word in words if isinstance(word, Start))  # so batches stay bounded
+        answers = iter(await asyncio.gather(*each))
+        return [
+            word if isinstance(word, NotStarted) else self._told(index, word, next(answers)[0], request_id)
+            for index, word in enumerate(words)
+        ]
+
     async def ask(self, word: Asked | Send) -> Answer:
         """Ask something of a saga.
 
@@ -225,6 +252,15 @@ class Backend:
         if answer.code == "refused":
             raise InputError(name, [("", answer.detail or "refused")])
         return Handle(answer.saga_id, answer.code == "created", answer.status)
+
+    def _told(self, index: int, word: Start, answer: Answer, request_id: str | None) -> Handle[Any] | NotStarted:
+        if answer.code in ("conflict", "newer"):
+            field = "key" if word.key is not None else "request_id"
+            return NotStarted(index, "conflict", [(field, answer.detail or "it is taken")], answer.saga_id)
+        if answer.code == "refused":
+            return NotStarted(index, "invalid", [("input", answer.detail or "refused")])
+        own = request_id is not None and answer.saga_id == word.saga_id  # perhaps made before a crash
+        return Handle(answer.saga_id, own or answer.code == "created", answer.status)
 
     async def _wake(self) -> None:
         """An orchestrator may send at once what is marked; if nobody can be woken, the sweep finds it in a second."""
