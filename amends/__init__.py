@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from amends.joining import KeyConflict, NotSupported, start
     from amends.problems import Problem, field_problem
     from amends.settings import SettingsError, read_settings
-    from amends.starting import NotStarted, ToStart
+    from amends.starting import StartRefused, ToStart
     from eventstore.feed import FeedEvent
     from eventstore.projections import Projection
     from sagas.answers import CannotTell, DidNotHappen, Given, Happened
@@ -46,7 +46,6 @@ _HOMES = {
     "Happened": "sagas.answers",
     "InputError": "sagas.errors",
     "KeyConflict": "amends.joining",
-    "NotStarted": "amends.starting",
     "NotSupported": "amends.joining",
     "Permanent": "sagas.errors",
     "Problem": "amends.problems",
@@ -57,6 +56,7 @@ _HOMES = {
     "Route": "amends.application",
     "Saga": "sagas.definition",
     "SettingsError": "amends.settings",
+    "StartRefused": "amends.starting",
     "ToStart": "amends.starting",
     "Transaction": "sagas.context",
     "UnknownDefinition": "amends.backend",
@@ -87,7 +87,6 @@ __all__ = [
     "KeyConflict",
     "MovedError",
     "NotCompletedError",
-    "NotStarted",
     "NotSupported",
     "Permanent",
     "Problem",
@@ -98,6 +97,7 @@ __all__ = [
     "Route",
     "Saga",
     "SettingsError",
+    "StartRefused",
     "ToStart",
     "Transaction",
     "UnknownDefinition",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from amends import views
 from amends.identifiers import new_id
 from amends.joining import KeyConflict, NotSupported
-from amends.starting import NotStarted, ToStart, word_of
+from amends.starting import StartRefused, ToStart, word_of
 from amends.stored_values import Seen, see
 from amends.timeline import instant
 from eventstore.requests import Requests
@@ -123,12 +123,12 @@ class Backend:
 
     async def start_many(
         self,
-        items: Sequence[ToStart[Any, Any]],
+        items: Sequence[ToStart[Any]],
         *,
         request_id: str | None = None,
         actor: str | None = None,
         trace: str | None = None,
-    ) -> list[Handle[Any] | NotStarted]:
+    ) -> list[Handle[Any] | StartRefused]:
         """Start many sagas in few commits; for each its handle, or why it was not started. One holds up no other.
 
         The same list under the same `request_id` gives the same sagas, also of items without a key.
@@ -142,7 +142,7 @@ class Backend:
         each = (self._commits.apply([word]) for word in words if isinstance(word, Start))  # so batches stay bounded
         answers = iter(await asyncio.gather(*each))
         return [
-            word if isinstance(word, NotStarted) else self._told(index, word, next(answers)[0], request_id)
+            word if isinstance(word, StartRefused) else self._told(index, word, next(answers)[0], request_id)
             for index, word in enumerate(words)
         ]
 
@@ -253,12 +253,12 @@ class Backend:
             raise InputError(name, [("", answer.detail or "refused")])
         return Handle(answer.saga_id, answer.code == "created", answer.status)
 
-    def _told(self, index: int, word: Start, answer: Answer, request_id: str | None) -> Handle[Any] | NotStarted:
+    def _told(self, index: int, word: Start, answer: Answer, request_id: str | None) -> Handle[Any] | StartRefused:
         if answer.code in ("conflict", "newer"):
             field = "key" if word.key is not None else "request_id"
-            return NotStarted(index, "conflict", [(field, answer.detail or "it is taken")], answer.saga_id)
+            return StartRefused(index, "conflict", [(field, answer.detail or "it is taken")], answer.saga_id)
         if answer.code == "refused":
-            return NotStarted(index, "invalid", [("input", answer.detail or "refused")])
+            return StartRefused(index, "invalid", [("input", answer.detail or "refused")])
         own = request_id is not None and answer.saga_id == word.saga_id  # perhaps made before a crash
         return Handle(answer.saga_id, own or answer.code == "created", answer.status)
 

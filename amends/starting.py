@@ -13,8 +13,7 @@ from sagas.inputs import Start
 from sagas.seal import Sealed, unsupported_in
 from sagas.storable import unstorable
 
-I = TypeVar("I")  # noqa: E741 - the input
-O = TypeVar("O")  # noqa: E741 - the output
+I = TypeVar("I", covariant=True)  # noqa: E741 - the input
 
 IDS = UUID("6d0f6c2e-6f7e-5b6d-9d0a-5f1b9a3c7e21")
 """The namespace of the ids that a request id gives."""
@@ -24,10 +23,10 @@ KEY_LENGTH = f"is no text of 1 to {KEY_CHARACTERS_MAX} characters"
 
 
 @dataclass(frozen=True)
-class ToStart(Generic[I, O]):
+class ToStart(Generic[I]):
     """One of many: what `start` takes. The same key and input give the same saga."""
 
-    saga: Saga[I, O] | str
+    saga: Saga[I, Any] | str
     input: I
     key: str | None = None
 
@@ -38,7 +37,7 @@ class ToStart(Generic[I, O]):
 
 
 @dataclass(frozen=True)
-class NotStarted:
+class StartRefused:
     """One of many, the `index`-th from 0, that was not started.
 
     `reason` is `invalid` (its definition, key or input does not fit), or `conflict`: its key is taken by the saga
@@ -54,37 +53,37 @@ class NotStarted:
         return f"item {self.index}: " + "; ".join(f"{field}: {message}" for field, message in self.errors)
 
 
-def document_of(index: int, item: ToStart[Any, Any], sealed: Sealed) -> Json | NotStarted:
+def document_of(index: int, item: ToStart[Any], sealed: Sealed) -> Json | StartRefused:
     """The input of an item as it is stored, if that and its key fit."""
     if item.key is not None and not 0 < len(item.key) <= KEY_CHARACTERS_MAX:
-        return NotStarted(index, "invalid", [("key", KEY_LENGTH)])
+        return StartRefused(index, "invalid", [("key", KEY_LENGTH)])
     if item.key is not None and unstorable(item.key) is not None:
-        return NotStarted(index, "invalid", [("key", "holds a NUL or half a surrogate pair")])
+        return StartRefused(index, "invalid", [("key", "holds a NUL or half a surrogate pair")])
     try:
         return sealed.normalise(item.input)
     except InputError as error:
         errors = [(f"input.{field}" if field else "input", message) for field, message in error.errors]
-        return NotStarted(index, "invalid", errors)
+        return StartRefused(index, "invalid", errors)
 
 
 def word_of(
-    sagas: Mapping[str, Sealed], index: int, item: ToStart[Any, Any], request_id: str | None, actor: str | None,
+    sagas: Mapping[str, Sealed], index: int, item: ToStart[Any], request_id: str | None, actor: str | None,
     trace: str | None,
-) -> Start | NotStarted:  # fmt: skip
+) -> Start | StartRefused:  # fmt: skip
     """The input of the engine that starts an item, asked by `actor` in the trace `trace`."""
     sealed = sagas.get(item.definition)
     if sealed is None:
         known = ", ".join(sorted(sagas)) or "none"
         message = f"no saga is called '{item.definition}'; there are: {known}"
-        return NotStarted(index, "invalid", [("definition", message)])
+        return StartRefused(index, "invalid", [("definition", message)])
     if missing := unsupported_in(sealed.saga):
-        return NotStarted(index, "invalid", [("definition", f"uses what cannot run yet: {', '.join(missing)}")])
+        return StartRefused(index, "invalid", [("definition", f"uses what cannot run yet: {', '.join(missing)}")])
     document = document_of(index, item, sealed)
-    if isinstance(document, NotStarted):
+    if isinstance(document, StartRefused):
         return document
     return Start(id_of(request_id, index, item), sealed.manifest, document, key=item.key, actor=actor, trace=trace)
 
 
-def id_of(request_id: str | None, index: int, item: ToStart[Any, Any]) -> str:
+def id_of(request_id: str | None, index: int, item: ToStart[Any]) -> str:
     """The id of an item's saga: of a request that has an id it is the same each time."""
     return new_id() if request_id is None else str(uuid5(IDS, f"{request_id}/{index}/{item.definition}"))

@@ -10,7 +10,7 @@ from amends.api.idempotency import RequestIds, answer_once
 from amends.api.requests import check_known
 from amends.backend import Backend, Handle
 from amends.problems import Problem, field_problem
-from amends.starting import KEY_CHARACTERS_MAX, KEY_LENGTH, STARTS_MAX, NotStarted, ToStart
+from amends.starting import KEY_CHARACTERS_MAX, KEY_LENGTH, STARTS_MAX, StartRefused, ToStart
 
 REMEDIES = {"conflict": "use another key, or send the same input", "invalid": "correct it"}
 Body = dict[str, Any]
@@ -79,7 +79,7 @@ def _check(body: Body) -> None:
         raise field_problem(422, "Invalid input", "input", "is missing", "give the saga's input")
 
 
-def _item(index: int, item: Any) -> ToStart[Any, Any]:
+def _item(index: int, item: Any) -> ToStart[Any]:
     """One of the list. What is no request for a saga at all is an error of the whole list.
 
     Raises:
@@ -104,9 +104,9 @@ def _started(definition: str, handle: Handle[Any], *, created: bool) -> Body:
     return {"sagaId": handle.id, "definition": definition, "status": handle.status, "created": created}
 
 
-def _told(item: ToStart[Any, Any], found: Handle[Any] | NotStarted) -> Body:
+def _told(item: ToStart[Any], found: Handle[Any] | StartRefused) -> Body:
     """What became of one of the list."""
-    if not isinstance(found, NotStarted):
+    if not isinstance(found, StartRefused):
         document = _started(item.definition, found, created=found.created)
         return {"outcome": "created" if found.created else "known", **document}
     fields = [

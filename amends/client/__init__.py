@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from amends.client.many import body_of, prepared, refused
 from amends.settings import api_key, load
 from amends.settings import url as api_url
-from amends.starting import NotStarted, ToStart
+from amends.starting import StartRefused, ToStart
 from sagas.definition import Saga
 from sagas.durations import Seconds, in_seconds
 from sagas.events import Resolution
@@ -135,8 +135,8 @@ class Client:
         return Handle(self, saga, found["sagaId"], found["created"])
 
     async def start_many(
-        self, items: Sequence[ToStart[Any, Any]], *, request_id: str | None = None
-    ) -> list[Handle[Any] | NotStarted]:
+        self, items: Sequence[ToStart[Any]], *, request_id: str | None = None
+    ) -> list[Handle[Any] | StartRefused]:
         """Start many sagas: for each its handle, or why it was not started. One holds up no other.
 
         They are sent up to 500 and 1 MiB at a time. The same list under the same `request_id` (at most 200 printable

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from amends.application import BODY_BYTES_MAX
-from amends.starting import STARTS_MAX, NotStarted, ToStart, document_of
+from amends.starting import STARTS_MAX, StartRefused, ToStart, document_of
 from sagas.definition import Saga
 
 FRAME = (b'{"sagas":[', b"]}")
@@ -23,7 +23,7 @@ class Sent:
     document: bytes
 
 
-def prepared(items: Sequence[ToStart[Any, Any]]) -> tuple[dict[int, Any], list[list[Sent]]]:
+def prepared(items: Sequence[ToStart[Any]]) -> tuple[dict[int, Any], list[list[Sent]]]:
     """What cannot be sent, by its place, with the reason; and the rest, in as many pages as it takes.
 
     Raises:
@@ -34,7 +34,7 @@ def prepared(items: Sequence[ToStart[Any, Any]]) -> tuple[dict[int, Any], list[l
     left = 0
     for index, item in enumerate(items):
         one = _checked(index, item)
-        if isinstance(one, NotStarted):
+        if isinstance(one, StartRefused):
             found[index] = one
             continue
         size = len(one.document) + 1
@@ -51,22 +51,22 @@ def body_of(page: Sequence[Sent]) -> bytes:
     return FRAME[0] + b",".join(one.document for one in page) + FRAME[1]
 
 
-def refused(index: int, told: Mapping[str, Any]) -> NotStarted:
+def refused(index: int, told: Mapping[str, Any]) -> StartRefused:
     """What the API says of an item that it did not start; the place in its request is not that in the list."""
     errors = [(str(one["field"]).split(".", 2)[-1], str(one["message"])) for one in told["errors"]]
-    return NotStarted(index, told["outcome"], errors, told.get("sagaId"))
+    return StartRefused(index, told["outcome"], errors, told.get("sagaId"))
 
 
-def _checked(index: int, item: ToStart[Any, Any]) -> Sent | NotStarted:
+def _checked(index: int, item: ToStart[Any]) -> Sent | StartRefused:
     if isinstance(item.saga, str):
         raise TypeError(f"item {index} has only the name of its saga: give the Saga itself")
     given = document_of(index, item, item.saga.seal())
-    if isinstance(given, NotStarted):
+    if isinstance(given, StartRefused):
         return given
     body: dict[str, Any] = {"definition": item.definition, "input": given}
     if item.key is not None:
         body["key"] = item.key
     document = orjson.dumps(body)
     if len(document) >= BYTES_MAX:
-        return NotStarted(index, "invalid", [("input", f"has {len(document):,} bytes; {BYTES_MAX:,} are taken")])
+        return StartRefused(index, "invalid", [("input", f"has {len(document):,} bytes; {BYTES_MAX:,} are taken")])
     return Sent(index, item.saga, document)

@@ -79,7 +79,7 @@ class Slow(InProcessTransport):
 
     async def publish(self, commands: Sequence[Command], before: float) -> list[str | None]:
         """Send it."""
-        await asyncio.sleep(3600)
+        await LoopClock().sleep(3600)
         return await super().publish(commands, before)
 
 
@@ -110,7 +110,7 @@ class Stage:
 async def passed() -> None:
     """Let everything happen that can."""
     for _ in range(20):
-        await asyncio.sleep(0)
+        await LoopClock().sleep(0)
 
 
 def play(scene: Scene) -> None:

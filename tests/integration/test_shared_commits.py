@@ -10,7 +10,7 @@ import aiohttp
 import asyncpg
 import pytest
 
-from amends import start
+from amends import Saga, start
 from amends.api.app import make_app
 from amends.api.server import listening
 from amends.backend import Backend
@@ -28,13 +28,15 @@ pytestmark = pytest.mark.filterwarnings("ignore::aiohttp.web_exceptions.NotAppKe
 
 
 @asynccontextmanager
-async def api(url: str) -> AsyncGenerator[tuple[PostgresStore, aiohttp.ClientSession, Backend]]:
+async def api(
+    url: str, served: Saga[Any, Any] = saga
+) -> AsyncGenerator[tuple[PostgresStore, aiohttp.ClientSession, Backend]]:
     """An API without services beside it. The session knows its address."""
     store = await PostgresStore.open(url, lock_seconds=0.05)
-    sealed = saga.seal()
+    sealed = served.seal()
     await store.put_manifest(sealed.manifest)
     nobody: Any = None
-    backend = Backend(store, store.pool, Engine(store, LoopClock()), nobody, {"counting": sealed})
+    backend = Backend(store, store.pool, Engine(store, LoopClock()), nobody, {served.name: sealed})
     app = make_app(backend, [], KEY, ping)
     connector = aiohttp.TCPConnector(limit=STARTS)
     try:

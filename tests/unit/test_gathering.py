@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from amends.clock import LoopClock
 from amends.testing.virtual import run_virtual
 from eventstore import gathering as module
 from eventstore.gathering import Asked, Gathering
@@ -41,7 +42,7 @@ class Desk:
 async def passed() -> None:
     """Let everything happen that can."""
     for _ in range(5):
-        await asyncio.sleep(0)
+        await LoopClock().sleep(0)
 
 
 def test_who_comes_first_is_served_at_once_and_the_rest_together_in_their_order() -> None:

@@ -2,12 +2,16 @@
 
 import asyncio
 import json
+from types import SimpleNamespace
 from typing import Any
 
+import aiohttp
 import pytest
 from pydantic import BaseModel
 
-from amends import Backend, NotStarted, Saga, ToStart
+from amends import Backend, Saga, StartRefused, ToStart
+from amends.api.app import make_app
+from amends.api.server import listening
 from amends.backend import Handle
 from amends.client import many
 from amends.clock import LoopClock
@@ -17,8 +21,11 @@ from consumers.inprocess import Broker, InProcessTransport
 from eventstore.memory import MemoryStore
 from orchestrator.engine import Engine
 from tests.unit.test_client import Number, client, saga
+from tests.unit.test_routes import KEY, ping
 
-Told = list[Handle[Any] | NotStarted]
+pytestmark = pytest.mark.filterwarnings("ignore::aiohttp.web_exceptions.NotAppKeyWarning")
+
+Told = list[Handle[Any] | StartRefused]
 
 
 class Text(BaseModel):
@@ -53,7 +60,7 @@ def backend() -> tuple[Backend, Counting]:
 
 def outcomes(told: Told) -> list[str]:
     return [
-        str(one) if isinstance(one, NotStarted) else "created" if one.created else "known" for one in told
+        str(one) if isinstance(one, StartRefused) else "created" if one.created else "known" for one in told
     ]  # fmt: skip
 
 
@@ -92,7 +99,7 @@ def test_each_item_that_is_not_started_is_named_with_its_field_and_holds_up_no_o
             f"item 8: key: the key 'new' is taken by saga {ids(told)[6]}, which has another input",
         ]
         assert ids(told)[0] == ids(told)[1] == first.id
-        assert [one.reason for one in told if isinstance(one, NotStarted)] == [
+        assert [one.reason for one in told if isinstance(one, StartRefused)] == [
             "conflict", "invalid", "invalid", "invalid", "invalid", "conflict"
         ]  # fmt: skip
         assert await made.start_many([]) == []
@@ -102,7 +109,7 @@ def test_each_item_that_is_not_started_is_named_with_its_field_and_holds_up_no_o
 
 
 def ids(told: Told) -> list[str | None]:
-    return [one.saga_id if isinstance(one, NotStarted) else one.id for one in told]
+    return [one.saga_id if isinstance(one, StartRefused) else one.id for one in told]
 
 
 def test_a_list_under_one_request_id_is_started_once_and_told_the_same_each_time() -> None:
@@ -114,7 +121,7 @@ def test_a_list_under_one_request_id_is_started_once_and_told_the_same_each_time
         assert await made.start_many(items, request_id="import-7") == first
         assert len(store.known()) == 3
         (changed, *_) = await made.start_many([ToStart(saga, Number(n=2))], request_id="import-7")
-        assert isinstance(changed, NotStarted)
+        assert isinstance(changed, StartRefused)
         assert (changed.reason, changed.errors[0][0], changed.saga_id) == ("conflict", "request_id", ids(first)[0])
         await made.close()
 
@@ -147,3 +154,29 @@ async def test_pages_of_one_request_id_are_sent_under_keys_of_their_own(monkeypa
         assert str(told[2]) == "item 2: input.n: no"
         assert [getattr(one, "id", None) for one in told] == ["s", "s", None]
         assert await asker.start_many([]) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "sagas"),
+        ({"sagas": []}, "sagas"),
+        ({"sagas": [{}] * 501}, "sagas"),
+        ({"sagas": [{"definition": "counting", "input": {"n": 1}}, 7]}, "sagas.1"),
+        ({"sagas": [{"definition": "counting", "input": {"n": 1}}, {"definition": "counting"}]}, "sagas.1.input"),
+        ({"sagas": [{"definition": "counting", "input": {"n": 1}, "kye": "k"}]}, "sagas.0.kye"),
+        ({"sagas": [{"definition": "counting", "input": {"n": 1}, "key": 7}]}, "sagas.0.key"),
+        ({"sagas": [{"definition": 7, "input": {"n": 1}}]}, "sagas.0.definition"),
+        ({"saga": []}, "saga"),
+    ],
+)
+async def test_what_is_no_list_of_sagas_is_refused_whole(body: Any, field: str) -> None:
+    nobody: Any = SimpleNamespace(database=None)
+    async with (
+        listening(make_app(nobody, [], KEY, ping), "127.0.0.1", 0) as url,
+        aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"}) as session,
+        session.post(f"{url}/api/sagas/batch", json=body) as response,
+    ):
+        problem = await response.json(content_type=None)
+        assert (response.status, problem["errors"][0]["field"]) == (422, field)
+        assert problem["errors"][0]["remedy"]
