@@ -46,7 +46,7 @@ async def start_many(request: web.Request, backend: Backend) -> web.Response:
     """
     body = await read_json(request)
     check_known(body, "sagas")
-    given: Any = body.get("sagas")
+    given = cast("list[Any] | None", body.get("sagas"))  # or whatever else was sent
     if not isinstance(given, list) or not 0 < len(given) <= STARTS_MAX:
         raise field_problem(
             422, "Invalid input", "sagas", f"is no list of 1 to {STARTS_MAX} sagas", "send them in several requests"

@@ -217,7 +217,11 @@ def test_rule_a7_a_lost_answer_is_looked_for_for_each(happened: bool) -> None:
 
 def test_a_failure_that_is_ours_is_told_to_its_caller_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     noted: list[str] = []
-    monkeypatch.setattr(module.log, "exception", lambda text, *values: noted.append(text % values))
+
+    def note(text: str, *values: object) -> None:
+        noted.append(text % values)
+
+    monkeypatch.setattr(module.log, "exception", note)
 
     async def scene(stage: Stage) -> None:
         stage.store.wrong = saga(2)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -30,8 +30,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::aiohttp.web_exceptions.NotAppKe
 @asynccontextmanager
 async def api(
     url: str, served: Saga[Any, Any] = saga
-) -> AsyncGenerator[tuple[PostgresStore, aiohttp.ClientSession, Backend]]:
-    """An API without services beside it. The session knows its address."""
+) -> AsyncGenerator[tuple[PostgresStore, aiohttp.ClientSession, str]]:
+    """An API without services beside it. The session asks it at its address, which comes last."""
     store = await PostgresStore.open(url, lock_seconds=0.05)
     sealed = served.seal()
     await store.put_manifest(sealed.manifest)
@@ -44,7 +44,7 @@ async def api(
             listening(app, "127.0.0.1", 0) as base,
             aiohttp.ClientSession(base, headers={"Authorization": f"Bearer {KEY}"}, connector=connector) as session,
         ):
-            yield store, session, backend
+            yield store, session, base
     finally:
         await backend.close()
         await store.close()
@@ -56,7 +56,7 @@ def gathered(monkeypatch: pytest.MonkeyPatch) -> dict[object, list[int]]:
     sizes: dict[object, list[int]] = {}
     arrived: Counter[object] = Counter()
     full: dict[object, asyncio.Event] = {}
-    ask, done = Gathering[Any, Any].ask, Gathering[Any, Any]._done
+    ask, make = Gathering[Any, Any].ask, Gathering[Any, Any].__init__
 
     async def counted(self: Any, words: Any, size: int = 0) -> Any:
         asking = asyncio.create_task(ask(self, words, size))
@@ -65,14 +65,17 @@ def gathered(monkeypatch: pytest.MonkeyPatch) -> dict[object, list[int]]:
             full.setdefault(self, asyncio.Event()).set()
         return await asking
 
-    async def held(self: Any, batch: list[Asked[Any, Any]]) -> None:
-        sizes.setdefault(self, []).append(len(batch))
-        await full.setdefault(self, asyncio.Event()).wait()
-        await done(self, batch)
+    def made(self: Any, work: Callable[[list[Asked[Any, Any]]], Awaitable[None]]) -> None:
+        async def held(batch: list[Asked[Any, Any]]) -> None:
+            sizes.setdefault(self, []).append(len(batch))
+            await full.setdefault(self, asyncio.Event()).wait()
+            await work(batch)
+
+        make(self, held)
 
     monkeypatch.setattr(module, "PATIENCE_SECONDS", 60.0)
     monkeypatch.setattr(Gathering, "ask", counted)
-    monkeypatch.setattr(Gathering, "_done", held)
+    monkeypatch.setattr(Gathering, "__init__", made)
     return sizes
 
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::aiohttp.web_exceptions.NotAppKe
 
 
 async def test_many_sagas_are_started_in_one_commit_and_once(database_url: str) -> None:
-    async with api(database_url) as (store, session, _), Client(str(session._base_url), key=KEY) as client:
+    async with api(database_url) as (store, _, url), Client(url, key=KEY) as client:
         items = [ToStart(saga, Number(n=n), f"k{n}" if n % 2 else None) for n in range(50)]
         first = await client.start_many(items, request_id="import")
         assert [isinstance(one, StartRefused) or one.created for one in first] == [True] * 50
@@ -38,7 +38,7 @@ async def test_many_sagas_are_started_in_one_commit_and_once(database_url: str) 
 
 
 async def test_each_of_a_batch_is_answered_with_its_fields(database_url: str) -> None:
-    sagas = [
+    sagas: list[dict[str, Any]] = [
         {"definition": "counting", "input": {"n": 1}, "key": "k"},
         {"definition": "counting", "input": {"n": 1}, "key": "k"},
         {"definition": "counting", "input": {"n": 2}, "key": "k"},
@@ -64,8 +64,8 @@ async def test_the_guides_import_names_what_was_not_started(database_url: str) -
     exec(compile(block, GUIDE.name, "exec"), guide)
     orders = [{"number": 1, "item": "book", "cents": 1200}, {"number": 2, "item": "pen"}]
     async with (
-        api(database_url, guide["order"]) as (store, session, _),
-        Client(str(session._base_url), key=KEY) as client,
+        api(database_url, guide["order"]) as (store, _, url),
+        Client(url, key=KEY) as client,
     ):
         assert await guide["import_orders"](client, orders) == ["item 1: input.cents: Field required"]
         assert await store.pool.fetchval("SELECT key FROM amends.sagas") == "1"

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,6 +21,7 @@ from amends.testing.virtual import run_virtual
 from consumers.inprocess import Broker, InProcessTransport
 from eventstore.memory import MemoryStore
 from orchestrator.engine import Engine
+from sagas.ports import Committed, Move
 from tests.unit.test_client import Number, client, saga
 from tests.unit.test_routes import KEY, ping
 
@@ -44,10 +46,10 @@ class Counting(MemoryStore):
 
     commits = 0
 
-    async def start(self, *arguments: Any) -> Any:
+    async def start(self, moves: Sequence[Move], connection: object | None = None) -> Committed:
         """Start."""
         self.commits += 1
-        return await super().start(*arguments)
+        return await super().start(moves, connection)
 
 
 def backend() -> tuple[Backend, Counting]:
@@ -82,9 +84,10 @@ def test_each_item_that_is_not_started_is_named_with_its_field_and_holds_up_no_o
     async def drive() -> None:
         made, _ = backend()
         first = await made.start(saga, Number(n=1), key="old")
+        wrong: Any = {"n": "x"}
         told = await made.start_many([
-            ToStart(saga, Number(n=1), "old"), ToStart(saga, Number(n=2), "old"), ToStart(saga, {"n": "x"}),
-            ToStart("nobody", {}), ToStart(saga, Number(n=3), "k" * 256), ToStart(saga, Number(n=3), "a\x00"),
+            ToStart(saga, Number(n=1), "old"), ToStart(saga, Number(n=2), "old"), ToStart(saga, wrong),
+            ToStart("nobody", wrong), ToStart(saga, Number(n=3), "k" * 256), ToStart(saga, Number(n=3), "a\x00"),
             ToStart(saga, Number(n=4), "new"), ToStart(saga, Number(n=4), "new"), ToStart(saga, Number(n=5), "new"),
         ])  # fmt: skip
         assert outcomes(told) == [
@@ -156,20 +159,22 @@ async def test_pages_of_one_request_id_are_sent_under_keys_of_their_own(monkeypa
         assert await asker.start_many([]) == []
 
 
-@pytest.mark.parametrize(
-    ("body", "field"),
-    [
-        ({}, "sagas"),
-        ({"sagas": []}, "sagas"),
-        ({"sagas": [{}] * 501}, "sagas"),
-        ({"sagas": [{"definition": "counting", "input": {"n": 1}}, 7]}, "sagas.1"),
-        ({"sagas": [{"definition": "counting", "input": {"n": 1}}, {"definition": "counting"}]}, "sagas.1.input"),
-        ({"sagas": [{"definition": "counting", "input": {"n": 1}, "kye": "k"}]}, "sagas.0.kye"),
-        ({"sagas": [{"definition": "counting", "input": {"n": 1}, "key": 7}]}, "sagas.0.key"),
-        ({"sagas": [{"definition": 7, "input": {"n": 1}}]}, "sagas.0.definition"),
-        ({"saga": []}, "saga"),
-    ],
-)
+GOOD: dict[str, Any] = {"definition": "counting", "input": {"n": 1}}
+MALFORMED: list[tuple[dict[str, Any], str]] = [
+    ({}, "sagas"),
+    ({"sagas": "many"}, "sagas"),
+    ({"sagas": []}, "sagas"),
+    ({"sagas": [GOOD] * 501}, "sagas"),
+    ({"sagas": [GOOD, 7]}, "sagas.1"),
+    ({"sagas": [GOOD, {"definition": "counting"}]}, "sagas.1.input"),
+    ({"sagas": [{**GOOD, "kye": "k"}]}, "sagas.0.kye"),
+    ({"sagas": [{**GOOD, "key": 7}]}, "sagas.0.key"),
+    ({"sagas": [{**GOOD, "definition": 7}]}, "sagas.0.definition"),
+    ({"saga": []}, "saga"),
+]
+
+
+@pytest.mark.parametrize(("body", "field"), MALFORMED)
 async def test_what_is_no_list_of_sagas_is_refused_whole(body: Any, field: str) -> None:
     nobody: Any = SimpleNamespace(database=None)
     async with (
