@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from amends.joining import KeyConflict, NotSupported, start
     from amends.problems import Problem, field_problem
     from amends.settings import SettingsError, read_settings
+    from amends.starting import StartRefused, ToStart
     from eventstore.feed import FeedEvent
     from eventstore.projections import Projection
     from sagas.answers import CannotTell, DidNotHappen, Given, Happened
@@ -55,6 +56,8 @@ _HOMES = {
     "Route": "amends.application",
     "Saga": "sagas.definition",
     "SettingsError": "amends.settings",
+    "StartRefused": "amends.starting",
+    "ToStart": "amends.starting",
     "Transaction": "sagas.context",
     "UnknownDefinition": "amends.backend",
     "answer_once": "amends.api.idempotency",
@@ -94,6 +97,8 @@ __all__ = [
     "Route",
     "Saga",
     "SettingsError",
+    "StartRefused",
+    "ToStart",
     "Transaction",
     "UnknownDefinition",
     "answer_once",

@@ -1,5 +1,6 @@
 """What a route may do: use the database, start and cancel sagas, see how they stand. One for each API process."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -8,9 +9,12 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from amends import views
 from amends.identifiers import new_id
 from amends.joining import KeyConflict, NotSupported
+from amends.starting import StartRefused, ToStart, word_of
 from amends.stored_values import Seen, see
 from amends.timeline import instant
+from eventstore.requests import Requests
 from eventstore.workers import nobody_for
+from orchestrator.commits import Commits
 from orchestrator.engine import Engine
 from orchestrator.publisher import Background
 from sagas.definition import Saga
@@ -58,7 +62,10 @@ class Looked:
 
 
 class Backend:
-    """`database` is a pool of asyncpg connections to Amends' own database, `store` the port of the engine."""
+    """`database` is a pool of asyncpg connections to Amends' own database, `store` the port of the engine.
+
+    What is asked at the same time shares commits.
+    """
 
     def __init__(
         self,
@@ -67,11 +74,14 @@ class Backend:
         engine: Engine,
         sender: CommandSender,
         sagas: Mapping[str, Sealed],
+        requests: Requests | None = None,
     ) -> None:
         self.store = store
         self.database = database
         self.sagas = sagas
+        self.requests = requests or Requests(database)
         self._engine = engine
+        self._commits = Commits(engine)
         self._sender = sender
         self._background = Background()
 
@@ -108,10 +118,33 @@ class Backend:
         if connection is not None:
             answer = await self._engine.start_within(word, connection)
         else:
-            applied = await self._engine.append([word])
-            answer = applied.answers[0]
-            self._background.spawn(self._engine.publish(applied))
+            (answer,) = await self._commits.apply([word])
         return self._handle(sealed.manifest.name, answer)
+
+    async def start_many(
+        self,
+        items: Sequence[ToStart[Any]],
+        *,
+        request_id: str | None = None,
+        actor: str | None = None,
+        trace: str | None = None,
+    ) -> list[Handle[Any] | StartRefused]:
+        """Start many sagas in few commits; for each its handle, or why it was not started. One holds up no other.
+
+        The same list under the same `request_id` gives the same sagas, also of items without a key.
+
+        Raises:
+            StoreUnavailable: nobody knows which were started; the same keys, or request id, may be tried again.
+        """
+        words = [
+            word_of(self.sagas, index, item, request_id, actor=actor, trace=trace) for index, item in enumerate(items)
+        ]
+        each = (self._commits.apply([word]) for word in words if isinstance(word, Start))  # so batches stay bounded
+        answers = iter(await asyncio.gather(*each))
+        return [
+            word if isinstance(word, StartRefused) else self._told(index, word, next(answers)[0], request_id)
+            for index, word in enumerate(words)
+        ]
 
     async def ask(self, word: Asked | Send) -> Answer:
         """Ask something of a saga.
@@ -119,17 +152,13 @@ class Backend:
         The answer is `accepted`, `nothing` (it is so already), `refused`, `moved` or `not_found`. A `request_id` that
         did it before is answered `nothing`, also when it would be refused since.
         """
-        applied = await self._engine.append([word])
-        self._background.spawn(self._engine.publish(applied))
-        told = applied.answers[0]
+        (told,) = await self._commits.apply([word])
         passed = await self._pivot_passed(word.saga_id) if told.code == "refused" and isinstance(word, Cancel) else None
         return told if passed is None else replace(told, detail=f"{told.detail} at {passed}")
 
     async def ask_all(self, words: Sequence[Asked]) -> list[Answer]:
         """Ask something of many sagas in one commit; an answer for each, as `ask` gives it."""
-        applied = await self._engine.append(words)
-        self._background.spawn(self._engine.publish(applied))
-        return applied.answers
+        return await self._commits.apply(words)
 
     async def fit(self, saga_id: str, name: str | None, value: object) -> Json:
         """A value for a node of a saga, or for its input, as it is stored.
@@ -196,6 +225,7 @@ class Backend:
 
     async def close(self) -> None:
         """Let what runs in the background end."""
+        await self._commits.close()
         await self._background.finish()
 
     async def _pivot_passed(self, saga_id: str) -> str | None:
@@ -222,6 +252,15 @@ class Backend:
         if answer.code == "refused":
             raise InputError(name, [("", answer.detail or "refused")])
         return Handle(answer.saga_id, answer.code == "created", answer.status)
+
+    def _told(self, index: int, word: Start, answer: Answer, request_id: str | None) -> Handle[Any] | StartRefused:
+        if answer.code in ("conflict", "newer"):
+            field = "key" if word.key is not None else "request_id"
+            return StartRefused(index, "conflict", [(field, answer.detail or "it is taken")], answer.saga_id)
+        if answer.code == "refused":
+            return StartRefused(index, "invalid", [("input", answer.detail or "refused")])
+        own = request_id is not None and answer.saga_id == word.saga_id  # perhaps made before a crash
+        return Handle(answer.saga_id, own or answer.code == "created", answer.status)
 
     async def _wake(self) -> None:
         """An orchestrator may send at once what is marked; if nobody can be woken, the sweep finds it in a second."""

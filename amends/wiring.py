@@ -45,6 +45,8 @@ log = logging.getLogger("amends")
 CONNECT_SECONDS = 30.0
 API_STATEMENT_SECONDS = 2.5
 """Who asks the API is told within twice that time that the database does not answer."""
+API_LOCK_SECONDS = 0.1
+"""A start whose key somebody holds in an open transaction of his own (rule A4) so holds up no other for long."""
 HEARTBEAT_SECONDS = 30.0
 FORGET_SECONDS = 3600.0
 FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
@@ -87,7 +89,9 @@ def seal_all(settings: Settings) -> tuple[list[App], dict[str, Sealed]]:
 
 
 @asynccontextmanager
-async def core(settings: Settings, role: str, statement_seconds: float = COMMAND_SECONDS) -> AsyncGenerator[Core]:
+async def core(
+    settings: Settings, role: str, statement_seconds: float = COMMAND_SECONDS, lock_seconds: float | None = None
+) -> AsyncGenerator[Core]:
     """Connect to both servers, which may come up while we wait."""
     if settings.database_url is None or settings.redis is None:
         raise SettingsError(
@@ -96,8 +100,9 @@ async def core(settings: Settings, role: str, statement_seconds: float = COMMAND
     applications, sealed = seal_all(settings)
     name = f"{role}@{socket.gethostname()}/{os.getpid()}-{uuid4().hex[:6]}"
     connect = partial(
-        PostgresStore.open, settings.database_url, pool_size=settings.concurrency + 4, seconds=statement_seconds
-    )
+        PostgresStore.open, settings.database_url, pool_size=settings.concurrency + 4, seconds=statement_seconds,
+        lock_seconds=lock_seconds,
+    )  # fmt: skip
     store = await _patiently(connect)
     streams = RedisStreams(settings.redis, name)
     try:
@@ -182,7 +187,7 @@ async def run_notifier(settings: Settings) -> None:
         projector = Projector(made.store.pool, projections, LoopClock())
         _on_stop(projector.stop)
         _ready(settings)
-        requests = _every(FORGET_SECONDS, Requests(made.store.pool).forget)
+        requests = _every(FORGET_SECONDS, Requests(made.store.asking).forget)
         workers = _every(FORGET_SECONDS, partial(forget_workers, made.store.pool))
         async with beside(requests), beside(workers):
             await projector.run()
@@ -192,8 +197,9 @@ async def run_api(settings: Settings) -> None:
     """Serve the API until SIGTERM."""
     if settings.api_key is None:
         raise SettingsError("AMENDS_API_KEY is needed: set it to 16 characters or more that only callers know")
-    async with core(settings, "api", API_STATEMENT_SECONDS) as made, made.publisher.running():
-        backend = Backend(made.store, made.store.pool, made.engine, made.streams, made.sagas)
+    async with core(settings, "api", API_STATEMENT_SECONDS, API_LOCK_SECONDS) as made, made.publisher.running():
+        requests = Requests(made.store.asking)
+        backend = Backend(made.store, made.store.pool, made.engine, made.streams, made.sagas, requests)
         try:
             app = make_app(backend, made.applications, settings.api_key, partial(ping, settings.redis or ""))
             async with listening(app, settings.host, settings.port) as url:

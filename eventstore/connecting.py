@@ -6,6 +6,14 @@ import asyncpg
 
 from eventstore.migrate import NotMigratedError, demand_migrated
 
+# An append has one plan on empty and on large tables: from the arrays by the primary key (rule A6).
+APPEND_SETTINGS = {
+    "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+    "jit": "off",
+    "plan_cache_mode": "force_generic_plan",
+}
+
 
 async def meet_cluster(connection: Any) -> None:
     """A new connection may be one to another cluster, whose transactions count anew (rule A12)."""
@@ -13,6 +21,12 @@ async def meet_cluster(connection: Any) -> None:
         await connection.execute("SELECT amends.meet_cluster()")
     except (asyncpg.UndefinedFunctionError, asyncpg.InvalidSchemaNameError, asyncpg.ReadOnlySQLTransactionError):
         return  # not migrated yet, or a standby: nothing is appended there
+
+
+def append_settings(lock_seconds: float | None) -> dict[str, str]:
+    """The settings of connections for appends, which may wait so many seconds for a lock."""
+    limit = {} if lock_seconds is None else {"lock_timeout": f"{lock_seconds * 1000:.0f}ms"}
+    return APPEND_SETTINGS | limit
 
 
 async def pool_of(

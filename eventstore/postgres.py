@@ -10,7 +10,7 @@ import asyncpg
 import orjson
 
 from eventstore.arrays import arguments_of, keys_of
-from eventstore.connecting import pool_of, role_of
+from eventstore.connecting import append_settings, pool_of, role_of
 from eventstore.queries import query
 from eventstore.reading import head_of, manifest_of, recorded
 from sagas.events import Json, Recorded
@@ -38,13 +38,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("amends.store")
 
-# An append has one plan on empty and on large tables: from the arrays by the primary key (rule A6).
-APPEND_SETTINGS = {
-    "enable_seqscan": "off",
-    "enable_bitmapscan": "off",
-    "jit": "off",
-    "plan_cache_mode": "force_generic_plan",
-}
 ASKING_MAX = 8  # they queue here rather than at the server, which serves no more at once on few cores
 COMMAND_SECONDS = 30.0
 CLOSE_SECONDS = 5.0
@@ -62,7 +55,7 @@ AWAY = (
     asyncpg.InternalClientError,  # what the driver says when the connection breaks under it
     TimeoutError,
 )
-AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.LockNotAvailableError)
 UNSTORABLE = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
 NEXT_EVENT = "workflow_events_workflow_id_sequence_number_key"
 Waiting = tuple[str, int]
@@ -83,9 +76,12 @@ class PostgresStore:
 
     @classmethod
     async def open(
-        cls, url: str, *, pool_size: int = 8, name: str = "amends", seconds: float = COMMAND_SECONDS
-    ) -> Self:
+        cls, url: str, *, pool_size: int = 8, name: str = "amends", seconds: float = COMMAND_SECONDS,
+        lock_seconds: float | None = None,
+    ) -> Self:  # fmt: skip
         """Connect; a statement may take so many seconds, and giving it up as many more.
+
+        With `lock_seconds` an append that waits longer for a lock is `Contended`: the rest of its batch goes on.
 
         Where the role `amends_app` exists and may be taken, everything runs under it.
 
@@ -97,7 +93,7 @@ class PostgresStore:
             settings = {"application_name": name, **({"role": role} if role is not None else {})}
             pool = await pool_of(url, pool_size, seconds, settings, lent=True)
             asking = await pool_of(url, min(pool_size, ASKING_MAX), seconds, settings)
-            appending = await pool_of(url, 2, seconds, {**settings, **APPEND_SETTINGS}, appends=True)
+            appending = await pool_of(url, 2, seconds, settings | append_settings(lock_seconds), appends=True)
         except AWAY as away:
             raise StoreUnavailable(str(away) or type(away).__name__) from away
         return cls(pool, asking, appending, seconds)

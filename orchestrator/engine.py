@@ -84,17 +84,45 @@ class Engine:
 
     async def append(self, inputs: Sequence[Input]) -> Applied:
         """As `apply`, but nothing is sent yet: `publish` does that."""
+        work = await self.begin(inputs)
+        while work.open():
+            await self.go_on(work)
+        return Applied([answer for answer in work.answers if answer is not None], work.take_moves())
+
+    async def begin(self, inputs: Sequence[Input], *, doubted: bool = False) -> Work:
+        """Decide the inputs once. What lost its race has no answer yet: `go_on` decides it again.
+
+        Whoever calls it sends what the moves owe. `doubted`: they may have been applied already.
+
+        Raises:
+            StoreUnavailable: as for `apply`.
+        """
         words, payloads = shelve(inputs, self._limits)
         if payloads:
             await self.store.put_payloads(payloads)
-        work = Work(words)
+        work = Work(words, doubted=doubted)
+        await self._attempt(work)
+        return work
+
+    async def go_on(self, work: Work) -> None:
+        """Decide once more what has no answer, after a pause that grows while nothing of it comes through.
+
+        Raises:
+            StoreUnavailable: as for `apply`.
+        """
+        longest = min(BACK_OFF_SECONDS_MAX, BACK_OFF_SECONDS * 2**work.lost_rounds)
+        await self._clock.sleep(random.uniform(0, longest))  # noqa: S311 - spreads losers, guards nothing
+        await self._attempt(work)
+
+    async def _attempt(self, work: Work) -> None:
+        still, told = len(work.open()), len(work.moves)
         try:
-            await self._rounds(work)
+            await self._round(work)
         except StoreUnavailable:
-            await self.publish(Applied([], work.moves))  # what earlier rounds committed is owed all the same
+            await self.publish(Applied([], work.take_moves()))  # what was committed is owed all the same
             raise
-        await self._set_due([move for _, move in work.moves])
-        return Applied([answer for answer in work.answers if answer is not None], work.moves)
+        work.lost_rounds = 0 if len(work.open()) < still else work.lost_rounds + 1
+        await self._set_due([move for _, move in work.moves[told:]])
 
     async def _set_due(self, moves: Sequence[Move]) -> None:
         """A release has moved what its saga waits for; rows that are not told are moved on when found (rule B7)."""
@@ -103,16 +131,6 @@ class Engine:
                 await self.store.set_due(moved)
         except StoreUnavailable as loss:
             log.info("cannot move the waits of released sagas; they are moved on when they are found: %s", loss)
-
-    async def _rounds(self, work: Work) -> None:
-        lost_rounds = 0
-        while work.open():
-            before = len(work.open())
-            await self._round(work)
-            if work.open():
-                lost_rounds = 0 if len(work.open()) < before else lost_rounds + 1
-                longest = min(BACK_OFF_SECONDS_MAX, BACK_OFF_SECONDS * 2**lost_rounds)
-                await self._clock.sleep(random.uniform(0, longest))  # noqa: S311 - spreads losers, guards nothing
 
     async def publish(self, applied: Applied) -> None:
         """Send the commands that a commit owes. What cannot be sent now the sweep schedules anew (rule C1)."""

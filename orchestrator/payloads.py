@@ -42,6 +42,12 @@ def shelve(inputs: Sequence[Input], limits: Limits) -> tuple[list[Input], dict[s
     return shelved, payloads
 
 
+def size_of(word: Input) -> int:
+    """How many bytes the value of an input has; 0 where it has none, or one that is no JSON."""
+    document = _large(_value(word), 0)
+    return 0 if document is None else len(document)
+
+
 def too_large(word: Outcome, size: int, limit: int) -> Failure:
     """The error of a result that cannot be kept."""
     message = f"the result of '{word.step}' has {size:,} bytes; {limit:,} are allowed: keep it elsewhere, return its id"

@@ -158,17 +158,19 @@ async def beside(work: Coroutine[Any, Any, None]) -> AsyncGenerator[None]:
 
 
 class Background:
-    """Runs publishing beside an answer that must not wait for it, and lets it end before the process does."""
+    """Runs what nobody waits for, such as publishing beside an answer, and lets it end before the process does."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Start and remember a task."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def finish(self) -> None:
-        """Wait for everything that was spawned."""
-        await asyncio.gather(*self._tasks)
+        """Wait for everything that was spawned, also by what is waited for."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks)

@@ -29,7 +29,7 @@ class Host(Protocol):
         """The database's clock."""
         ...
 
-    def learn(self, committed: Committed) -> None:
+    def learn(self, told: Committed) -> None:
         """Take the database's clock from an answer of it."""
         ...
 

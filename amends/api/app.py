@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
 
-from amends.api import batches, health, requests, sagas, schemas
+from amends.api import batches, health, requests, sagas, schemas, starts
 from amends.api.bodies import demand_known
 from amends.api.callers import Callers, demand
 from amends.api.guard import guard
@@ -28,8 +28,12 @@ EVENTS = {"cursor": schemas.TEXT, "limit": schemas.limit(sagas.EVENTS_MAX, sagas
 ROUTES = (
     Route("GET", "/api/sagas", sagas.list_all, "viewer", query=LIST, answers={200: schemas.page_of(schemas.SUMMARY)}),
     Route(
-        "POST", "/api/sagas", sagas.start, "producer",
+        "POST", "/api/sagas", starts.start, "producer",
         body=schemas.START, answers={201: schemas.STARTED, 200: schemas.STARTED},
+    ),
+    Route(
+        "POST", "/api/sagas/batch", starts.start_many, "producer",
+        body=schemas.STARTS, answers={200: schemas.STARTED_MANY},
     ),
     Route("GET", "/api/sagas/{id}", sagas.show, "viewer", answers={200: schemas.SAGA}),
     Route(

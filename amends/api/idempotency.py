@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -26,6 +27,7 @@ HEADER = "Idempotency-Key"
 KEY = re.compile(r"[ -~]{1,255}")
 KEPT_HEADERS = ("Content-Type", "Location", "ETag")
 RETRY_AFTER_SECONDS = "5"
+SMALL_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +72,10 @@ async def answer_once(request: web.Request, backend: Backend, body: Sequence[obj
     key = _key(request)
     if key is None:
         return await work(RequestIds(None))
-    requests, caller = Requests(backend.database), caller_of(request).id
-    body_hash = await asyncio.to_thread(fingerprint_of, request.method, request.path, *body)
+    requests, caller = backend.requests, caller_of(request).id
+    parts = (request.method, request.path, *body)
+    small = (request.content_length or inf) <= SMALL_BYTES  # a thread would cost more than the work
+    body_hash = fingerprint_of(*parts) if small else await asyncio.to_thread(fingerprint_of, *parts)
     try:
         begun = await requests.begin(caller, key, body_hash)
     except KeyReused:

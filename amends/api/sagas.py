@@ -1,53 +1,21 @@
-"""`/api/sagas`: start, list, show and cancel sagas of any application."""
+"""`/api/sagas`: list and show sagas of any application."""
 
 from typing import Any, cast, get_args
 
 from aiohttp import web
 
 from amends import views
-from amends.api.bodies import read_json
 from amends.api.guard import answer
-from amends.api.idempotency import RequestIds, answer_once
-from amends.backend import Backend, Handle
+from amends.backend import Backend
 from amends.identifiers import is_id
 from amends.problems import Problem, field_problem
 from sagas.listing import SagaFilter
 from sagas.state import SagaStatus, WaitKind
 from sagas.storable import unstorable
 
-KEY_CHARACTERS_MAX = 255
 PAGE, PAGE_MAX = 50, 200
 EVENTS, EVENTS_MAX = 200, 1000
 DIGITS_MAX = 10
-
-
-async def start(request: web.Request, backend: Backend) -> web.Response:
-    """`POST /api/sagas`: start a saga; 201 new, 200 known by its key, 409 the key has another input, 404, 422."""
-    body = await read_json(request)
-    definition, key = body.get("definition"), body.get("key")
-    if not isinstance(definition, str):
-        raise field_problem(422, "Invalid input", "definition", "is no text", "name the saga to start")
-    if key is not None and not (isinstance(key, str) and 0 < len(key) <= KEY_CHARACTERS_MAX):
-        raise field_problem(
-            422, "Invalid input", "key", "is no text of 1 to 255 characters", "shorten it, or leave it out"
-        )
-    if "input" not in body:
-        raise field_problem(422, "Invalid input", "input", "is missing", "give the saga's input")
-
-    async def work(ids: RequestIds) -> web.Response:
-        handle: Handle[Any] = await backend.start(
-            definition,
-            body["input"],
-            key=key,
-            saga_id=ids.new("saga"),
-            actor=request["caller"],
-            trace=request.get("request_id"),
-        )
-        created = handle.created or ids.made(handle.id, "saga")
-        document = {"sagaId": handle.id, "definition": definition, "status": handle.status, "created": created}
-        return answer(document, 201 if created else 200, {"Location": f"/api/sagas/{handle.id}"})
-
-    return await answer_once(request, backend, [body], work)
 
 
 async def list_all(request: web.Request, backend: Backend) -> web.Response:

@@ -2,6 +2,7 @@
 
 from typing import Any, get_args
 
+from amends.starting import STARTS_MAX
 from sagas.events import Resolution
 from sagas.state import SagaStatus, WaitKind
 
@@ -66,6 +67,12 @@ EVENT = thing(
 )  # fmt: skip
 STARTED = thing(sagaId=UUID, definition=TEXT, status=STATUS, created=FLAG)
 START = thing(("key",), definition=TEXT, input=ANYTHING, key={**TEXT, "minLength": 1, "maxLength": 255})
+STARTS = thing(sagas={**list_of(START), "minItems": 1, "maxItems": STARTS_MAX})
+STARTED_MANY = thing(items=list_of(thing(
+    ("sagaId", "status", "created", "errors"), outcome={**TEXT, "enum": ["created", "known", "conflict", "invalid"]},
+    definition=TEXT, sagaId=UUID, status=STATUS, created=FLAG,
+    errors=list_of(thing(field=TEXT, message=TEXT, remedy=TEXT)),
+)))  # fmt: skip
 REASON = {**TEXT, "minLength": 1, "maxLength": 1000}
 ASKED = thing(reason=REASON)
 RETRY = thing(("item", "undo"), reason=REASON, step=TEXT, item=NUMBER, undo=FLAG)

@@ -1,7 +1,7 @@
 """A client of the HTTP API, for services that start sagas and ask how they stand."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, Self, TypeVar, cast
 from uuid import uuid4
@@ -10,8 +10,10 @@ import aiohttp
 import orjson
 from pydantic import TypeAdapter
 
+from amends.client.many import body_of, prepared, refused
 from amends.settings import api_key, load
 from amends.settings import url as api_url
+from amends.starting import StartRefused, ToStart
 from sagas.definition import Saga
 from sagas.durations import Seconds, in_seconds
 from sagas.events import Resolution
@@ -131,6 +133,28 @@ class Client:
             body["key"] = key
         found = await self.call("POST", "/api/sagas", body)
         return Handle(self, saga, found["sagaId"], found["created"])
+
+    async def start_many(
+        self, items: Sequence[ToStart[Any]], *, request_id: str | None = None
+    ) -> list[Handle[Any] | StartRefused]:
+        """Start many sagas: for each its handle, or why it was not started. One holds up no other.
+
+        They are sent up to 500 and 1 MiB at a time. The same list under the same `request_id` (at most 200 printable
+        ASCII characters) is started once within a day, also its items without a key.
+
+        Raises:
+            ClientError: the API refused; some may be started, and the same list may be sent again.
+        """
+        found, pages = prepared(items)
+        for number, page in enumerate(pages):
+            key = None if request_id is None else f"{request_id}/{number}"
+            answer = await self._send("POST", "/api/sagas/batch", body_of(page), None, key)
+            for one, told in zip(page, answer["items"], strict=True):
+                if told["outcome"] in ("created", "known"):
+                    found[one.index] = Handle(self, one.saga, told["sagaId"], told["created"])
+                else:
+                    found[one.index] = refused(one.index, told)
+        return [found[index] for index in range(len(items))]
 
     def handle(self, saga: Saga[Any, O], id: str) -> Handle[O]:
         """A saga that was started before."""
@@ -264,12 +288,14 @@ class Client:
         """
         return await self._send(method, path, body, None)
 
-    async def _send(self, method: str, path: str, body: object, expect_version: int | None) -> dict[str, Any]:
+    async def _send(
+        self, method: str, path: str, body: object, expect_version: int | None, request_id: str | None = None
+    ) -> dict[str, Any]:
         if self._session is None:
             raise RuntimeError("open the client first: async with Client() as client")
-        headers = {} if method == "GET" else {"Idempotency-Key": str(uuid4())}
+        headers = {} if method == "GET" else {"Idempotency-Key": request_id or str(uuid4())}
         headers |= {} if expect_version is None else {"If-Match": f'"{expect_version}"'}
-        data = None if body is None else orjson.dumps(body)
+        data = body if body is None or isinstance(body, bytes) else orjson.dumps(body)
         pause = POLL_SECONDS
         for left in range(TRIES - 1, -1, -1):
             try:

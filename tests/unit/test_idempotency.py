@@ -1,5 +1,6 @@
 """Ids and fingerprints of keyed requests."""
 
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -7,7 +8,6 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
-from amends.api import idempotency
 from amends.api.callers import Caller
 from amends.api.idempotency import RequestIds, answer_once, fingerprint_of
 from amends.identifiers import is_id
@@ -42,53 +42,46 @@ class Memory:
         self.freed += 1
 
 
-async def answered(monkeypatch: pytest.MonkeyPatch, memory: Memory, outcome: Exception | web.Response) -> web.Response:
+async def answered(memory: Memory, outcome: Exception | web.Response) -> web.Response:
     async def work(ids: RequestIds) -> web.Response:
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
 
-    backend: Any = type("Backend", (), {"database": None})()
-
-    def given(pool: object) -> Memory:
-        return memory
-
-    monkeypatch.setattr(idempotency, "Requests", given)
+    backend: Any = SimpleNamespace(requests=memory)
     request = make_mocked_request("POST", "/", headers={"Idempotency-Key": "k"})
     request["key"], request["request_id"] = Caller("root", "root", "operator"), "r"
     return await answer_once(request, backend, ["body"], work)
 
 
 @pytest.mark.parametrize(("error", "status"), [(StoreUnavailable("away"), 503), (RuntimeError("ours"), 500)])
-async def test_a_failure_of_ours_frees_the_key(monkeypatch: pytest.MonkeyPatch, error: Exception, status: int) -> None:
+async def test_a_failure_of_ours_frees_the_key(error: Exception, status: int) -> None:
     memory = Memory()
-    assert (await answered(monkeypatch, memory, error)).status == status
+    assert (await answered(memory, error)).status == status
     assert (memory.kept, memory.freed) == ([], 1)
 
 
-async def test_an_answer_that_says_when_to_try_again_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_answer_that_says_when_to_try_again_is_not_kept() -> None:
     memory, problem = Memory(), Problem(409, "Plan cannot be approved")
     problem.headers["Retry-After"] = "2"
-    assert (await answered(monkeypatch, memory, problem)).status == 409
+    assert (await answered(memory, problem)).status == 409
     assert (memory.kept, memory.freed) == ([], 1)
-    assert (await answered(monkeypatch, memory, Problem(409, "Refused"))).status == 409
+    assert (await answered(memory, Problem(409, "Refused"))).status == 409
     assert (len(memory.kept), memory.freed) == (1, 1)
 
 
-async def test_what_is_answered_is_kept_with_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_is_answered_is_kept_with_its_place() -> None:
     memory = Memory()
     response = web.json_response({"a": 1}, status=202, headers={"Location": "/x"})
-    assert await answered(monkeypatch, memory, response) is response
+    assert await answered(memory, response) is response
     (kept,) = memory.kept
     assert (kept.status, kept.body, kept.headers["Location"]) == (202, b'{"a": 1}', "/x")
     assert kept.headers["Content-Type"].startswith("application/json")
 
 
 @pytest.mark.parametrize("outcome", [RuntimeError("ours"), web.json_response({}, status=202)])
-async def test_an_answer_that_cannot_be_kept_is_still_given(
-    monkeypatch: pytest.MonkeyPatch, outcome: Exception | web.Response
-) -> None:
-    response = await answered(monkeypatch, Memory(away=True), outcome)
+async def test_an_answer_that_cannot_be_kept_is_still_given(outcome: Exception | web.Response) -> None:
+    response = await answered(Memory(away=True), outcome)
     assert response.status == (500 if isinstance(outcome, Exception) else 202)
 
 

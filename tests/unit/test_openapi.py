@@ -63,6 +63,11 @@ def test_bodies_parameters_and_answers_are_described() -> None:
     assert start["requestBody"]["content"]["application/json"]["schema"]["required"] == ["definition", "input"]
     assert {"201", "200"} <= start["responses"].keys()
     assert "2XX" not in start["responses"]
+    batch = paths["/api/sagas/batch"]["post"]
+    sagas = batch["requestBody"]["content"]["application/json"]["schema"]["properties"]["sagas"]
+    assert (sagas["minItems"], sagas["maxItems"], sagas["items"]["required"]) == (1, 500, ["definition", "input"])
+    told = batch["responses"]["200"]["content"]["application/json"]["schema"]["properties"]["items"]["items"]
+    assert told["properties"]["outcome"]["enum"] == ["created", "known", "conflict", "invalid"]
     listed = paths["/api/sagas"]["get"]
     assert [entry["name"] for entry in listed["parameters"] if entry["in"] == "query"] == [
         "definition", "status", "key", "keyPrefix", "waiting", "cursor", "limit"
