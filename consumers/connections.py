@@ -25,7 +25,8 @@ THREAD_SECONDS = 1.0
 Command = tuple[Any, ...]
 Connected = Callable[[bool], None]
 
-_pack = cast("Callable[[Command], bytes]", hiredis.pack_command)
+_hiredis: Any = hiredis
+_pack: Callable[[Command], bytes] = _hiredis.pack_command
 
 
 class Disconnected(ConnectionError):

@@ -258,8 +258,10 @@ class Connection:
         """End it."""
 
     def _all(self, batch: Sequence[Command]) -> Any:
-        answers = [self._one(command) for command in batch]
-        return answers[0] if isinstance(answers[0], asyncio.Future) else answers
+        answers: list[Any] = [self._one(command) for command in batch]
+        blocks = isinstance(answers[0], asyncio.Future)
+        found: Any = answers[0] if blocks else answers
+        return found
 
     def _one(self, command: Command) -> Any:
         try:
