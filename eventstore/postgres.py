@@ -10,7 +10,8 @@ import asyncpg
 import orjson
 
 from eventstore.arrays import arguments_of, keys_of
-from eventstore.connecting import append_settings, pool_of, role_of
+from eventstore.connecting import PLAN_SETTINGS, append_settings, pool_of, role_of
+from eventstore.listing import statement_of
 from eventstore.queries import query
 from eventstore.reading import head_of, manifest_of, recorded
 from sagas.events import Json, Recorded
@@ -92,7 +93,7 @@ class PostgresStore:
             role = await role_of(url)
             settings = {"application_name": name, **({"role": role} if role is not None else {})}
             pool = await pool_of(url, pool_size, seconds, settings, lent=True)
-            asking = await pool_of(url, min(pool_size, ASKING_MAX), seconds, settings)
+            asking = await pool_of(url, min(pool_size, ASKING_MAX), seconds, settings | PLAN_SETTINGS)
             appending = await pool_of(url, 2, seconds, settings | append_settings(lock_seconds), appends=True)
         except AWAY as away:
             raise StoreUnavailable(str(away) or type(away).__name__) from away
@@ -288,10 +289,8 @@ class PostgresStore:
 
     async def sagas(self, wanted: SagaFilter) -> list[SagaRow]:
         """A page of sagas, newest first."""
-        rows = await self._fetch(
-            query("sagas"), wanted.definition, wanted.status, wanted.key, wanted.waiting, wanted.after, wanted.limit,
-            wanted.key_prefix, wanted.held, wanted.may_run,
-        )  # fmt: skip
+        statement, arguments = statement_of(wanted)
+        rows = await self._fetch(statement, *arguments)
         return [SagaRow(head_of(row), row["created_at"], row["updated_at"], row["saga_id"]) for row in rows]
 
     async def put_manifest(self, manifest: Manifest) -> None:
