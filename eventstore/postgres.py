@@ -166,11 +166,15 @@ class PostgresStore:
         return _committed(await joined.fetchrow(query("start"), *arguments))
 
     async def put_payloads(self, payloads: Mapping[str, bytes]) -> None:
-        """Keep large values, sorted by hash, in a statement of their own."""
+        """Keep large values, sorted by hash, in a statement of their own.
+
+        One that is there is young again, so that nobody drops it who has looked for what no event names.
+        """
         hashes = sorted(payloads)
         await self._execute(
-            "INSERT INTO amends.payloads (hash, body) SELECT * FROM unnest($1::text[], $2::bytea[]) "
-            "ON CONFLICT DO NOTHING",
+            "INSERT INTO amends.payloads AS kept (hash, body) SELECT * FROM unnest($1::text[], $2::bytea[]) "
+            "ON CONFLICT (hash) DO UPDATE SET created_at = clock_timestamp() "
+            "WHERE kept.created_at < clock_timestamp() - interval '1 hour'",
             hashes,
             [payloads[digest] for digest in hashes],
         )
