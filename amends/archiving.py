@@ -144,6 +144,9 @@ class Archiver:
             done.stayed["moved just now"] += sum(len(one.members) for one in portion if one not in left)
             await asyncio.sleep(min(time.monotonic() - began, PAUSE_SECONDS_MAX))  # half of the disk is for others
         done.stayed += Counter()  # without those that none stayed for
+        if not gone:
+            await self._clear(connection)
+            return
         await self._complete(connection, number)
         done.sagas += gone
         done.files.append(name)

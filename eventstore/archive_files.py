@@ -53,12 +53,14 @@ class ArchivedSaga:
 async def write(path: Path, manifests: Mapping[str, str], lines: AsyncIterable[bytes]) -> None:
     """Write a file. Once this has returned it is whole, and on the disk; before that there is none of its name.
 
+    It holds what sagas were given: only its owner and their group may read it.
+
     Raises:
         OSError: it cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
-    with part.open("xb") as raw:
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640), "wb") as raw:
         with gzip.GzipFile(filename="", fileobj=raw, mode="wb", compresslevel=LEVEL) as packed:
             kept = {fingerprint: orjson.Fragment(text) for fingerprint, text in manifests.items()}
             packed.write(orjson.dumps({"layout": LAYOUT, "manifests": kept}) + b"\n")
@@ -67,7 +69,7 @@ async def write(path: Path, manifests: Mapping[str, str], lines: AsyncIterable[b
         raw.flush()
         os.fsync(raw.fileno())
     part.rename(path)
-    for folder in (path.parent, path.parent.parent):
+    for folder in list(path.parents)[:3]:  # the day's, the archive's, and where that stands: each may be new
         _sync(folder)
 
 

@@ -247,7 +247,7 @@ async def test_a_large_value_goes_with_the_last_saga_that_names_it(
 
 
 async def test_a_saga_that_is_locked_or_moves_stays_and_nobody_waits(
-    database_url: str, store: PostgresStore, archive: Callable[..., Any]
+    database_url: str, store: PostgresStore, archive: Callable[..., Any], tmp_path: Path
 ) -> None:
     await seed(database_url, finished=3, waiting_sagas=0, age_days=400)
     locked = (await ids(store))[1]
@@ -255,8 +255,10 @@ async def test_a_saga_that_is_locked_or_moves_stays_and_nobody_waits(
     async with other.transaction():
         await other.execute("SELECT FROM amends.sagas WHERE saga_id = $1 FOR UPDATE", locked)
         done = await archive()
+        assert (done.sagas, dict(done.stayed), await ids(store)) == (2, {"moved just now": 1}, [locked])
+        nothing = await archive()
     await other.close()
-    assert (done.sagas, dict(done.stayed), await ids(store)) == (2, {"moved just now": 1}, [locked])
+    assert (nothing.sagas, nothing.files, len(list(tmp_path.glob("*/*")))) == (0, [], 1)
 
 
 async def test_two_runs_at_once_are_one(database_url: str, archive: Callable[..., Any]) -> None:
