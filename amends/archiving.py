@@ -26,6 +26,7 @@ EVENTS_A_COMMIT = 2_000
 TRIES = 30
 PAUSE_SECONDS_MAX = 1.0
 MANIFESTS = "SELECT fingerprint, manifest::text FROM amends.saga_definitions WHERE fingerprint = ANY($1::text[])"
+PAYLOADS = "SELECT hash, body FROM amends.payloads WHERE hash = ANY($1::text[])"
 FILE_OF = "SELECT file FROM amends.archived_sagas JOIN amends.archives USING (archive_id) WHERE saga_id = $1"
 
 if TYPE_CHECKING:
@@ -198,12 +199,9 @@ async def find(pool: "Pool", folder: Path, saga_id: str) -> ArchivedSaga | None:
 async def _lines(connection: Any, found: Sequence[Family]) -> AsyncGenerator[bytes]:
     for family in found:
         for member in family.members:
-            hashes = member.payloads()
-            rows = (
-                await connection.fetch("SELECT hash, body FROM amends.payloads WHERE hash = ANY($1::text[])", hashes)
-                if hashes
-                else []
-            )
+            rows: list[Any] = []
+            if hashes := member.payloads():
+                rows = await connection.fetch(PAYLOADS, hashes)
             yield line_of(member.head, member.events, {row["hash"]: row["body"] for row in rows})
 
 

@@ -48,7 +48,10 @@ def archive(
             "no database is known here\n  remedy: run `amends up` in this folder, or set DATABASE_URL"
         )
     projections = [one for application in load_applications(settings.sagas) for one in application.projections]
-    tell = (lambda line: None) if as_json else typer.echo
+
+    def tell(line: str) -> None:
+        typer.echo(line, err=as_json)
+
     done = asyncio.run(Archiver(url, settings.archive, seconds, projections, tell).run())
     if as_json:
         document = {"sagas": done.sagas, "events": done.events, "files": done.files, "bytes": done.size,

@@ -51,14 +51,12 @@ LISTS: list[tuple[SagaFilter, set[str]]] = [
 
 def scans(plan: Any) -> set[str]:
     """The indexes that a plan reads, and `all of TABLE` where it reads the whole of a big table."""
-    if isinstance(plan, list):
-        return {name for part in plan for name in scans(part)}
-    if not isinstance(plan, dict):
-        return set()
-    found = {name for part in plan.values() for name in scans(part)}
-    if plan.get("Node Type") == "Seq Scan" and plan["Relation Name"] in BIG:
+    kind = type(plan).__name__
+    parts: list[Any] = list(plan.values() if kind == "dict" else plan if kind == "list" else [])
+    found = {name for part in parts for name in scans(part)}
+    if kind == "dict" and plan.get("Node Type") == "Seq Scan" and plan["Relation Name"] in BIG:
         found.add(f"all of {plan['Relation Name']}")
-    return found | ({plan["Index Name"]} if "Index Name" in plan else set())
+    return found | ({plan["Index Name"]} if kind == "dict" and "Index Name" in plan else set())
 
 
 async def seed(connection: Any, finished: int, waiting: int) -> None:
