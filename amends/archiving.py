@@ -77,10 +77,6 @@ class Archiver:
             ArchiveError: another is at work, a projection is unknown or cannot forget, or the tables are another's.
             StoreUnavailable: the database is away. OSError: a file cannot be written.
         """
-        if clumsy := [one.name for one in self._projections if one.forget is None]:
-            raise ArchiveError(
-                f"projection {clumsy[0]} cannot forget archived sagas\n  remedy: give it `forget`, or archive nothing"
-            )
         async with reachable():
             connection: Any = await asyncpg.connect(self._url, timeout=10, server_settings={"jit": "off"})
             try:
@@ -96,13 +92,7 @@ class Archiver:
     async def _run(self, connection: Any) -> Archived:
         if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK):
             raise ArchiveError("another archive run is at work\n  remedy: let it end")
-        known = {projection.name for projection in self._projections}
-        for row in await connection.fetch("SELECT name FROM amends.feed_cursors"):
-            if row["name"] not in known:
-                raise ArchiveError(
-                    f"projection {row['name']} is of no application that is loaded here\n"
-                    "  remedy: name its module with --sagas, or delete its row in amends.feed_cursors if it is gone"
-                )
+        self._projections = await self._that_run_here(connection)
         await self._clear(connection)
         before = await connection.fetchval(
             "SELECT extract(epoch FROM clock_timestamp())::float8 - $1::float8", self._seconds
@@ -115,6 +105,22 @@ class Archiver:
                 await self._archive(connection, found, done)
         done.messages, done.payloads = await tidy(connection, before)
         return done
+
+    async def _that_run_here(self, connection: Any) -> list[Projection]:
+        """The projections that have read events of this database: others have no rows, and perhaps no table."""
+        known = {projection.name: projection for projection in self._projections}
+        names = [row["name"] for row in await connection.fetch("SELECT name FROM amends.feed_cursors ORDER BY name")]
+        for name in names:
+            if name not in known:
+                raise ArchiveError(
+                    f"projection {name} is of no application that is loaded here\n"
+                    "  remedy: name its module with --sagas, or delete its row in amends.feed_cursors if it is gone"
+                )
+            if known[name].forget is None:
+                raise ArchiveError(
+                    f"projection {name} cannot forget archived sagas\n  remedy: give it `forget`, or archive nothing"
+                )
+        return [known[name] for name in names]
 
     async def _clear(self, connection: Any) -> None:
         """Of a run that died: a file from which nothing was deleted goes, one that somebody's saga stands in stays."""

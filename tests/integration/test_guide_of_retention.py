@@ -25,12 +25,12 @@ async def test_the_terminal_of_the_guide(
     database_url: str, store: PostgresStore, redis_url: str, tmp_path: Path
 ) -> None:
     await seed(database_url, finished=40, waiting_sagas=5, age_days=59)
-    done = await amends(database_url, redis_url, tmp_path, "archive", "--older-than", "30d", "--sagas", "bench.sagas")
+    done = await amends(database_url, redis_url, tmp_path, "archive", "--older-than", "30d")
     assert (done.returncode, plain(done.stdout)) == (0, shown("amends archive --older-than 30d")), done.stderr
     command = 'zcat .amends/archive/*/*.gz | grep -c \'"status":"compensated"\''
     counted = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert counted.stdout == shown(command)
     again = await amends(database_url, redis_url, tmp_path, "archive", "--older-than", "soon")
     assert (again.returncode, "no number of days" in again.stderr) == (2, True)
-    nobody = await amends(database_url, redis_url, tmp_path, "archive", "--json", "--sagas", "bench.sagas")
+    nobody = await amends(database_url, redis_url, tmp_path, "archive", "--json")
     assert (nobody.returncode, '"sagas": 0' in nobody.stdout) == (0, True), nobody.stderr
