@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from amends import views
+from amends.archiving import find
 from amends.identifiers import new_id
 from amends.joining import KeyConflict, NotSupported
 from amends.starting import StartRefused, ToStart, word_of
@@ -19,7 +21,7 @@ from orchestrator.engine import Engine
 from orchestrator.publisher import Background
 from sagas.definition import Saga
 from sagas.errors import InputError
-from sagas.events import FallbackUsed, Json, ProbeAnswered, StepResolved, StepSkipped, StepSucceeded
+from sagas.events import FallbackUsed, Json, ProbeAnswered, Recorded, StepResolved, StepSkipped, StepSucceeded
 from sagas.inputs import Answer, Asked, Cancel, Send, Start
 from sagas.listing import SagaFilter
 from sagas.manifest import Manifest
@@ -64,7 +66,7 @@ class Looked:
 class Backend:
     """`database` is a pool of asyncpg connections to Amends' own database, `store` the port of the engine.
 
-    What is asked at the same time shares commits.
+    What is asked at the same time shares commits. `archive` is the folder of archived sagas.
     """
 
     def __init__(
@@ -75,8 +77,10 @@ class Backend:
         sender: CommandSender,
         sagas: Mapping[str, Sealed],
         requests: Requests | None = None,
+        archive: Path = Path(),
     ) -> None:
         self.store = store
+        self._archive = archive
         self.database = database
         self.sagas = sagas
         self.requests = requests or Requests(database)
@@ -197,16 +201,23 @@ class Backend:
         return Looked(target, seen, head.version)
 
     async def view(self, saga_id: str) -> dict[str, Json] | None:
-        """A saga with its steps, waits and values; None when there is none."""
+        """A saga with its steps, waits and values, an archived one too; None when there is none."""
         head = (await self.store.heads([saga_id])).get(saga_id)
         if head is None:
-            return None
+            return await self._archived(saga_id)
         manifest = (await self._engine.manifests([head])).get(head.fingerprint)
         if head.newer or manifest is None:
             return await views.unread(self.store, head)
         return await views.detail(
             self.store, manifest, head, await self._engine.now(), await nobody_for(self.database, saga_id)
         )
+
+    async def history(self, saga_id: str, after: int, limit: int) -> list[Recorded] | None:
+        """A page of the events of a saga, of an archived one too; None when there is none."""
+        if (found := await self.store.history(saga_id, after, limit)) or await self.store.heads([saga_id]):
+            return found
+        archived = await find(self.database, self._archive, saga_id)
+        return None if archived is None else await archived.history(saga_id, after, limit)
 
     async def job(self, saga_id: str) -> dict[str, Json] | None:
         """A saga as a job; None when there is none."""
@@ -227,6 +238,14 @@ class Backend:
         """Let what runs in the background end."""
         await self._commits.close()
         await self._background.finish()
+
+    async def _archived(self, saga_id: str) -> dict[str, Json] | None:
+        found = await find(self.database, self._archive, saga_id)
+        if found is None:
+            return None
+        if found.manifest is None or found.state.newer:
+            return await views.unread(found, found.state)
+        return await views.detail(found, found.manifest, found.state, found.events[-1].at)
 
     async def _pivot_passed(self, saga_id: str) -> str | None:
         """When a saga that goes on behind its pivot passed it."""

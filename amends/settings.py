@@ -78,6 +78,11 @@ class Settings(BaseModel):
     )
     sagas: tuple[str, ...] = _named(("marketplace",), "AMENDS_SAGAS", "applications, by comma")
     data_dir: Path = _named(Path(".amends"), "AMENDS_DATA_DIR", "where the embedded servers keep their data")
+    archive_dir: Path | None = _named(
+        None,
+        "AMENDS_ARCHIVE_DIR",
+        "where `amends archive` puts sagas and the API reads them; unset: DATA_DIR/archive",
+    )
     host: str = _named("127.0.0.1", "AMENDS_HOST", "address that the API listens on")
     port: int = _named(3000, "AMENDS_PORT", "port of the API; 0: a free one", ge=0, le=65535)
     api_key: str | None = _named(None, "AMENDS_API_KEY", "key that callers of the API show")
@@ -183,6 +188,11 @@ class Settings(BaseModel):
             return self.redis_url
         secret = f":{quote(self.redis_password, safe='')}@" if self.redis_password else ""
         return f"redis://{secret}{self.redis_host}:{self.redis_port}/{self.redis_db}"
+
+    @property
+    def archive(self) -> Path:
+        """Where archived sagas stand."""
+        return self.archive_dir or self.data_dir / "archive"
 
     @property
     def injected(self) -> Faults:

@@ -149,6 +149,7 @@ class Up:
             "AMENDS_API_KEY": self._runtime.api_key,
             "AMENDS_SAGAS": ",".join(self._settings.sagas),
             "AMENDS_PORT": str(self._settings.port),
+            "AMENDS_ARCHIVE_DIR": str(self._settings.archive.resolve()),
             "AMENDS_DRAIN_TIMEOUT": str(min(self._settings.drain_timeout, DRAIN_SECONDS_MAX)),
         }
         role = name.partition("-")[0]

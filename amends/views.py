@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from math import isinf
-from typing import Any
+from typing import Any, Protocol
 
 from amends.remedies import remedies
 from amends.timeline import instant, sentence
@@ -12,8 +12,8 @@ from sagas.events import Json, Recorded
 from sagas.forward import items_of
 from sagas.listing import SagaRow
 from sagas.manifest import Manifest, Node
-from sagas.ports import Store, WaitRow
-from sagas.state import COMMAND_KINDS, Key, State, StepState
+from sagas.ports import WaitRow
+from sagas.state import COMMAND_KINDS, Key, State, StepState, Value
 from sagas.versions import Newer, what_it_needs
 
 HISTORY_MAX = 10_000
@@ -29,6 +29,22 @@ OPERATOR_CAUSES = {
     "late_effect": "step {step} had an effect after it was given up",
     "repairs_used_up": "{what} got stuck again and again, and the repairs are used up",
 }
+
+
+class Readable(Protocol):
+    """What a view asks of a store, and of an archived saga."""
+
+    async def history(self, saga_id: str, after: int = 0, limit: int = 1000) -> list[Recorded]:
+        """The events of a saga, in order."""
+        ...
+
+    async def waits(self, saga_id: str) -> list[WaitRow]:
+        """Its open waits."""
+        ...
+
+    async def values(self, wanted: Sequence[tuple[str, Value]]) -> list[Json]:
+        """The values behind references."""
+        ...
 
 
 def summary(row: SagaRow) -> dict[str, Json]:
@@ -49,7 +65,7 @@ def summary(row: SagaRow) -> dict[str, Json]:
 
 
 async def detail(
-    store: Store, manifest: Manifest, state: State, now: float, nobody_for: Collection[int] = ()
+    store: Readable, manifest: Manifest, state: State, now: float, nobody_for: Collection[int] = ()
 ) -> dict[str, Json]:
     """A saga with its steps, waits and values at `now`: at most five queries, whatever its size.
 
@@ -77,7 +93,7 @@ async def detail(
     }
 
 
-async def unread(store: Store, state: State) -> dict[str, Json]:
+async def unread(store: Readable, state: State) -> dict[str, Json]:
     """A saga that a newer program wrote to: what is known of it here, and the event that nobody here can read."""
     history = await store.history(state.saga_id, limit=HISTORY_MAX)
     met = next((entry.event for entry in history if isinstance(entry.event, Newer)), None)
@@ -117,7 +133,7 @@ def records_of(manifest: Manifest, state: State, node: Node) -> list[Key]:
     return [(node.name, item) for item in items_of(manifest, state, node) if item is not None]
 
 
-async def values_of(store: Store, state: State, keys: Sequence[Key]) -> tuple[Json, dict[Key, Json]]:
+async def values_of(store: Readable, state: State, keys: Sequence[Key]) -> tuple[Json, dict[Key, Json]]:
     """The saga's input, and what these steps gave as far as they gave anything; one question to the store."""
     found = {key: value for key in keys if (value := state.step(*key).result) is not None}
     first, *others = await store.values([(state.saga_id, value) for value in (state.input, *found.values())])

@@ -199,7 +199,9 @@ async def run_api(settings: Settings) -> None:
         raise SettingsError("AMENDS_API_KEY is needed: set it to 16 characters or more that only callers know")
     async with core(settings, "api", API_STATEMENT_SECONDS, API_LOCK_SECONDS) as made, made.publisher.running():
         requests = Requests(made.store.asking)
-        backend = Backend(made.store, made.store.pool, made.engine, made.streams, made.sagas, requests)
+        backend = Backend(
+            made.store, made.store.pool, made.engine, made.streams, made.sagas, requests, settings.archive
+        )
         try:
             app = make_app(backend, made.applications, settings.api_key, partial(ping, settings.redis or ""))
             async with listening(app, settings.host, settings.port) as url:

@@ -6,8 +6,8 @@ import asyncpg
 
 from eventstore.migrate import NotMigratedError, demand_migrated
 
-# An append has one plan on empty and on large tables: from the arrays by the primary key (rule A6).
-APPEND_SETTINGS = {
+# A statement is prepared once, mostly while tables are empty, and its plan is kept: it goes by the indexes (rule A6).
+PLAN_SETTINGS = {
     "enable_seqscan": "off",
     "enable_bitmapscan": "off",
     "jit": "off",
@@ -26,7 +26,7 @@ async def meet_cluster(connection: Any) -> None:
 def append_settings(lock_seconds: float | None) -> dict[str, str]:
     """The settings of connections for appends, which may wait so many seconds for a lock."""
     limit = {} if lock_seconds is None else {"lock_timeout": f"{lock_seconds * 1000:.0f}ms"}
-    return APPEND_SETTINGS | limit
+    return PLAN_SETTINGS | limit
 
 
 async def pool_of(

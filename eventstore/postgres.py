@@ -10,7 +10,8 @@ import asyncpg
 import orjson
 
 from eventstore.arrays import arguments_of, keys_of
-from eventstore.connecting import append_settings, pool_of, role_of
+from eventstore.connecting import PLAN_SETTINGS, append_settings, pool_of, role_of
+from eventstore.listing import statement_of
 from eventstore.queries import query
 from eventstore.reading import head_of, manifest_of, recorded
 from sagas.events import Json, Recorded
@@ -92,7 +93,7 @@ class PostgresStore:
             role = await role_of(url)
             settings = {"application_name": name, **({"role": role} if role is not None else {})}
             pool = await pool_of(url, pool_size, seconds, settings, lent=True)
-            asking = await pool_of(url, min(pool_size, ASKING_MAX), seconds, settings)
+            asking = await pool_of(url, min(pool_size, ASKING_MAX), seconds, settings | PLAN_SETTINGS)
             appending = await pool_of(url, 2, seconds, settings | append_settings(lock_seconds), appends=True)
         except AWAY as away:
             raise StoreUnavailable(str(away) or type(away).__name__) from away
@@ -165,11 +166,15 @@ class PostgresStore:
         return _committed(await joined.fetchrow(query("start"), *arguments))
 
     async def put_payloads(self, payloads: Mapping[str, bytes]) -> None:
-        """Keep large values, sorted by hash, in a statement of their own."""
+        """Keep large values, sorted by hash, in a statement of their own.
+
+        One that is there is young again, so that nobody drops it who has looked for what no event names.
+        """
         hashes = sorted(payloads)
         await self._execute(
-            "INSERT INTO amends.payloads (hash, body) SELECT * FROM unnest($1::text[], $2::bytea[]) "
-            "ON CONFLICT DO NOTHING",
+            "INSERT INTO amends.payloads AS kept (hash, body) SELECT * FROM unnest($1::text[], $2::bytea[]) "
+            "ON CONFLICT (hash) DO UPDATE SET created_at = clock_timestamp() "
+            "WHERE kept.created_at < clock_timestamp() - interval '1 hour'",
             hashes,
             [payloads[digest] for digest in hashes],
         )
@@ -288,10 +293,8 @@ class PostgresStore:
 
     async def sagas(self, wanted: SagaFilter) -> list[SagaRow]:
         """A page of sagas, newest first."""
-        rows = await self._fetch(
-            query("sagas"), wanted.definition, wanted.status, wanted.key, wanted.waiting, wanted.after, wanted.limit,
-            wanted.key_prefix, wanted.held, wanted.may_run,
-        )  # fmt: skip
+        statement, arguments = statement_of(wanted)
+        rows = await self._fetch(statement, *arguments)
         return [SagaRow(head_of(row), row["created_at"], row["updated_at"], row["saga_id"]) for row in rows]
 
     async def put_manifest(self, manifest: Manifest) -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("amends.projections")
 
 Apply = Callable[[Any, Sequence[FeedEvent]], Awaitable[None]]
+Forget = Callable[[Any, Sequence[str]], Awaitable[None]]
 TAKE = """
 INSERT INTO amends.feed_cursors (name, version) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING
 """
@@ -39,13 +40,15 @@ class Projection:
     """A table that `apply(connection, events)` fills, and nobody else writes.
 
     `apply` must give the same rows whenever it is given the same events in the same order, in whatever batches. A new
-    `version` empties the table and fills it anew. `table` is its qualified name.
+    `version` empties the table and fills it anew. `table` is its qualified name. `forget(connection, saga_ids)` takes
+    the rows of sagas away that go into an archive; without it none goes: the table could not be filled anew.
     """
 
     name: str
     version: int
     table: str
     apply: Apply
+    forget: Forget | None = None
 
 
 async def advance(pool: "Pool", projection: Projection, limit: int = BATCH) -> int:

@@ -75,4 +75,9 @@ def _shown(result: Any) -> Any:
     return {"success": True, "taskIds": [task["id"] for task in tasks]}
 
 
-executions = Projection("marketplace_job_executions", 2, "public.marketplace_job_executions", project)
+async def forget(connection: Any, saga_ids: Sequence[str]) -> None:
+    """Take the rows of jobs away whose sagas go into an archive."""
+    await connection.execute("DELETE FROM marketplace_job_executions WHERE job_id = ANY($1::text[])", list(saga_ids))
+
+
+executions = Projection("marketplace_job_executions", 2, "public.marketplace_job_executions", project, forget)

@@ -23,7 +23,7 @@ OVERDUE = f"""
 SELECT saga_id::text, definition, opened_by, kind, step, item, attempt, extract(epoch FROM due_at)::float8 AS since,
     extract(epoch FROM clock_timestamp() - due_at)::float8 AS age
 FROM amends.waits JOIN amends.sagas AS saga USING (saga_id)
-WHERE due_at < clock_timestamp() - make_interval(secs => $1) AND NOT unsent AND NOT held AND format <= $3
+WHERE due_at < statement_timestamp() - make_interval(secs => $1) AND NOT unsent AND NOT held AND format <= $3
     AND kind NOT IN ('notify', 'operator') AND (entry_id IS NOT NULL OR queue IS NULL)
     AND ({RELEASED_LATELY}) IS NOT TRUE
 ORDER BY due_at LIMIT $2
@@ -33,7 +33,7 @@ SELECT saga_id::text, definition, opened_by, kind, step, item, attempt, extract(
     extract(epoch FROM clock_timestamp() - since)::float8 AS age
 FROM amends.waits JOIN amends.sagas AS saga USING (saga_id)
 WHERE published_at IS NULL AND NOT unsent AND NOT held AND queue IS NOT NULL AND claimed_by IS NULL AND format <= $3
-    AND since < clock_timestamp() - make_interval(secs => $1)
+    AND since < statement_timestamp() - make_interval(secs => $1)
     AND ({RELEASED_LATELY}) IS NOT TRUE
 ORDER BY since LIMIT $2
 """  # noqa: S608

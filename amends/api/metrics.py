@@ -10,7 +10,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from amends.api.health import ANSWER_SECONDS, Health
 from amends.backend import Backend
-from eventstore.census import Census, count
+from eventstore.census import Census, Counter
 from sagas.ports import StoreUnavailable
 from sagas.state import SagaStatus, WaitKind
 
@@ -20,12 +20,22 @@ class Metrics:
 
     def __init__(self, health: Health) -> None:
         self._health = health
+        self._counter = Counter()
 
     async def scrape(self, request: web.Request, backend: Backend) -> web.Response:
         """`GET /api/metrics`: sagas, waits, pending jobs and connectivity, in Prometheus' text format."""
-        latency, answers, census = await asyncio.gather(self._health.latency(), _answers(backend), _counted(backend))
+        latency, answers, census = await asyncio.gather(
+            self._health.latency(), _answers(backend), self._counted(backend)
+        )
         body = generate_latest(registry_of(census, latency, answers=answers or census is not None))
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
+
+    async def _counted(self, backend: Backend) -> Census | None:
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await self._counter.count(backend.database)
+        except (StoreUnavailable, TimeoutError):
+            return None
 
 
 def registry_of(
@@ -55,14 +65,6 @@ async def _answers(backend: Backend) -> bool:
     except (StoreUnavailable, TimeoutError):
         return False
     return True
-
-
-async def _counted(backend: Backend) -> Census | None:
-    try:
-        async with asyncio.timeout(ANSWER_SECONDS):
-            return await count(backend.database)
-    except (StoreUnavailable, TimeoutError):
-        return None
 
 
 def _gauge(registry: CollectorRegistry, name: str, says: str, value: float) -> None:

@@ -50,8 +50,8 @@ async def events(request: web.Request, backend: Backend) -> web.Response:
     saga_id = saga_id_of(request)
     after = _number(request.query.get("cursor", "0"), "cursor", 0, 2**31 - 1)
     limit = limit_of(request, EVENTS, EVENTS_MAX)
-    history = await backend.store.history(saga_id, after, limit)
-    if not history and not await backend.store.heads([saga_id]):
+    history = await backend.history(saga_id, after, limit)
+    if history is None:
         raise unknown(request)
     following = str(history[-1].sequence) if len(history) == limit else None
     return answer({"items": [views.event(entry) for entry in history], "next": following})

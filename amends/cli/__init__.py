@@ -6,6 +6,7 @@ from amends import ownership
 
 NO, USAGE, UNAVAILABLE = 1, 2, 3
 _CODES = {
+    "ArchiveError": NO,
     "DefinitionError": NO,
     "MigrationError": NO,
     "DemoError": NO,

@@ -2,7 +2,19 @@
 
 import typer
 
-from amends.cli import benchmarking, holding, keys, operators, proving, run, sagas, services, simulating, versions
+from amends.cli import (
+    archiving,
+    benchmarking,
+    holding,
+    keys,
+    operators,
+    proving,
+    run,
+    sagas,
+    services,
+    simulating,
+    versions,
+)
 
 app = typer.Typer(
     name="amends",
@@ -27,6 +39,7 @@ app.command()(run.worker)
 app.command()(services.reconciler)
 app.command()(services.notifier)
 app.command()(services.reconcile)
+app.command()(archiving.archive)
 app.add_typer(sagas.app, name="saga", help="Start, list, show and describe sagas, and say how they go on.")
 app.command()(sagas.explain)
 operators.add_to(sagas.app)

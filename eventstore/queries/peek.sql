@@ -1,21 +1,24 @@
 -- Whether there is anything to do: one statement an orchestrator's look (rules A11, C1, C9). Held sagas are left alone,
 -- and those that only a newer program can read.
-SELECT EXISTS (
-        SELECT FROM amends.waits AS wait
+SELECT (
+        SELECT true
+        FROM amends.waits AS wait
         WHERE unsent AND published_at IS NULL
-            AND NOT EXISTS (SELECT FROM amends.sagas AS saga WHERE saga.held AND saga.saga_id = wait.saga_id)
-            AND NOT EXISTS (
-                SELECT FROM amends.sagas AS saga
-                WHERE saga.format > 1 AND saga.format > $1::int AND saga.saga_id = wait.saga_id)
-    ) AS unsent,
+            AND (SELECT true FROM amends.sagas AS saga WHERE saga.held AND saga.saga_id = wait.saga_id) IS NULL
+            AND (
+                SELECT true FROM amends.sagas AS saga
+                WHERE saga.format > 1 AND saga.format > $1::int AND saga.saga_id = wait.saga_id) IS NULL
+        ORDER BY since
+        LIMIT 1
+    ) IS NOT NULL AS unsent,
     (
         SELECT extract(epoch FROM since)::float8
         FROM amends.waits AS wait
         WHERE published_at IS NULL AND queue IS NOT NULL AND NOT unsent
-            AND NOT EXISTS (SELECT FROM amends.sagas AS saga WHERE saga.held AND saga.saga_id = wait.saga_id)
-            AND NOT EXISTS (
-                SELECT FROM amends.sagas AS saga
-                WHERE saga.format > 1 AND saga.format > $1::int AND saga.saga_id = wait.saga_id)
+            AND (SELECT true FROM amends.sagas AS saga WHERE saga.held AND saga.saga_id = wait.saga_id) IS NULL
+            AND (
+                SELECT true FROM amends.sagas AS saga
+                WHERE saga.format > 1 AND saga.format > $1::int AND saga.saga_id = wait.saga_id) IS NULL
         ORDER BY since
         LIMIT 1
     ) AS unconfirmed_since,
@@ -23,10 +26,10 @@ SELECT EXISTS (
         SELECT extract(epoch FROM due_at)::float8
         FROM amends.waits AS wait
         WHERE NOT unsent AND kind <> 'operator' AND due_at < 'infinity'
-            AND NOT EXISTS (SELECT FROM amends.sagas AS saga WHERE saga.held AND saga.saga_id = wait.saga_id)
-            AND NOT EXISTS (
-                SELECT FROM amends.sagas AS saga
-                WHERE saga.format > 1 AND saga.format > $1::int AND saga.saga_id = wait.saga_id)
+            AND (SELECT true FROM amends.sagas AS saga WHERE saga.held AND saga.saga_id = wait.saga_id) IS NULL
+            AND (
+                SELECT true FROM amends.sagas AS saga
+                WHERE saga.format > 1 AND saga.format > $1::int AND saga.saga_id = wait.saga_id) IS NULL
             AND (kind <> 'notify' OR NOT EXISTS (
                 SELECT FROM amends.waits AS earlier
                 WHERE earlier.saga_id = wait.saga_id AND earlier.opened_by < wait.opened_by AND earlier.kind = 'notify'

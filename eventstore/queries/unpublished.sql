@@ -4,9 +4,9 @@ SELECT saga_id::text, opened_by, kind, step, item, attempt, queue, priority, ext
     claimed_by, extract(epoch FROM claimed_until)::float8 AS claimed_until
 FROM amends.waits AS wait
 WHERE published_at IS NULL AND queue IS NOT NULL AND NOT unsent
-    AND since <= clock_timestamp() - make_interval(secs => $1)
-    AND NOT EXISTS (SELECT FROM amends.sagas AS saga WHERE saga.held AND saga.saga_id = wait.saga_id)
-    AND NOT EXISTS (
-        SELECT FROM amends.sagas AS saga WHERE saga.format > 1 AND saga.format > $3::int AND saga.saga_id = wait.saga_id)
-ORDER BY since, saga_id, opened_by
+    AND since <= statement_timestamp() - make_interval(secs => $1)
+    AND (SELECT true FROM amends.sagas AS saga WHERE saga.held AND saga.saga_id = wait.saga_id) IS NULL
+    AND (
+        SELECT true FROM amends.sagas AS saga WHERE saga.format > 1 AND saga.format > $3::int AND saga.saga_id = wait.saga_id) IS NULL
+ORDER BY wait.since
 LIMIT $2

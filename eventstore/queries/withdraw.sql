@@ -6,7 +6,8 @@ WITH named AS (
     UPDATE amends.waits AS wait
     SET unsent = false, since = clock_timestamp()
     FROM named
-    WHERE wait.saga_id = named.saga_id AND wait.opened_by = named.opened_by AND wait.unsent AND wait.published_at IS NULL
+    WHERE wait.saga_id = named.saga_id AND wait.opened_by = named.opened_by
+        AND (wait.unsent AND wait.published_at IS NULL) IS TRUE -- so that it is no reason to read all that is marked
     RETURNING wait.saga_id, wait.opened_by
 )
 SELECT wait.saga_id::text, wait.opened_by, kind, step, item, attempt, queue, priority,

@@ -333,3 +333,26 @@ async def test_a_service_does_all_of_it_with_the_client(stage: Stage) -> None:
         assert (await stage.ended(saga_id))["status"] == "completed"
         with pytest.raises(ClientError, match="422"):
             await client.correct(saga_id, None, step="load", reason="no")
+
+
+async def test_an_archived_family_reads_as_before(stage: Stage) -> None:
+    saga_id = await stage.start("old")
+    await stage.waiting(saga_id, "signal")
+    stage.saga("signal", saga_id, "agreed", '{"by": "Bo"}')
+    await stage.ended(saga_id)
+    child = await stage.made.database.fetchval(
+        "SELECT event_data ->> 'child_id' FROM amends.workflow_events "
+        "WHERE workflow_id = $1 AND event_type = 'ChildStarted'",
+        saga_id,
+    )
+    aged = "UPDATE amends.sagas SET updated_at = now() - interval '2 days' WHERE saga_id = ANY($1::uuid[])"
+    await stage.made.database.execute(aged, [saga_id, child])
+    paths = [f"/api/sagas/{one}{part}" for one in (saga_id, child) for part in ("", "/events")]
+    before = [await stage.made.call("GET", path) for path in paths]
+    shown = stage.made.amends("saga", "show", saga_id).stdout
+    done = stage.made.amends("archive", "--older-than", "1d")
+    assert "2 sagas older than 1 day are in 1 files" in done.stdout, done.stderr
+    assert [await stage.made.call("GET", path) for path in paths] == before
+    assert stage.made.amends("saga", "show", saga_id).stdout == shown
+    status, _ = await stage.made.call("POST", f"/api/sagas/{saga_id}/signals/agreed", json={"value": {"by": "Bo"}})
+    assert status == 404

@@ -1,7 +1,7 @@
 """What is told of the servers behind the API, and what Prometheus scrapes."""
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from prometheus_client import generate_latest
@@ -10,8 +10,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from amends.api import metrics
 from amends.api.health import Health
 from amends.api.metrics import registry_of
-from eventstore.census import Census
-from sagas.ports import TransportUnavailable
+from eventstore import census
+from eventstore.census import Census, Counter
+from sagas.ports import StoreUnavailable, TransportUnavailable
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -65,14 +66,14 @@ async def test_a_database_that_answers_is_up_while_counting_takes_too_long(
     async def ping() -> float:
         return 0.001
 
-    async def never(database: object) -> Census:
+    async def never(counter: Counter, database: object) -> Census:
         await asyncio.Event().wait()
         raise AssertionError
 
     async def now() -> float:
         return 0.0
 
-    monkeypatch.setattr(metrics, "count", never)
+    monkeypatch.setattr(Counter, "count", never)
     monkeypatch.setattr(metrics, "ANSWER_SECONDS", 0.05)
     store = type("Store", (), {"now": staticmethod(now)})()
     backend: Any = type("Backend", (), {"database": None, "store": store})()
@@ -82,3 +83,51 @@ async def test_a_database_that_answers_is_up_while_counting_takes_too_long(
     assert b"amends_counted 0.0" in text
     assert b"amends_sagas" not in text
     assert samples(Census({}, {}, 0), 0.1)["amends_counted", ()] == 1
+
+
+class Waits:
+    """A pool that knows one open wait."""
+
+    async def fetch(self, query: str, **_: object) -> list[dict[str, object]]:
+        return [{"what": "wait", "name": "signal", "number": 1}]
+
+
+async def test_a_count_of_sagas_that_takes_long_is_waited_for_once_and_seldom_begun(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A million heads take seconds to read, and Prometheus asks every few."""
+    monkeypatch.setattr(census, "FRESH_SECONDS", 0.01)
+    monkeypatch.setattr(census, "SHARE", 0.0001)
+    counts = iter(range(1, 9))
+    gate = asyncio.Event()
+
+    async def slow(pool: object) -> dict[str, int]:
+        await gate.wait()
+        return {"active": next(counts)}
+
+    counter, pool = Counter(slow), cast("Any", Waits())
+    first = asyncio.create_task(counter.count(pool))
+    done, _ = await asyncio.wait({first}, timeout=0.05)
+    assert not done, "there is none that could be told"
+    gate.set()
+    assert (await first).sagas == {"active": 1}
+    assert (await counter.count(pool)).sagas == {"active": 1}, "it took longer than is fresh: not so soon again"
+    assert (await counter.count(pool)).waits == {"signal": 1}
+
+
+async def test_a_quick_count_of_sagas_is_of_now() -> None:
+    counts = iter(range(1, 9))
+
+    async def quick(pool: object) -> dict[str, int]:
+        return {"active": next(counts)}
+
+    counter, pool = Counter(quick), cast("Any", Waits())
+    assert [(await counter.count(pool)).sagas["active"] for _ in range(3)] == [1, 2, 3]
+
+
+async def test_sagas_that_cannot_be_counted_are_not_told() -> None:
+    async def away(pool: object) -> dict[str, int]:
+        raise StoreUnavailable("away")
+
+    with pytest.raises(StoreUnavailable):
+        await Counter(away).count(cast("Any", Waits()))
