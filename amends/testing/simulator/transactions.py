@@ -125,15 +125,13 @@ class _Held:
             self._link.on_cut.remove(self._lose)
         late = self._link.frozen_until - self._link.loop.now
         if late > 0:  # what the server was asked for it does when it goes on
-            self._link.loop.later(late + 1.0, self._free)
+            self._link.loop.later(late + 1.0, self._lose)
         else:
-            self._free()
+            self._lose()
 
     def _lose(self) -> None:
+        """The transaction is over: what is still on its way to it comes to nothing."""
         self.lost = True
-        self._free()
-
-    def _free(self) -> None:
         for key, event in self._mine.items():
             if self._locked.get(key) is event:
                 del self._locked[key]
