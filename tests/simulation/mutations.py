@@ -6,7 +6,8 @@ The planted bugs beside them are looked for by seeds; of these only the schedule
 # pyright: reportPrivateUsage=false
 # What is broken here is private.
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -30,6 +31,7 @@ from sagas import events as e
 from sagas.draft import Draft
 from sagas.inputs import ChildEnds, Outcome
 from sagas.manifest import Manifest, Node
+from sagas.peek import Peek
 from sagas.ports import GONE, Claim, EntryState, Move, Unstorable, WaitRow
 from sagas.state import State, StepState
 from tests.simulation.bugs import Bug, Patch
@@ -119,17 +121,27 @@ def who_takes_a_mark_leaves_its_age(patch: Patch) -> None:
 
 @mutation
 def marks_of_held_sagas_are_taken(patch: Patch) -> None:
-    take = MemoryStore.take_unsent
+    take, peek = MemoryStore.take_unsent, MemoryStore.peek
+
+    @contextmanager
+    def released(store: MemoryStore) -> Generator[None]:
+        heads = store._heads
+        store._heads = {saga_id: replace(head, held=False) for saga_id, head in heads.items()}
+        try:
+            yield
+        finally:
+            store._heads = heads
 
     async def taken(self: MemoryStore, limit: int, *more: Any) -> list[WaitRow]:
-        heads = self._heads
-        self._heads = {saga_id: replace(head, held=False) for saga_id, head in heads.items()}
-        try:
+        with released(self):
             return await take(self, limit, *more)
-        finally:
-            self._heads = heads
+
+    async def seen(self: MemoryStore) -> Peek:
+        with released(self):
+            return await peek(self)
 
     patch.setattr(MemoryStore, "take_unsent", taken)
+    patch.setattr(MemoryStore, "peek", seen)
 
 
 @mutation

@@ -7,6 +7,7 @@ from amends.testing.simulator.batch import run_part
 SEEDS = 250
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("first", [10_000, 20_000])
 def test_seeds_hold_and_try_all_that_is_promised(first: int) -> None:
     """The same as `amends simulate --first FIRST --seeds 250`."""
