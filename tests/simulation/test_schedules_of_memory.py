@@ -109,6 +109,7 @@ async def test_a_late_success_is_known_though_the_stream_forgot_it_before_anybod
     await stage.until(lambda: stage.desks(saga))
     assert stage.desks(saga) == [("a", "late_effect")]
     assert stage.there("a")
+    stage.boot(O0)
     assert (await stage.try_again(saga, "a")).code == "accepted"
     await stage.rest()
     assert not stage.there("a")
