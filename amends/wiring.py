@@ -31,7 +31,7 @@ from eventstore.requests import Requests
 from eventstore.workers import Registry
 from eventstore.workers import forget as forget_workers
 from orchestrator.engine import Engine
-from orchestrator.publisher import Publisher, beside
+from orchestrator.publisher import LOOK_SECONDS, LOOK_SELDOM_SECONDS, Publisher, beside
 from orchestrator.service import Orchestrator
 from reconciler.cycle import Reconciler, Report
 from reconciler.evidence import PostgresEvidence
@@ -100,9 +100,13 @@ async def core(
     applications, sealed = seal_all(settings)
     name = f"{role}@{socket.gethostname()}/{os.getpid()}-{uuid4().hex[:6]}"
     connect = partial(
-        PostgresStore.open, settings.database_url, pool_size=settings.concurrency + 4, seconds=statement_seconds,
+        PostgresStore.open,
+        settings.database_url,
+        pool_size=settings.concurrency + 4,
+        name=f"amends {role}",
+        seconds=statement_seconds,
         lock_seconds=lock_seconds,
-    )  # fmt: skip
+    )
     store = await _patiently(connect)
     streams = RedisStreams(settings.redis, name)
     try:
@@ -110,7 +114,8 @@ async def core(
             for found in sealed.values():
                 await store.put_manifest(found.manifest)
         clock = LoopClock()
-        publisher = Publisher(store, streams, clock, DEFAULT_NUMBERS.lease_seconds)
+        look = LOOK_SECONDS if role in ("orchestrator", "worker") else LOOK_SELDOM_SECONDS
+        publisher = Publisher(store, streams, clock, DEFAULT_NUMBERS.lease_seconds, look)
         streams.on_memory_lost(store.memory_lost)
         yield Core(name, store, streams, Engine(store, clock, publisher), publisher, sealed, applications)
     finally:
@@ -141,7 +146,7 @@ async def run_worker(settings: Settings) -> None:
         )
         numbers = WorkerNumbers(settings.concurrency, drain_seconds=settings.drain_timeout)
         worker = Worker(made.streams, made.store, made.sagas, here, made.engine, numbers)
-        registry = Registry(made.store.pool, made.name, worker.queues, _handlers(made.sagas))
+        registry = Registry(made.store.asking, made.name, worker.queues, _handlers(made.sagas))
         _on_stop(worker.drain)
         _ready(settings)
         try:
@@ -184,11 +189,11 @@ async def run_notifier(settings: Settings) -> None:
     """Fill the projections until SIGTERM; forget what keyed requests were answered a day ago, and lost workers."""
     async with core(settings, "notifier") as made:
         projections = [projection for app in made.applications for projection in app.projections]
-        projector = Projector(made.store.pool, projections, LoopClock())
+        projector = Projector(made.store, projections, LoopClock())
         _on_stop(projector.stop)
         _ready(settings)
         requests = _every(FORGET_SECONDS, Requests(made.store.asking).forget)
-        workers = _every(FORGET_SECONDS, partial(forget_workers, made.store.pool))
+        workers = _every(FORGET_SECONDS, partial(forget_workers, made.store.asking))
         async with beside(requests), beside(workers):
             await projector.run()
 
