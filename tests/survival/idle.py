@@ -10,6 +10,7 @@ import json
 import os
 import re
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from amends import Saga, days
-from tests.acceptance.running import Running, running, until
+from tests.acceptance.running import Running, pause, running, until
 from tests.processes import descendants
 from tests.servers import raw_redis
 
@@ -94,6 +95,13 @@ def times(made: Running) -> dict[str, float]:
     }
 
 
+async def pass_time(seconds: float) -> None:
+    """Let time pass."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        await pause()
+
+
 async def asked(made: Running, seconds: float) -> dict[str, Any]:
     """What is asked in so many seconds, as figures of a minute."""
     redis = raw_redis(made.runtime["redis_url"])
@@ -101,10 +109,10 @@ async def asked(made: Running, seconds: float) -> dict[str, Any]:
     for setting in ("log_statement = 'all'", "log_line_prefix = 'asked:%a:%p '"):
         await made.database.execute(f"ALTER SYSTEM SET {setting}")
     await made.database.execute("SELECT pg_reload_conf()")
-    await asyncio.sleep(1)
+    await pass_time(1)
     await redis.config_resetstat()
     start, before = log.stat().st_size, times(made)
-    await asyncio.sleep(seconds)
+    await pass_time(seconds)
     after = times(made)
     lines = log.read_bytes()[start:].decode("utf-8", "replace").splitlines()
     stats = await redis.info("commandstats")
@@ -132,7 +140,7 @@ async def measure(count: int, seconds: float) -> dict[str, Any]:
     """The figures of a minute, with so many sagas that wait."""
     async with running(sagas="marketplace,tests.survival.idle:waiting") as made:
         await fill(made, count)
-        await asyncio.sleep(SETTLE_SECONDS)
+        await pass_time(SETTLE_SECONDS)
         return await asked(made, seconds)
 
 
