@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 from tests.acceptance.running import Running
@@ -84,7 +84,7 @@ def up(folder: Path) -> Run:
 
 
 @contextlib.contextmanager
-def data_directory() -> Iterator[Path]:
+def data_directory() -> Generator[Path]:
     """A data directory that was used once."""
     folder = Path(tempfile.mkdtemp(prefix="amends-starts-"))
     folder.chmod(0o755)
