@@ -24,7 +24,8 @@ from tests.servers import raw_redis
 
 STATEMENTS_MAX = 60.0
 CORE_MAX = 0.01
-SETTLE_SECONDS = 20
+SETTLE_SECONDS = 75
+"""More than the minute after which an orchestrator takes itself for idle."""
 LINE = re.compile(r"^asked:(?P<who>[^:]*):\S* LOG: +(?:execute [^:]+|statement): (?P<what>.*)")
 LIKE_IT = (
     "INSERT INTO amends.sagas (saga_id, definition, fingerprint, status, version, state) "
