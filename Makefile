@@ -9,7 +9,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 CODE := amends bench consumers eventstore marketplace orchestrator reconciler sagas tests scripts docs/examples
 
-.PHONY: help setup demo test run check bench peers lock soak survival figures wheel planted
+.PHONY: help setup demo test run check bench peers lock soak survival figures idle starts wheel planted
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -46,6 +46,12 @@ survival: $(VENV)/test.done ## damage under load: flushes, servers that stand st
 
 figures: $(VENV)/test.done ## how long until a lost worker's step runs again, and killed PostgreSQL is ready again
 	$(BIN)/python -m tests.survival.figures
+
+idle: $(VENV)/test.done ## what a system costs a minute in which 100,000 sagas wait: statements, commands, processor time
+	$(BIN)/python -m tests.survival.idle
+
+starts: $(VENV)/test.done ## how long `amends --help`, a worker and `amends up` take to start
+	$(BIN)/python -m tests.survival.starts
 
 wheel: $(VENV)/run.done ## the wheel in an empty environment: its sagas, and the demo from another folder
 	scripts/check-wheel

@@ -20,9 +20,9 @@ from typing import Any
 from amends.application import App
 from amends.embedded import EmbeddedPostgres, EmbeddedValkey
 from amends.embedded_processes import ending_with_us
+from amends.sealing import seal_all
 from amends.settings import Settings, SettingsError, environment
 from amends.supervisor import READY_SECONDS, ProcessPlan, StartError, Supervisor
-from amends.wiring import seal_all
 from eventstore.migrate import migrate
 from eventstore.postgres import reachable
 

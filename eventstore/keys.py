@@ -3,16 +3,15 @@
 import hashlib
 import hmac
 import secrets
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
+from eventstore.key_roles import ROLES, Role
 from eventstore.postgres import reachable
 from sagas.records import record
 
 if TYPE_CHECKING:
     import asyncpg
 
-Role = Literal["viewer", "producer", "operator"]
-ROLES: tuple[Role, ...] = ("viewer", "producer", "operator")
 BRAND = "amends"
 
 

@@ -21,6 +21,18 @@ LOCK = """
 SELECT version, epoch, transaction_id::text AS transaction_id, position FROM amends.feed_cursors
 WHERE name = $1 FOR UPDATE SKIP LOCKED
 """
+BEHIND = """
+SELECT asked.name
+FROM unnest($1::text[], $2::int[]) AS asked(name, version) LEFT JOIN amends.feed_cursors AS kept USING (name)
+WHERE kept.version IS DISTINCT FROM asked.version OR (
+    SELECT event.epoch < (SELECT epoch FROM amends.cluster)
+        OR event.transaction_id < pg_snapshot_xmin(pg_current_snapshot())
+    FROM amends.workflow_events AS event
+    WHERE (event.epoch, event.transaction_id, event.position) > (kept.epoch, kept.transaction_id, kept.position)
+    ORDER BY event.epoch, event.transaction_id, event.position
+    LIMIT 1
+)
+"""  # ordered, so that the next event is found by its index, however many there are
 MOVE = """
 UPDATE amends.feed_cursors
 SET version = $2, epoch = $3, transaction_id = $4::text::xid8, position = $5, updated_at = clock_timestamp()
@@ -49,6 +61,12 @@ class Projection:
     table: str
     apply: Apply
     forget: Forget | None = None
+
+
+async def behind(pool: "Pool", projections: Sequence[Projection]) -> set[str]:
+    """The names of those that `advance` has something to do for; one query for all."""
+    rows = await pool.fetch(BEHIND, [one.name for one in projections], [one.version for one in projections])
+    return {row["name"] for row in rows}
 
 
 async def advance(pool: "Pool", projection: Projection, limit: int = BATCH) -> int:

@@ -28,6 +28,9 @@ log = logging.getLogger("amends.publisher")
 
 CANCEL_SECONDS = 1.0
 CONFIRM_SECONDS = 1.0
+LOOK_SECONDS = 1.0
+LOOK_SELDOM_SECONDS = 5.0
+"""Of who neither polls the marker nor has outcomes to say once more (rule L7): the server's clock is all it needs."""
 SWEEP_SECONDS = 5.0
 SEND_SECONDS_MAX = SWEEP_SECONDS / 2
 Waiting = tuple[str, int]
@@ -42,11 +45,19 @@ class _Sent:
 class Publisher:
     """Sends commands and writes down which of them stand in a stream. One for each process that appends."""
 
-    def __init__(self, store: Store, sender: CommandSender, clock: Clock, lease_seconds: float) -> None:
+    def __init__(
+        self,
+        store: Store,
+        sender: CommandSender,
+        clock: Clock,
+        lease_seconds: float,
+        look_seconds: float = LOOK_SECONDS,
+    ) -> None:
         self._store = store
         self._sender = sender
         self._clock = clock
         self._lease_seconds = lease_seconds
+        self._look_seconds = look_seconds
         self._unconfirmed: dict[Waiting, _Sent] = {}
         self._look_at = 0.0
         self._looked = False
@@ -108,7 +119,7 @@ class Publisher:
             await self._confirmed(0.0)
 
     async def run(self) -> None:
-        """Confirm until it is cancelled, and look once a second whose memory the transport stands in."""
+        """Confirm until it is cancelled, and look now and then whose memory the transport stands in."""
         while True:
             await self._look()
             await self._clock.sleep(await self._confirmed(CONFIRM_SECONDS))
@@ -133,6 +144,7 @@ class Publisher:
             if not self._looked:
                 await self._store.memory_lost(incarnation)
                 self._looked = True
+            self._look_at = now + self._look_seconds
         except (TransportUnavailable, TransportRefused, StoreUnavailable) as loss:
             log.info("cannot look at the transport's memory: %s", loss)
 

@@ -33,6 +33,8 @@ log = logging.getLogger("amends.orchestrator")
 BATCH = 500
 LOOK_SECONDS_MIN = 0.005
 IDLE_SECONDS_MIN = 0.05
+IDLE_AFTER_SECONDS, IDLE_LOOK_SECONDS = 60.0, 2.0
+"""Where nothing has come or gone for so long, nobody looks every second."""
 RETRY_SECONDS = 0.25
 NEWER_SECONDS = 10.0
 
@@ -58,6 +60,7 @@ class Orchestrator:
         self._timers = Timers(store, sender, clock, engine.numbers.lease_seconds, batch)
         self._messages = Messages(store, engine)
         self._look_at = 0.0
+        self._idle_at = clock.monotonic() + IDLE_AFTER_SECONDS
         self._taken: list[WaitRow] = []
         self._unread: dict[str, float] = {}
         self._stopping = False
@@ -79,15 +82,19 @@ class Orchestrator:
 
     async def turn(self) -> None:
         """One turn of the loop: wait for outcomes until something is due, apply both, acknowledge."""
-        block = min(max(self._look_at - self._clock.monotonic(), 0.0), LOOK_SECONDS_MAX)
+        block = min(max(self._look_at - self._clock.monotonic(), 0.0), IDLE_LOOK_SECONDS)
         arrivals = await self._sender.outcomes(1 if buggify("orchestrator.reads_one") else self._batch, block)
         deliveries = arrivals.deliveries
+        if deliveries:
+            self._idle_at = self._clock.monotonic() + IDLE_AFTER_SECONDS
         words: list[Input] = [delivery.word for delivery in deliveries]
         look = not deliveries or self._clock.monotonic() >= self._look_at
         told: list[tuple[WaitRow, Input]] = []
         if look:
             peek = await self._store.peek()
             self._engine.learn(peek)
+            if peek.unsent or peek.unconfirmed_since is not None:
+                self._idle_at = self._clock.monotonic() + IDLE_AFTER_SECONDS
             self._look_at = self._next_look(peek)
             if (peek.unsent or self._taken) and await self._send_marked() == self._batch:
                 self._look_at = self._clock.monotonic() + LOOK_SECONDS_MIN
@@ -170,12 +177,14 @@ class Orchestrator:
         await self._sender.put_back([delivery for delivery, code in answered if code == "newer" and delivery.again])
 
     def _next_look(self, peek: Peek) -> float:
-        """When something will be due that is known of now; at the latest after a second (rules A4, A11)."""
+        """When something will be due that is known of now; at the latest after a second, or two when idle (A4, A11)."""
         dates = [] if peek.due_at is None else [peek.due_at]
         if peek.unconfirmed_since is not None:
             dates.append(peek.unconfirmed_since + SWEEP_SECONDS)
         wait = min(dates, default=inf) - peek.now
-        return self._clock.monotonic() + min(max(wait, IDLE_SECONDS_MIN, self._timers.grace_seconds), LOOK_SECONDS_MAX)
+        now = self._clock.monotonic()
+        longest = LOOK_SECONDS_MAX if now < self._idle_at else IDLE_LOOK_SECONDS
+        return now + min(max(wait, IDLE_SECONDS_MIN, self._timers.grace_seconds), longest)
 
     async def _send_marked(self) -> int:
         """Send commands that are known not to have been sent, of joined starts and refused ones (rule C9); how many."""

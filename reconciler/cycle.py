@@ -1,13 +1,18 @@
-"""The reconciler's cycle: look, put right, sleep until the next wait could be overdue (rules K1, K2)."""
+"""The reconciler's cycle: look, put right, sleep until the next wait could be overdue (rules K1, K2).
+
+A glance, one statement, says whether a wait can be overdue; only then, and every five minutes, is everything looked at.
+"""
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from math import inf
 from typing import Any
 
 from reconciler.checks import sagas_newer, waits_overdue, waits_unpublished
 from reconciler.evidence import Evidence
 from reconciler.findings import Finding
 from sagas.inputs import Applies
+from sagas.peek import Peek
 from sagas.ports import Clock, Store, StoreUnavailable, TransportRefused, TransportUnavailable
 from sagas.records import record
 
@@ -17,6 +22,7 @@ CHECKS = (waits_overdue.find, waits_unpublished.find, sagas_newer.find)
 BATCH = 500
 SLEEP_SECONDS_MAX = 15.0
 SLEEP_SECONDS_MIN = 0.5
+AUDIT_SECONDS = 300.0
 
 
 @record
@@ -47,6 +53,7 @@ class Reconciler:
         self._engine = apply
         self._clock = clock
         self._oldest_outcome = oldest_outcome
+        self._audit_at = 0.0
         self._stopping = False
 
     def stop(self) -> None:
@@ -59,11 +66,23 @@ class Reconciler:
         while not self._stopping:
             pause = SLEEP_SECONDS_MAX
             try:
-                await self.run_once()
-                pause = await self._until_something_could_be_overdue()
+                pause = await self.turn()
             except StoreUnavailable as loss:
                 log.warning("waiting for the database: %s", loss)
             await self._pause(pause)
+
+    async def turn(self) -> float:
+        """Look if there may be something to find; seconds until there may be more.
+
+        Raises:
+            StoreUnavailable: the database is away.
+        """
+        peek = await self._store.peek()
+        wait = _until_something_could_be_overdue(peek)
+        if wait <= 0 or self._clock.monotonic() >= self._audit_at:
+            await self.run_once()
+            self._audit_at = self._clock.monotonic() + AUDIT_SECONDS
+        return min(max(wait, SLEEP_SECONDS_MIN), SLEEP_SECONDS_MAX)
 
     async def _pause(self, seconds: float) -> None:
         until = self._clock.monotonic() + seconds
@@ -105,9 +124,10 @@ class Reconciler:
             return False
         return oldest is None or oldest < self._clock.monotonic() - looked_at
 
-    async def _until_something_could_be_overdue(self) -> float:
-        peek = await self._store.peek()
-        if peek.due_at is None:
-            return SLEEP_SECONDS_MAX
-        wait = peek.due_at + waits_overdue.GRACE_SECONDS - peek.now
-        return min(max(wait, SLEEP_SECONDS_MIN), SLEEP_SECONDS_MAX)
+
+def _until_something_could_be_overdue(peek: Peek) -> float:
+    """Seconds; what the checks of waits find is among what the glance tells of."""
+    dates = [] if peek.due_at is None else [peek.due_at + waits_overdue.GRACE_SECONDS]
+    if peek.unconfirmed_since is not None:
+        dates.append(peek.unconfirmed_since + waits_unpublished.SWEEP_AND_GRACE_SECONDS)
+    return min(dates, default=inf) - peek.now

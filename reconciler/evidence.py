@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from eventstore.postgres import reachable
 from sagas.records import record
-from sagas.state import WaitKind
+from sagas.statuses import WaitKind
 from sagas.versions import FORMAT
 
 if TYPE_CHECKING:

@@ -17,12 +17,11 @@ from sagas.state import (
     Parent,
     State,
     StepState,
-    StepStatus,
     Wait,
-    WaitKind,
     is_start_limit,
     value_of,
 )
+from sagas.statuses import StepStatus, WaitKind
 from sagas.versions import Newer, format_of
 from sagas.waiting import signal_received, timer_fired, wait_opened, withdrawn
 

@@ -3,7 +3,8 @@
 from sagas.copies import changed
 from sagas.events import Event, Recorded
 from sagas.manifest import Role
-from sagas.state import Key, State, StepState, Wait, WaitKind
+from sagas.state import Key, State, StepState, Wait
+from sagas.statuses import WaitKind
 
 Change = tuple[State, Wait | None]
 

@@ -6,7 +6,8 @@ from sagas import events as e
 from sagas.draft import Draft
 from sagas.family import child_id
 from sagas.manifest import ITEMS_MAX, ITEMS_OPEN_MAX, Manifest, Node
-from sagas.state import DONE, OPEN, State, StepStatus
+from sagas.state import DONE, OPEN, State
+from sagas.statuses import StepStatus
 
 START_LIMIT = "schedule_timeout"
 

@@ -1,7 +1,8 @@
 """Lists of sagas: which ones are asked for, and how each is shown."""
 
 from sagas.records import record
-from sagas.state import State, WaitKind
+from sagas.state import State
+from sagas.statuses import WaitKind
 
 
 @record

@@ -13,7 +13,8 @@ from sagas.listing import SagaFilter, SagaRow
 from sagas.manifest import Manifest, Priority, Role
 from sagas.peek import Peek
 from sagas.records import record
-from sagas.state import State, Value, WaitKind
+from sagas.state import State, Value
+from sagas.statuses import WaitKind
 
 
 class StoreUnavailable(Exception):

@@ -7,24 +7,16 @@ The head is small: a status per step and item, the waits that are open, and wher
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import orjson
 
 from sagas.events import Failure, Json, Resolution
 from sagas.manifest import Role
 from sagas.records import record
+from sagas.statuses import SagaStatus, StepStatus, WaitKind
 from sagas.versions import FORMAT, RELEASES
 
-SagaStatus = Literal["active", "compensating", "completed", "compensated", "failed"]
-StepStatus = Literal[
-    "pending", "scheduled", "running", "retrying", "succeeded", "failed", "unknown", "skipped", "undoing", "undone",
-    "undo_failed",
-]  # fmt: skip
-WaitKind = Literal[
-    "step", "undo", "probe", "fallback", "retry", "timer", "signal", "breaker", "child", "deadline", "notify",
-    "operator",
-]  # fmt: skip
 Key = tuple[str, int | None]
 """A step, and the index of its item under `each`."""
 

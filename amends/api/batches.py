@@ -13,7 +13,7 @@ from amends.identifiers import is_id
 from amends.problems import field_problem
 from sagas.inputs import Hold, Release
 from sagas.listing import SagaFilter
-from sagas.state import SagaStatus
+from sagas.statuses import SagaStatus
 
 PAGE = 200
 DONE = ("accepted", "nothing")

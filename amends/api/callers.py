@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from amends.problems import field_problem
-from eventstore.keys import KeyRow, Role, allows
+from eventstore.key_roles import Role
+from eventstore.keys import KeyRow, allows
 
 ROOT = "root"
 CACHE_SECONDS = 5.0

@@ -12,7 +12,7 @@ from amends.api.health import ANSWER_SECONDS, Health
 from amends.backend import Backend
 from eventstore.census import Census, Counter
 from sagas.ports import StoreUnavailable
-from sagas.state import SagaStatus, WaitKind
+from sagas.statuses import SagaStatus, WaitKind
 
 
 class Metrics:

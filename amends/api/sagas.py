@@ -10,7 +10,7 @@ from amends.backend import Backend
 from amends.identifiers import is_id
 from amends.problems import Problem, field_problem
 from sagas.listing import SagaFilter
-from sagas.state import SagaStatus, WaitKind
+from sagas.statuses import SagaStatus, WaitKind
 from sagas.storable import unstorable
 
 PAGE, PAGE_MAX = 50, 200

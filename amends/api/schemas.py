@@ -4,7 +4,7 @@ from typing import Any, get_args
 
 from amends.starting import STARTS_MAX
 from sagas.events import Resolution
-from sagas.state import SagaStatus, WaitKind
+from sagas.statuses import SagaStatus, WaitKind
 
 Schema = dict[str, Any]
 

@@ -6,14 +6,16 @@ import time
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from amends.cli.remote import MovedError, RefusedError, call
 from amends.cli.run import settings_with
 from amends.explanation import children_of, explain
-from amends.settings import Settings
+
+if TYPE_CHECKING:
+    from amends.settings import Settings
 
 SHOWN_MAX = 200
 FAMILY_MAX = 50
@@ -48,7 +50,7 @@ def ask(
     typer.echo(_came_of_it(settings, saga_id, verb, found))
 
 
-def lines_of(settings: Settings, saga_id: str) -> tuple[list[str], int]:
+def lines_of(settings: "Settings", saga_id: str) -> tuple[list[str], int]:
     """What `explain` says of a saga and its family, and the version that it says it of; it is remembered as shown."""
     found = call(settings, "GET", f"/api/sagas/{saga_id}")
     began = datetime.fromisoformat(found["createdAt"]).timestamp()
@@ -56,7 +58,7 @@ def lines_of(settings: Settings, saga_id: str) -> tuple[list[str], int]:
     return explain(found, time.time(), began, _family(settings, found)), int(found["version"])
 
 
-def remember(settings: Settings, saga_id: str, version: int) -> None:
+def remember(settings: "Settings", saga_id: str, version: int) -> None:
     """Keep which version of a saga was shown here, where `amends up` has its folder."""
     path = settings.data_dir / "shown.json"
     if not settings.data_dir.is_dir():
@@ -66,7 +68,7 @@ def remember(settings: Settings, saga_id: str, version: int) -> None:
         path.write_text(json.dumps(dict(list(shown.items())[-SHOWN_MAX:])), "utf-8")
 
 
-def _shown(settings: Settings) -> dict[str, Any]:
+def _shown(settings: "Settings") -> dict[str, Any]:
     with suppress(OSError, ValueError, RecursionError):
         found: Any = json.loads((settings.data_dir / "shown.json").read_text("utf-8"))
         if isinstance(found, dict):
@@ -74,7 +76,7 @@ def _shown(settings: Settings) -> dict[str, Any]:
     return {}
 
 
-def _look(settings: Settings, saga_id: str) -> int:
+def _look(settings: "Settings", saga_id: str) -> int:
     """The version of a saga; a terminal that was shown another one sees how it stands, and is asked."""
     before = _shown(settings).get(saga_id)
     version = int(call(settings, "GET", f"/api/sagas/{saga_id}")["version"])
@@ -83,7 +85,7 @@ def _look(settings: Settings, saga_id: str) -> int:
     return _show_and_ask(settings, saga_id, before)
 
 
-def _show_and_ask(settings: Settings, saga_id: str, before: int | None) -> int:
+def _show_and_ask(settings: "Settings", saga_id: str, before: int | None) -> int:
     """The version of a saga that a terminal has seen and agreed to."""
     lines, version = lines_of(settings, saga_id)
     typer.echo("\n".join([f"it has moved since you looked, from version {before} to {version}:", *lines]), err=True)
@@ -91,7 +93,7 @@ def _show_and_ask(settings: Settings, saga_id: str, before: int | None) -> int:
     return version
 
 
-def _family(settings: Settings, found: dict[str, Any]) -> dict[str, Any]:
+def _family(settings: "Settings", found: dict[str, Any]) -> dict[str, Any]:
     """The children that a saga waits for, and theirs; one that has not been started yet is absent."""
     views: dict[str, Any] = {}
     left = children_of(found)
@@ -103,7 +105,7 @@ def _family(settings: Settings, found: dict[str, Any]) -> dict[str, Any]:
     return views
 
 
-def _came_of_it(settings: Settings, saga_id: str, verb: str, found: dict[str, Any]) -> str:
+def _came_of_it(settings: "Settings", saga_id: str, verb: str, found: dict[str, Any]) -> str:
     held = ", held" if found["held"] else ""
     cursor = max(int(found["version"]) - LATEST_EVENTS, 0)
     page = call(settings, "GET", f"/api/sagas/{saga_id}/events?cursor={cursor}")["items"]

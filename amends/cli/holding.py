@@ -1,7 +1,7 @@
 """`amends saga hold|release`: one saga, or all that a filter finds."""
 
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,8 +10,10 @@ from amends.cli.operators import Expected, Reason
 from amends.cli.remote import call
 from amends.cli.run import AsJson, DataDir, settings_with
 from amends.cli.sagas import saga_id_in
-from amends.settings import Settings
-from sagas.state import SagaStatus
+from sagas.statuses import SagaStatus
+
+if TYPE_CHECKING:
+    from amends.settings import Settings
 
 REFUSED_SHOWN_MAX = 10
 OneSaga = Annotated[str | None, typer.Argument(metavar="[SAGA]", help="one saga; else name a filter")]
@@ -47,7 +49,7 @@ def _add(app: typer.Typer, verb: str, past: str, what: str) -> None:
         _some(verb, past, settings_with(data_dir=data_dir), body, as_json=as_json)
 
 
-def _some(verb: str, past: str, settings: Settings, body: dict[str, Any], *, as_json: bool) -> None:
+def _some(verb: str, past: str, settings: "Settings", body: dict[str, Any], *, as_json: bool) -> None:
     """Ask page by page."""
     dry = body["dryRun"]
     matched, changed, refused = 0, 0, list[dict[str, str]]()

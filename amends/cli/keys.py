@@ -1,18 +1,20 @@
 """`amends keys …`: who may call the API. These commands talk to the database, not to the API."""
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from amends.cli.remote import RefusedError, UnavailableError, runtime_of
 from amends.cli.run import AsJson, DataDir, settings_with
-from amends.settings import Settings
-from eventstore.keys import KeyRow, Keys, Role
+from eventstore.key_roles import Role
 from sagas.storable import unstorable
+
+if TYPE_CHECKING:
+    from amends.settings import Settings
+    from eventstore.keys import KeyRow, Keys
 
 T = TypeVar("T")
 NAME_CHARACTERS_MAX = 200
@@ -47,7 +49,7 @@ def create(
         typer.echo(f"the {role} key of '{name}'; it is not shown again", err=True)
 
 
-async def _create(keys: Keys, name: str, role: Role) -> str:
+async def _create(keys: "Keys", name: str, role: Role) -> str:
     """A key whose name tells it from every other that opens something.
 
     Raises:
@@ -88,12 +90,15 @@ def revoke(
     typer.echo(f"{prefix} is revoked")
 
 
-def _with_keys(settings: Settings, work: Callable[[Keys], Awaitable[T]]) -> T:
+def _with_keys(settings: "Settings", work: "Callable[[Keys], Awaitable[T]]") -> T:
     """Do something with the keys of the database that is set, or of what runs here.
 
     Raises:
         UnavailableError: no database is known. StoreUnavailable: it is away.
     """
+    import asyncio
+
+    from eventstore.keys import Keys
     from eventstore.postgres import PostgresStore
 
     database_url = settings.database_url or (runtime_of(settings) or {}).get("database_url")
@@ -112,7 +117,7 @@ def _with_keys(settings: Settings, work: Callable[[Keys], Awaitable[T]]) -> T:
     return asyncio.run(done())
 
 
-def _document(row: KeyRow) -> dict[str, str | None]:
+def _document(row: "KeyRow") -> dict[str, str | None]:
     return {
         "prefix": row.prefix,
         "name": row.name,

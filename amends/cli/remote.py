@@ -1,15 +1,14 @@
 """How commands reach a running Amends: AMENDS_URL and AMENDS_API_KEY, or what `amends up` wrote down."""
 
 import json
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
-from http.client import HTTPException
-from ipaddress import ip_address
-from typing import Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any
 
-from amends.settings import Settings, SettingsError
+if TYPE_CHECKING:
+    import urllib.error
+    import urllib.request
+
+    from amends.settings import Settings
 
 ANSWER_SECONDS = 30
 SHOWN_CHARACTERS_MAX = 200
@@ -37,19 +36,14 @@ class Answered(dict[str, Any]):
         )
 
 
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """Follows none: the key is for the address that was named, and for no other."""
-
-    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> None:
-        return None
-
-
-def runtime_of(settings: Settings) -> dict[str, Any] | None:
+def runtime_of(settings: "Settings") -> dict[str, Any] | None:
     """What `amends up` wrote in the data directory, if it runs.
 
     Raises:
         SettingsError: the file is none that `amends up` has written.
     """
+    from amends.settings import SettingsError
+
     path = settings.data_dir / "runtime.json"
     try:
         found: Any = json.loads(path.read_text("utf-8"))
@@ -70,7 +64,7 @@ def runtime_of(settings: Settings) -> dict[str, Any] | None:
 
 
 def call(
-    settings: Settings, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
+    settings: "Settings", method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
 ) -> Any:
     """Ask the API.
 
@@ -78,6 +72,10 @@ def call(
         UnavailableError: nothing answers, or no Amends. RefusedError: the answer is a problem.
         SettingsError: there is no key for the address.
     """
+    import urllib.error
+    import urllib.request
+    from http.client import HTTPException
+
     base, key = _address(settings)
     request = urllib.request.Request(  # noqa: S310 - the address is the operator's
         f"{base}{path}",
@@ -103,8 +101,10 @@ def call(
     return found
 
 
-def _address(settings: Settings) -> tuple[str, str]:
+def _address(settings: "Settings") -> tuple[str, str]:
     """The URL that is called, and the key that is for it: the one that `amends up` wrote down goes nowhere else."""
+    from amends.settings import SettingsError
+
     found = {} if settings.url and settings.api_key else runtime_of(settings) or {}
     written = str(found.get("url", "")).rstrip("/")
     base = (settings.url or written).rstrip("/")
@@ -118,18 +118,30 @@ def _address(settings: Settings) -> tuple[str, str]:
     return base, key
 
 
-def _opener(base: str) -> urllib.request.OpenerDirector:
+def _opener(base: str) -> "urllib.request.OpenerDirector":
     """What opens a URL: what runs on this machine is behind no proxy."""
+    import urllib.request
+    from ipaddress import ip_address
+    from urllib.parse import urlsplit
+
+    class NoRedirects(urllib.request.HTTPRedirectHandler):
+        """Follows none: the key is for the address that was named, and for no other."""
+
+        def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> None:
+            return None
+
     host = urlsplit(base).hostname or ""
     try:
         is_here = ip_address(host).is_loopback
     except ValueError:
         is_here = host == "localhost" or host.endswith(".localhost")
-    return urllib.request.build_opener(_NoRedirects, *([urllib.request.ProxyHandler({})] if is_here else []))
+    return urllib.request.build_opener(NoRedirects, *([urllib.request.ProxyHandler({})] if is_here else []))
 
 
-def _refusal(base: str, refused: urllib.error.HTTPError) -> Exception:
+def _refusal(base: str, refused: "urllib.error.HTTPError") -> Exception:
     """What an answer of 300 and more means."""
+    from http.client import HTTPException
+
     with refused:
         try:
             problem = _object(refused.read())

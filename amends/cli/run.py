@@ -1,9 +1,9 @@
 """Commands that run something: everything at once, one process, the migration, the demo, checks."""
 
-import asyncio
 import json
 import logging
 import os
+import sys
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from amends.settings import Settings, load, read_settings, rows, without_effect
-
 if TYPE_CHECKING:
+    import asyncio
+
     from amends.application import App
+    from amends.settings import Settings
     from eventstore.projections import Projection
 
 Sagas = Annotated[list[str] | None, typer.Option("--sagas", help="module[:attribute] with sagas; repeatable")]
@@ -23,8 +24,10 @@ Port = Annotated[int | None, typer.Option(min=0, max=65535, help="port of the AP
 DataDir = Annotated[Path | None, typer.Option("--data-dir", file_okay=False, help="of a running `amends up`")]
 
 
-def settings_with(**changes: object) -> Settings:
+def settings_with(**changes: object) -> "Settings":
     """The settings, with what the command line says put over them. What is set in vain is said on standard error."""
+    from amends.settings import load, without_effect
+
     for line in without_effect():
         typer.echo(f"warning: {line}", err=True)
     return load().model_copy(update={name: value for name, value in changes.items() if value is not None})
@@ -32,6 +35,14 @@ def settings_with(**changes: object) -> Settings:
 
 def _named(sagas: list[str] | None) -> tuple[str, ...] | None:
     return None if sagas is None else tuple(sagas)
+
+
+FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
+
+
+def configure_logging(settings: "Settings") -> None:
+    """Log to standard error, one line each."""
+    logging.basicConfig(level=settings.log_level, format=FORMAT, stream=sys.stderr, force=True)
 
 
 def up(
@@ -42,8 +53,9 @@ def up(
     sagas: Sagas = None,
 ) -> None:
     """Start everything: embedded servers unless DATABASE_URL and REDIS_URL name others, API, orchestrator, workers."""
+    import asyncio
+
     from amends.up import Runtime, Up
-    from amends.wiring import configure_logging
 
     settings = settings_with(port=port, data_dir=data_dir, sagas=_named(sagas))
     configure_logging(settings)
@@ -58,7 +70,7 @@ def up(
 
 def api(port: Port = None, sagas: Sagas = None) -> None:
     """Serve the HTTP API."""
-    from amends.wiring import run_api
+    from amends.api.service import run_api
 
     settings = settings_with(port=port, sagas=_named(sagas))
     serve(run_api(settings), settings)
@@ -66,7 +78,7 @@ def api(port: Port = None, sagas: Sagas = None) -> None:
 
 def orchestrator(sagas: Sagas = None) -> None:
     """Run an orchestrator; any number of them may run."""
-    from amends.wiring import run_orchestrator
+    from amends.orchestrating import run_orchestrator
 
     settings = settings_with(sagas=_named(sagas))
     serve(run_orchestrator(settings), settings)
@@ -76,7 +88,7 @@ def worker(
     concurrency: Annotated[int | None, typer.Option(min=1, help="commands at once")] = None, sagas: Sagas = None
 ) -> None:
     """Run a worker; any number of them may run."""
-    from amends.wiring import run_worker
+    from amends.working import run_worker
 
     settings = settings_with(concurrency=concurrency, sagas=_named(sagas))
     serve(run_worker(settings), settings)
@@ -84,6 +96,8 @@ def worker(
 
 def migrate(sagas: Sagas = None) -> None:
     """Bring the database up to date: Amends' own tables, then those of each application."""
+    import asyncio
+
     from amends.application import load_applications
     from amends.settings import SettingsError
 
@@ -112,9 +126,12 @@ def doctor(
     as_json: AsJson = False,
 ) -> None:
     """Show the settings and whether the servers answer; with --invariants, whether every promise is kept."""
+    import asyncio
+
     from amends.application import load_applications
     from amends.cli.remote import runtime_of
     from amends.inspection import inspect, refill
+    from amends.settings import read_settings, rows
 
     settings = settings_with(data_dir=data_dir)
     found = runtime_of(settings) or {}
@@ -157,9 +174,9 @@ def demo(
     raise typer.Exit(run_demo(as_json=as_json, keep=keep))
 
 
-def serve(work: Coroutine[Any, Any, None], settings: Settings) -> None:
+def serve(work: Coroutine[Any, Any, None], settings: "Settings") -> None:
     """Run a service to its end."""
-    from amends.wiring import configure_logging
+    import asyncio
 
     configure_logging(settings)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -169,7 +186,7 @@ def serve(work: Coroutine[Any, Any, None], settings: Settings) -> None:
         os._exit(0)
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def _loop_factory() -> "Callable[[], asyncio.AbstractEventLoop] | None":
     """What makes the event loop of a service: uvloop where it is installed, else asyncio's own."""
     try:
         import uvloop

@@ -1,16 +1,17 @@
 """`amends saga …` and `amends explain`: the API's verbs for people."""
 
-import asyncio
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from amends.cli.remote import call, runtime_of
 from amends.cli.run import AsJson, DataDir, Sagas, settings_with
 from amends.identifiers import is_id
-from amends.settings import Settings
-from sagas.state import SagaStatus, WaitKind
+from sagas.statuses import SagaStatus, WaitKind
+
+if TYPE_CHECKING:
+    from amends.settings import Settings
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -136,15 +137,17 @@ def explain(saga_id: SagaId, data_dir: DataDir = None, as_json: AsJson = False) 
     typer.echo(json.dumps({"sagaId": saga_id, "lines": lines}) if as_json else "\n".join(lines))
 
 
-def _open_sagas(settings: Settings, definition: str) -> int | None:
+def _open_sagas(settings: "Settings", definition: str) -> int | None:
     """How many sagas of a definition have not ended, where a database is known and answers."""
+    import asyncio
+
     from eventstore.census import open_sagas
 
     url = settings.database_url or (runtime_of(settings) or {}).get("database_url")
     return None if url is None else asyncio.run(open_sagas(url, definition))
 
 
-def _history(settings: Settings, saga_id: str) -> list[dict[str, Any]]:
+def _history(settings: "Settings", saga_id: str) -> list[dict[str, Any]]:
     """All events of a saga, page by page."""
     items: list[dict[str, Any]] = []
     cursor: str | None = "0"

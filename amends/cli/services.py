@@ -1,18 +1,17 @@
 """Commands of the processes that watch and tell: the reconciler, once or always, and the notifier."""
 
-import asyncio
 import json
 from typing import Annotated
 
 import typer
 
 from amends.cli.remote import runtime_of
-from amends.cli.run import AsJson, DataDir, Sagas, serve, settings_with
+from amends.cli.run import AsJson, DataDir, Sagas, configure_logging, serve, settings_with
 
 
 def reconciler(sagas: Sagas = None) -> None:
     """Run a reconciler: it ends waits that nobody ended. Any number may run; one is at work."""
-    from amends.wiring import run_reconciler
+    from amends.reconciling import run_reconciler
 
     settings = settings_with(sagas=tuple(sagas) if sagas else None)
     serve(run_reconciler(settings), settings)
@@ -20,7 +19,7 @@ def reconciler(sagas: Sagas = None) -> None:
 
 def notifier(sagas: Sagas = None) -> None:
     """Run a notifier: it fills the projections. Any number may run."""
-    from amends.wiring import run_notifier
+    from amends.notifying import run_notifier
 
     settings = settings_with(sagas=tuple(sagas) if sagas else None)
     serve(run_notifier(settings), settings)
@@ -34,7 +33,9 @@ def reconcile(
     as_json: AsJson = False,
 ) -> None:
     """Look once for what got stuck, and put it right; for cron. Exit code 1: something is wrong, or nobody looked."""
-    from amends.wiring import configure_logging, reconcile
+    import asyncio
+
+    from amends.reconciling import reconcile
 
     del once
     settings = settings_with(sagas=tuple(sagas) if sagas else None, data_dir=data_dir)

@@ -1,6 +1,5 @@
 """`amends check` and `amends migrate-sagas`: before and after a definition changes while its sagas run."""
 
-import asyncio
 import getpass
 import json
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,11 +9,11 @@ import typer
 
 from amends.cli.remote import UnavailableError, runtime_of
 from amends.cli.run import AsJson, DataDir, settings_with
-from amends.settings import Settings, load
 
 if TYPE_CHECKING:
     from amends.moving import Verdict
     from amends.serving import Outlook
+    from amends.settings import Settings
     from sagas.seal import Sealed
 
 SHOWN = 20
@@ -32,6 +31,8 @@ def check(
     With --against, also whether the sagas that are open there find all they need in these definitions. Exit code 1:
     some do not. Name every module that will be deployed.
     """
+    import asyncio
+
     from sagas.describe import warnings
     from sagas.seal import unsupported
 
@@ -79,6 +80,8 @@ def migrate_sagas(
 
     Exit code 1: some stay where they are.
     """
+    import asyncio
+
     if yes and dry_run:
         raise typer.BadParameter("say --yes, or --dry-run", param_hint="--yes")
     if not reason.strip():
@@ -111,6 +114,7 @@ def _lines(outlook: "Outlook") -> list[str]:
 def _sealed(modules: list[str]) -> tuple[dict[str, "Sealed"], list[str]]:
     """The sagas that modules hold and their families, by name; and the names of those that stand in the modules."""
     from amends.application import load_applications
+    from amends.settings import load
 
     defaults = load().defaults
     sagas = [saga for application in load_applications(modules) for saga in application.sagas]
@@ -130,10 +134,11 @@ async def _look_ahead(url: str, sealed: dict[str, "Sealed"]) -> "Outlook":
 
 
 async def _move(
-    settings: Settings, types: "Sealed", reason: str, from_version: str | None, *, act: bool
+    settings: "Settings", types: "Sealed", reason: str, from_version: str | None, *, act: bool
 ) -> list["Verdict"]:
     from amends.clock import LoopClock
     from amends.moving import Ask, move_open
+    from amends.settings import load
     from amends.wiring import core
     from eventstore.postgres import PostgresStore
     from orchestrator.engine import Engine
@@ -153,7 +158,7 @@ async def _move(
     return [verdict for page in pages for verdict in page]
 
 
-def _database_of(settings: Settings) -> str:
+def _database_of(settings: "Settings") -> str:
     if settings.database_url is None:
         raise UnavailableError(
             "no database is known here\n  remedy: run `amends up` in this folder, or set DATABASE_URL"

@@ -14,7 +14,8 @@ from sagas.evolve import evolve
 from sagas.inputs import Answer, Due, Input, Send, Start
 from sagas.manifest import Manifest
 from sagas.seal import Sealed
-from sagas.state import SagaStatus, State
+from sagas.state import State
+from sagas.statuses import SagaStatus
 
 SAGA = "01900000-0000-7000-8000-000000000001"
 NOW = 1_767_225_600.0

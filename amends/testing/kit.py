@@ -31,7 +31,8 @@ from sagas.inputs import Send, Start
 from sagas.nodes import Signal
 from sagas.ports import WaitRow
 from sagas.seal import Sealed, unsupported_in
-from sagas.state import SagaStatus, State
+from sagas.state import State
+from sagas.statuses import SagaStatus
 
 I = TypeVar("I")  # noqa: E741 - the input
 O = TypeVar("O")  # noqa: E741 - the output

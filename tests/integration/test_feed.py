@@ -143,10 +143,10 @@ async def test_a_projection_that_fails_does_not_hold_the_others_and_goes_on_wher
 
     failing = Projection("failing", 1, "public.counted", fail)
     await store.start([started(1)])
-    projector = Projector(store.pool, [failing, COUNTED], LoopClock())
+    projector = Projector(store, [failing, COUNTED], LoopClock())
     assert await projector.run_once() == 2
     broken[0] = False
-    again = Projector(store.pool, [failing, COUNTED], LoopClock())
+    again = Projector(store, [failing, COUNTED], LoopClock())
     assert await again.run_once() == 2, "the one that had failed"
     assert await store.pool.fetchval("SELECT sum(events) FROM public.counted") == 2
 
@@ -175,8 +175,25 @@ async def test_what_newer_code_fills_is_left_alone_until_somebody_rebuilds_it(st
     assert await advance(store.pool, newer) == 2
     with pytest.raises(NewerVersion, match="version 2 fills it, and this code has version 1"):
         await advance(store.pool, COUNTED)
-    projector = Projector(store.pool, [COUNTED], LoopClock())
+    projector = Projector(store, [COUNTED], LoopClock())
     assert await projector.run_once() == 0
     assert await differs(store.pool, newer) is None
     await rebuild(store.pool, COUNTED)
     assert await advance(store.pool, COUNTED) == 2
+
+
+async def test_projectors_that_have_nothing_to_do_ask_one_question(
+    store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.start([started(1)])
+    projector = Projector(store, [COUNTED], LoopClock())
+    assert await projector.run_once() == 2
+
+    async def not_asked(*_: object) -> int:
+        raise AssertionError("it has nothing to do")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("consumers.projector.advance", not_asked)
+        assert await projector.run_once() == 0
+    await store.start([started(2)])
+    assert await projector.run_once() == 2

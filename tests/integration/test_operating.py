@@ -56,7 +56,7 @@ async def test_a_projection_that_differs_is_named_with_its_remedy_which_helps(
     url: str, redis_url: str, tmp_path: Path
 ) -> None:
     store = await PostgresStore.open(url)
-    projector = Projector(store.pool, [executions], LoopClock())
+    projector = Projector(store, [executions], LoopClock())
     await projector.run_once()
     async with store.pool.acquire() as connection:
         await connection.execute(

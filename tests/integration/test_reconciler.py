@@ -9,7 +9,7 @@ from amends.clock import LoopClock
 from eventstore.invariants import check
 from eventstore.postgres import PostgresStore
 from orchestrator.engine import Engine
-from reconciler.cycle import Reconciler
+from reconciler.cycle import Reconciler, Report
 from reconciler.evidence import PostgresEvidence
 from sagas import events as e
 from sagas.inputs import Hold, Release, Start
@@ -52,6 +52,28 @@ async def let_pass(store: PostgresStore, seconds: float) -> None:
 async def test_a_healthy_saga_has_no_finding(store: PostgresStore, engine: Engine, reconciler: Reconciler) -> None:
     await waiting_for_a_retry(store, engine)
     assert (await reconciler.run_once()).findings == ()
+
+
+async def test_while_nothing_can_be_overdue_a_glance_is_all(
+    store: PostgresStore, engine: Engine, reconciler: Reconciler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """rule_K1."""
+    await waiting_for_a_retry(store, engine)
+    looks: list[Report] = []
+    run_once = reconciler.run_once
+
+    async def counted() -> Report:
+        looks.append(await run_once())
+        return looks[-1]
+
+    monkeypatch.setattr(reconciler, "run_once", counted)
+    assert 5 < await reconciler.turn() < 8, "the audit that begins it; then the retry could be overdue"
+    assert await reconciler.turn() > 5
+    assert len(looks) == 1
+    await let_pass(store, 7)
+    assert await reconciler.turn() == 0.5
+    assert len(looks) == 2
+    assert [finding.check for finding in looks[1].findings] == ["wait overdue"]
 
 
 async def test_an_overdue_retry_is_reported_and_ended(

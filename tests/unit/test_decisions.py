@@ -10,7 +10,8 @@ from sagas.events import Recorded, StepFailed, UndoScheduled
 from sagas.inputs import Cancel, Due, Input, Outcome, Repair, Start
 from sagas.manifest import ITEMS_MAX, ITEMS_OPEN_MAX, Handler, Manifest, Node, RetryPolicy, StepClass
 from sagas.numbers import DEFAULT_NUMBERS
-from sagas.state import State, StepState, Wait, WaitKind
+from sagas.state import State, StepState, Wait
+from sagas.statuses import WaitKind
 
 SAGA = "01900000-0000-7000-8000-000000000001"
 FAILED: dict[str, Any] = {"type": "E", "code": "c", "message": "no", "attempt": 1, "retryable": False}

@@ -8,8 +8,8 @@ import pytest
 from pydantic import BaseModel, Field, SecretStr, field_validator
 
 from amends import SettingsError, read_settings
+from amends.sealing import seal_all
 from amends.settings import load, rows
-from amends.wiring import seal_all
 
 
 class Shop(BaseModel):

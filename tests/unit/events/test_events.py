@@ -11,7 +11,8 @@ from sagas import versions
 from sagas.codec import decode, encode
 from sagas.events import EVENT_TYPES, Recorded, SagaHeld, SagaStarted
 from sagas.evolve import IllegalEvent, evolve
-from sagas.state import State, StepStatus, WaitKind
+from sagas.state import State
+from sagas.statuses import StepStatus, WaitKind
 from sagas.versions import CAME_WITH, FORMAT, RELEASES, UPCASTERS, Newer, Upcaster, upcast
 from tests.unit.events.samples import GOLDEN, MANIFEST, document, fold, manifest, sample
 
