@@ -1,6 +1,5 @@
 """`amends archive`: what ended long ago goes into files."""
 
-import asyncio
 import json
 import re
 from typing import Annotated
@@ -37,6 +36,8 @@ def archive(
 
     Safe to kill and to run again, and beside everything that runs.
     """
+    import asyncio
+
     from amends.application import load_applications
     from amends.archiving import Archiver
 

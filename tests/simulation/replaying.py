@@ -23,6 +23,8 @@ CREATE TABLE simulated.clock (instant timestamptz NOT NULL);
 INSERT INTO simulated.clock VALUES (now());
 CREATE FUNCTION simulated.clock_timestamp() RETURNS timestamptz VOLATILE LANGUAGE sql
     AS 'SELECT instant FROM simulated.clock';
+CREATE FUNCTION simulated.statement_timestamp() RETURNS timestamptz STABLE LANGUAGE sql
+    AS 'SELECT instant FROM simulated.clock';
 CREATE FUNCTION simulated.random() RETURNS float8 VOLATILE LANGUAGE sql AS 'SELECT 0.0::float8';
 GRANT USAGE ON SCHEMA simulated TO PUBLIC;
 GRANT SELECT ON simulated.clock TO PUBLIC;
@@ -102,7 +104,7 @@ class Streams:
             case ("XREADGROUP", *_):
                 return self._read(command)
             case ("XAUTOCLAIM", key, group, *_):
-                self._be_idle(key, group, done.held)
+                self._be_idle(key, group, done.held, command[4])
                 answer = self._ask(*self._renamed(key, command))
                 if self._old and not isinstance(done.answer, Exception):
                     self._forget(key, group, done.answer[2])
@@ -132,8 +134,11 @@ class Streams:
             return answer
         return [[key, self._of(key).recorded(entries)] for key, entries in answer]
 
-    def _be_idle(self, key: str, group: str, held: Sequence[Handed]) -> None:
-        """Have what is handed out be idle for as long as it was; who has it is to be the same before."""
+    def _be_idle(self, key: str, group: str, held: Sequence[Handed], least_ms: int) -> None:
+        """Have what is handed out be idle for as long as it was; who has it is to be the same before.
+
+        What was idle for a little less than `least_ms` would be for more before the real server is asked.
+        """
         answer = self._ask("XPENDING", key, group, "-", "+", ALL)
         real: list[Any] = [] if isinstance(answer, Exception) else answer
         found = [(self._of(key).recorded(name), consumer, times) for name, consumer, _, times in real]
@@ -141,7 +146,8 @@ class Streams:
             raise Differs(f"{key} {group}: handed out is {found}, not {held}")
         for one in held:
             if one.there or self._old:  # others forget at once what was deleted
-                name, idle_ms = self._of(key).real(one.name), one.idle_ms if one.there else LONG_MS
+                idle_ms = one.idle_ms if one.idle_ms >= least_ms else min(one.idle_ms, least_ms // 2)
+                name, idle_ms = self._of(key).real(one.name), idle_ms if one.there else LONG_MS
                 self._ask("XCLAIM", key, group, one.consumer, 0, name, "IDLE", idle_ms, "JUSTID")
 
     def _is_there(self, key: str, name: bytes) -> bool:
