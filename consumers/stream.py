@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
-from consumers.claims import auto_claim
+from consumers.claims import PENDING_MAX, auto_claim
 from consumers.envelopes import Foreign, dump, load_command, load_word
 from consumers.keys import ORCHESTRATORS, OUTCOMES, SET_ASIDE, WORKERS, command_key, queue_of
 from consumers.memory import MARKER, MemoryLost, ServerMemory
@@ -38,7 +38,6 @@ log = logging.getLogger("amends.stream")
 
 BLOCK_SECONDS_MAX = 5.0
 CLAIM_SECONDS = 1.0
-PENDING_MAX = 10_000
 HIGH_WATER = 10_000
 
 
