@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from amends.testing.simulator.callers import Changes
 from amends.testing.simulator.heard import Heard
 from amends.testing.simulator.hosts import SimulatedLoop, at_once
-from amends.testing.simulator.outside import Execution, Key, Landed
+from amends.testing.simulator.outside import Execution, Key
 from amends.testing.simulator.rest import rests
 from amends.testing.simulator.stored import CheckedStore
 from amends.testing.simulator.trace import Trace, marker_of
@@ -360,10 +360,10 @@ class Checks:
         desks = {(wait.step, wait.item) for wait in state.waits.values() if wait.kind == "operator"}
         if state.status == "compensated" and node.undo is not None:
             for key in there:
-                if key[1:] not in desks and not self._unavoidable(self.outside.there[key], node):
+                if key[1:] not in desks and not self.outside.is_unavoidable(key, node, self._lease_seconds):
                     self.fail("3: no effect is left behind", state.saga_id, f"{key[1:]} is there")
         back = state.status in ("compensated", "compensating", "failed")
-        passed = node.pivot and there and not self._unavoidable(self.outside.there[there[0]], node)
+        passed = node.pivot and there and not self.outside.is_unavoidable(there[0], node, self._lease_seconds)
         if passed and back and (node.name, None) not in desks:
             self.fail("6: nothing is turned back past a pivot that happened", state.saga_id, node.name)
         if state.status == "completed" and node.undo is not None:
@@ -372,7 +372,7 @@ class Checks:
                 if (
                     status != "succeeded"
                     and key[1:] not in desks
-                    and not self._unavoidable(self.outside.there[key], node)
+                    and not self.outside.is_unavoidable(key, node, self._lease_seconds)
                 ):
                     self.fail("3: no effect is left behind", state.saga_id, f"{key[1:]} is {status}, and there")
         if state.status == "completed":
@@ -380,11 +380,6 @@ class Checks:
                 known = node.kind == "step" and name == node.name and step.status == "succeeded"
                 if known and (state.saga_id, name, item) not in self.outside.there:
                     self.fail("4: every effect is there", state.saga_id, f"{name}[{item}]")
-
-    def _unavoidable(self, landed: Landed, node: Node) -> bool:
-        """A worker that stood still for longer than anybody waits, had its effect, and died without a word (B1)."""
-        timeout = max(one.timeout for one in (node.handler, node.fallback) if one is not None)
-        return not landed.by.host.alive and landed.at > landed.by.at + timeout + self._lease_seconds
 
 
 def _holds_key(state: State) -> bool:

@@ -189,6 +189,8 @@ class Faults:
                     server.execute(("XADD", OUTCOMES, "*", "b", body))
             case "clock of streams" | "clock of database":
                 system.clock_jumps[fault.kind.rpartition(" ")[2]] += fault.seconds * (1 if fault.count > 1 else -0.2)
+                if fault.kind == "clock of database" and fault.count > 1:
+                    system.outside.leaps.append(self._loop.now)
                 effects.tell(fault, effect=True)
             case "database away":
                 effects.watch(fault, self._asked("to_database"), fault.seconds)

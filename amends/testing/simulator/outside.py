@@ -19,7 +19,7 @@ from sagas.binding import BoundHandler
 from sagas.context import Context
 from sagas.errors import Permanent, Recoverable
 from sagas.events import Json
-from sagas.manifest import Manifest, Parameter, Role
+from sagas.manifest import Manifest, Node, Parameter, Role
 from sagas.seal import Sealed
 
 CALL = " call"
@@ -77,6 +77,8 @@ class Outside:
     )
     hanging: list[asyncio.Future[None]] = field(default_factory=list[asyncio.Future[None]])
     calm: bool = False
+    leaps: list[float] = field(default_factory=list[float])
+    """When the database's clock leapt forward: what waits by it ends early."""
     kept: dict[str, Json] = field(default_factory=dict[str, Json])
     closed: set[str] = field(default_factory=set[str])
     locked: dict[str, asyncio.Event] = field(default_factory=dict[str, asyncio.Event])
@@ -199,6 +201,19 @@ class Outside:
         for one in self.hanging:
             if not one.done():
                 one.set_exception(ConnectionResetError("the connection is lost at last"))
+
+    def is_unavoidable(self, key: Key, node: Node, lease_seconds: float) -> bool:
+        """Whether nobody could have known that this effect would still come (rule B1).
+
+        A worker stood still for longer than anybody waits, had its effect, and died without a word; or what waits for
+        attempts that may still run was cut short by a leap of the database's clock, and no word of this one came.
+        """
+        landed = self.there[key]
+        timeout = max(one.timeout for one in (node.handler, node.fallback) if one is not None)
+        if not landed.by.host.alive and landed.at > landed.by.at + timeout + lease_seconds:
+            return True
+        silent = self.ended.get((*key, landed.by.attempt)) != "returned"
+        return silent and any(landed.by.at <= leap <= landed.at for leap in self.leaps)
 
     def _arrive(self, here: Execution, landed: "asyncio.Future[None]") -> None:
         self._land(here)
