@@ -47,7 +47,7 @@ def marker_of(event: Any) -> str:
 def _word(detail: Any) -> str:
     if isinstance(detail, tuple):
         parts = [str(part) for part in cast("tuple[object, ...]", detail) if part is not None]
-        return "/".join(part[-6:] if "-7000-" in part else part for part in parts)
+        return "/".join(part[-12:] if "-7000-" in part else part for part in parts)
     return str(detail)
 
 

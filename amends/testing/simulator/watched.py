@@ -30,13 +30,17 @@ class WatchedServer(MemoryServer):
         checks.unread = self._stands
 
     def _stands(self, key: Key, attempt: int) -> bool:
+        """Whether the first word about this attempt that stands here says how it ended, and has for a while.
+
+        Who was handed a command of another memory says that it is lost (rule L7): such a word is no judgement.
+        """
         now_ms = self._clock() * 1000
         for name, fields in super().execute(("XRANGE", OUTCOMES, "-", "+")):
             word = load_word(fields[1]) if fields[0] == b"b" else None
-            if not isinstance(word, Outcome) or word.kind not in ("succeeded", "failed"):
+            if not isinstance(word, Outcome) or not (word.kind in ("succeeded", "failed") or word.cause == "lost"):
                 continue
             if (word.saga_id, word.step, word.item) == key and word.attempt == attempt:
-                return now_ms - int(name.partition(b"-")[0]) > UNREAD_MS
+                return word.cause != "lost" and now_ms - int(name.partition(b"-")[0]) > UNREAD_MS
         return False
 
     def _serve(self, key: str) -> None:
