@@ -23,6 +23,8 @@ from sagas.state import Value
 log = logging.getLogger("amends.worker")
 
 CANCEL_SECONDS = 5.0
+READ = 64
+"""How many commands at most are read at once: the outcomes of these go out while the next are read."""
 
 
 @record
@@ -139,7 +141,7 @@ class Worker:
         if self._ahead:
             deliveries = [replace(entry, first_sent=False) for entry in self._ahead[:free]]
         else:
-            deliveries = await self._receiver.read(free, self._numbers.block_seconds)
+            deliveries = await self._receiver.read(min(free, READ), self._numbers.block_seconds)
         fresh: list[CommandDelivery] = []
         stale: list[CommandDelivery] = []
         for entry in deliveries:

@@ -12,7 +12,9 @@ from typing import Any, Generic, TypeVar
 W = TypeVar("W")
 A = TypeVar("A")
 
-BATCH = 500
+BATCH = 64
+"""Larger ones save little, and whoever is to go on with them has nothing to do meanwhile, and all at once then."""
+BESIDE = 2
 BATCH_BYTES = 8 * 1024 * 1024
 PATIENCE_SECONDS = 0.25
 
@@ -43,8 +45,8 @@ class Asked(Generic[W, A]):
 class Gathering(Generic[W, A]):
     """Takes batches of what callers ask to `work`, which gives each its answers, or leaves that to somebody else.
 
-    What `work` raises is raised in all of its batch that have no answers yet. One batch runs at a time; of one that
-    takes longer than `PATIENCE_SECONDS` the next is independent.
+    What `work` raises is raised in all of its batch that have no answers yet. One batch runs at a time, and a second
+    beside it that is full; of one that takes longer than `PATIENCE_SECONDS` the next is independent.
     """
 
     def __init__(self, work: Callable[[list[Asked[W, A]]], Coroutine[Any, Any, None]]) -> None:
@@ -77,7 +79,8 @@ class Gathering(Generic[W, A]):
             running = asyncio.create_task(self._done(batch))
             self._batches.add(running)
             running.add_done_callback(self._batches.discard)
-            await asyncio.wait([running], timeout=PATIENCE_SECONDS)
+            if sum(len(asked.words) for asked in self._queue) < BATCH or len(self._batches) >= BESIDE:
+                await asyncio.wait(self._batches, timeout=PATIENCE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
 
     def _next(self) -> list[Asked[W, A]]:
         """What has gathered, up to the limits: what one caller asks is never divided, whatever its size."""

@@ -10,6 +10,7 @@ from math import inf
 from orchestrator.commands import Wanted, commands_for
 from orchestrator.engine import Applied, Engine
 from orchestrator.messages import Messages, refusals
+from orchestrator.overlap import Overlap
 from orchestrator.publisher import Publisher
 from orchestrator.timers import LOOK_SECONDS_MAX, SWEEP_SECONDS, Timers
 from sagas.decide import NOT_DUE
@@ -31,6 +32,10 @@ from sagas.state import COMMAND_KINDS
 log = logging.getLogger("amends.orchestrator")
 
 BATCH = 500
+READ = 64
+"""How many outcomes at most are one batch: larger ones save little, and workers would wait for all of it."""
+OVERLAP, OVERLAP_FROM, OVERLAP_SECONDS = 2, 16, 0.005
+"""So many batches at once, from so many outcomes on, and how long a read blocks meanwhile."""
 LOOK_SECONDS_MIN = 0.005
 IDLE_SECONDS_MIN = 0.05
 IDLE_AFTER_SECONDS, IDLE_LOOK_SECONDS = 60.0, 2.0
@@ -59,6 +64,7 @@ class Orchestrator:
         self._batch = batch
         self._timers = Timers(store, sender, clock, engine.numbers.lease_seconds, batch)
         self._messages = Messages(store, engine)
+        self._overlap = Overlap(OVERLAP)
         self._look_at = 0.0
         self._idle_at = clock.monotonic() + IDLE_AFTER_SECONDS
         self._taken: list[WaitRow] = []
@@ -73,8 +79,10 @@ class Orchestrator:
                     await self.turn()
                 except (StoreUnavailable, TransportUnavailable, TransportRefused) as loss:
                     log.warning("waiting for the servers: %s", loss)
+                    await self._overlap.abandoned()
                     self._sender.recall()
                     await self._clock.sleep(RETRY_SECONDS)
+            await self._overlap.abandoned()
 
     def stop(self) -> None:
         """End after the batch that is under way."""
@@ -82,13 +90,20 @@ class Orchestrator:
 
     async def turn(self) -> None:
         """One turn of the loop: wait for outcomes until something is due, apply both, acknowledge."""
-        block = min(max(self._look_at - self._clock.monotonic(), 0.0), IDLE_LOOK_SECONDS)
-        arrivals = await self._sender.outcomes(1 if buggify("orchestrator.reads_one") else self._batch, block)
+        longest = OVERLAP_SECONDS if self._overlap.busy else IDLE_LOOK_SECONDS
+        block = min(max(self._look_at - self._clock.monotonic(), 0.0), longest)
+        most = 1 if buggify("orchestrator.reads_one") else min(self._batch, READ)
+        arrivals = await self._sender.outcomes(most, block)
         deliveries = arrivals.deliveries
         if deliveries:
             self._idle_at = self._clock.monotonic() + IDLE_AFTER_SECONDS
         words: list[Input] = [delivery.word for delivery in deliveries]
-        look = not deliveries or self._clock.monotonic() >= self._look_at
+        look = self._clock.monotonic() >= self._look_at
+        if len(deliveries) >= OVERLAP_FROM and not look:
+            await self._overlap.add((word.saga_id for word in words), self._pass_on(deliveries, words))
+            return
+        look = look or not (deliveries or self._overlap.busy)
+        await self._overlap.over()
         told: list[tuple[WaitRow, Input]] = []
         if look:
             peek = await self._store.peek()
@@ -111,6 +126,11 @@ class Orchestrator:
         await self._acknowledge(deliveries, codes)
         if any(code != "newer" for code in codes[len(deliveries) :]):
             self._look_at = min(self._look_at, self._clock.monotonic() + LOOK_SECONDS_MIN)
+
+    async def _pass_on(self, deliveries: Sequence[OutcomeDelivery], words: Sequence[Input]) -> None:
+        """Apply a batch of outcomes, and acknowledge it."""
+        answers = await self._apply(words)
+        await self._acknowledge(deliveries, [answer.code for answer in answers])
 
     async def _tell(self, told: Sequence[tuple[WaitRow, Input]], codes: Sequence[str]) -> None:
         """Take away the messages that their receivers have; who can be read by a newer program only is told later."""

@@ -15,7 +15,7 @@ from amends.settings import load
 from amends.wiring import Core, core
 from bench import sagas
 from bench.programs.closed_loop import ClosedLoop, text
-from orchestrator.engine import Engine
+from orchestrator.commits import Commits
 from orchestrator.publisher import beside
 from sagas.inputs import Start
 
@@ -68,32 +68,6 @@ class Watcher:
             ended.set_result(row["status"])
 
 
-class Starter:
-    """Starts what has gathered while the former commit was running, in one commit."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._waiting: list[tuple[Start, asyncio.Future[None]]] = []
-        self._some = asyncio.Event()
-
-    async def start(self, word: Start) -> None:
-        """Returns once the saga exists."""
-        started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((word, started))
-        self._some.set()
-        await started
-
-    async def run(self) -> None:
-        """Start until it is cancelled."""
-        while True:
-            await self._some.wait()
-            self._some.clear()
-            batch, self._waiting = self._waiting, []
-            await self._engine.apply([word for word, _ in batch])
-            for _, started in batch:
-                started.set_result(None)
-
-
 Starting = Callable[[dict[str, Any]], Awaitable[str]]
 
 
@@ -113,15 +87,16 @@ async def drive(made: Core, start: Starting, asked: argparse.Namespace) -> None:
 async def within(made: Core, asked: argparse.Namespace) -> None:
     """Start sagas by an engine in this process, as an application does that has one."""
     sealed = made.sagas[sagas.WORKLOADS[asked.workload].saga.name]
-    starter = Starter(made.engine)
+    commits = Commits(made.engine)
 
     async def start(given: dict[str, Any]) -> str:
         word = Start(new_id(), sealed.manifest, sealed.normalise(given))
-        await starter.start(word)
+        await commits.apply([word])
         return word.saga_id
 
-    async with made.publisher.running(), beside(starter.run()):
+    async with made.publisher.running():
         await drive(made, start, asked)
+        await commits.close()
 
 
 async def through_the_api(made: Core, asked: argparse.Namespace) -> None:

@@ -102,6 +102,8 @@ class Faults:
         del self._pending[fault]
         if fault.kind.startswith("clock"):
             self._system.checks.one_clock = False
+            if fault.kind == "clock of database" and fault.count > 1:
+                self._system.outside.leaps.append(self._loop.now)
         if fault.kind not in HARMLESS:
             over = self._loop.now + fault.seconds + TROUBLE_SECONDS
             self._system.checks.troubled_until = max(self._system.checks.troubled_until, over)
@@ -189,8 +191,6 @@ class Faults:
                     server.execute(("XADD", OUTCOMES, "*", "b", body))
             case "clock of streams" | "clock of database":
                 system.clock_jumps[fault.kind.rpartition(" ")[2]] += fault.seconds * (1 if fault.count > 1 else -0.2)
-                if fault.kind == "clock of database" and fault.count > 1:
-                    system.outside.leaps.append(self._loop.now)
                 effects.tell(fault, effect=True)
             case "database away":
                 effects.watch(fault, self._asked("to_database"), fault.seconds)
