@@ -6,7 +6,7 @@ of processes that wake at a tick, as those do that wait for a disk, it claims se
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,16 +24,20 @@ class Process:
 
 @dataclass(frozen=True)
 class Reading:
-    """Seconds of CPU used up to an instant: by each role, and by all processes that are seen from here."""
+    """Seconds of CPU used up to an instant: by each role, by all roles together, and by all that is seen from here.
+
+    A role may stand below another, as all do below the harness: what they use together is no sum of theirs.
+    """
 
     roles: Mapping[str, float]
+    ours: float
     machine: float
     at: float
 
     def since(self, before: "Reading") -> tuple[dict[str, float], float]:
         """CPU seconds of each role since then, and how many cores others used."""
         used = {role: seconds - before.roles.get(role, 0.0) for role, seconds in self.roles.items()}
-        foreign = (self.machine - before.machine - sum(used.values())) / (self.at - before.at)
+        foreign = (self.machine - before.machine - (self.ours - before.ours)) / (self.at - before.at)
         return used, max(foreign, 0.0)
 
 
@@ -42,7 +46,8 @@ def read(roles: Mapping[str, int]) -> Reading:
     at = time.monotonic()
     table = dict(_table())
     machine = sum(process.ticks for process in table.values()) / TICKS_PER_SECOND
-    return Reading({role: tree_ticks(table, pid) / TICKS_PER_SECOND for role, pid in roles.items()}, machine, at)
+    used = {role: tree_ticks(table, [pid]) / TICKS_PER_SECOND for role, pid in roles.items()}
+    return Reading(used, tree_ticks(table, roles.values()) / TICKS_PER_SECOND, machine, at)
 
 
 def process_of(text: str) -> Process:
@@ -51,17 +56,18 @@ def process_of(text: str) -> Process:
     return Process(int(fields[1]), sum(int(part) for part in fields[11:15]))
 
 
-def tree_ticks(table: Mapping[int, Process], pid: int) -> int:
-    """The ticks of a process and of all its descendants."""
+def tree_ticks(table: Mapping[int, Process], pids: Iterable[int]) -> int:
+    """The ticks of these processes and of all their descendants, each counted once."""
     children: dict[int, list[int]] = {}
     for child, process in table.items():
         children.setdefault(process.parent, []).append(child)
-    total, todo = 0, [pid]
+    found: set[int] = set()
+    todo = list(pids)
     while todo:
-        one = todo.pop()
-        total += table[one].ticks if one in table else 0
-        todo += children.get(one, [])
-    return total
+        if (one := todo.pop()) not in found:
+            found.add(one)
+            todo += children.get(one, [])
+    return sum(table[one].ticks for one in found if one in table)
 
 
 def _table() -> Iterator[tuple[int, Process]]:
