@@ -38,25 +38,29 @@ HOT: dict[str, set[str]] = {
     "take_unsent": {"waits_unsent", WAITS, HEADS, *LEFT_ALONE},
     "peek": {"waits_unsent", "waits_unconfirmed", "waits_due", WAITS, *LEFT_ALONE},
 }
+IN_ORDER = {"take_unsent": {"waits_unsent"}, "peek": {"waits_unsent", "waits_unconfirmed"}}
+"""What they read from its beginning until they have enough; all other indexes are entered by a key."""
 BUSINESS_KEYS = "sagas_definition_key_key"
 LISTS: list[tuple[SagaFilter, set[str]]] = [
     (SagaFilter(after="01900000-0000-7000-8000-000000000007"), {HEADS}),
-    (SagaFilter(definition="d1", status="failed"), {HEADS}),
+    (SagaFilter(definition="d1", status="failed"), {f"all of {HEADS}"}),
     (SagaFilter(definition="d1", key="k1"), {BUSINESS_KEYS}),
-    (SagaFilter(definition="d1", held=True), {"sagas_held"}),
-    (SagaFilter(waiting="operator"), {HEADS, WAITS}),
-    (SagaFilter(may_run=True), {HEADS, "all of waits"}),  # a deploy's question, about all that is open
+    (SagaFilter(definition="d1", held=True), {"all of sagas_held"}),
+    (SagaFilter(waiting="operator"), {f"all of {HEADS}", f"all of {WAITS}"}),
+    (SagaFilter(may_run=True), {f"all of {HEADS}", "all of waits"}),  # a deploy's question, about all that is open
 ]
 
 
 def scans(plan: Any) -> set[str]:
-    """The indexes that a plan reads, and `all of TABLE` where it reads the whole of a big table."""
+    """The indexes that a plan goes by; `all of …` an index or a big table that it reads from end to end."""
     kind = type(plan).__name__
     parts: list[Any] = list(plan.values() if kind == "dict" else plan if kind == "list" else [])
     found = {name for part in parts for name in scans(part)}
     if kind == "dict" and plan.get("Node Type") == "Seq Scan" and plan["Relation Name"] in BIG:
         found.add(f"all of {plan['Relation Name']}")
-    return found | ({plan["Index Name"]} if kind == "dict" and "Index Name" in plan else set())
+    if kind == "dict" and "Index Name" in plan:
+        found.add(plan["Index Name"] if "Index Cond" in plan else f"all of {plan['Index Name']}")
+    return found
 
 
 async def seed(connection: Any, finished: int, waiting: int) -> None:
@@ -104,7 +108,10 @@ async def test_each_hot_query_goes_by_its_indexes(database_url: str, finished: i
     await seed(connection, finished, waiting)
     found = {name: await scans_of(connection, query(name)) for name in HOT}
     await connection.close()
-    assert found == HOT
+    if finished > 1_000:  # on a few rows the planner sees no difference
+        whole = {name: {one for one in scanned if one.startswith("all of ")} for name, scanned in found.items()}
+        assert whole == {name: {f"all of {index}" for index in IN_ORDER.get(name, ())} for name in HOT}
+    assert {name: {one.removeprefix("all of ") for one in scanned} for name, scanned in found.items()} == HOT
 
 
 @pytest.mark.parametrize(("finished", "waiting"), [(50, 50), (20_000, 2_000)])
