@@ -49,17 +49,23 @@ class Starting:
         self._host = host
 
     async def round(self, work: Work, indices: Sequence[int]) -> None:
-        """Try to start these; what met a start of the same batch, or a key that came free, stays open."""
+        """Try to start these, of those with one key or id the first; what met a key that came free stays open."""
         words = {index: word for index in indices if isinstance(word := work.words[index], Start)}
         if work.doubted:
             await self._find(work, words)
         first: dict[tuple[str, str], int] = {}
         for index, word in words.items():
             if work.answers[index] is None:
-                first.setdefault((word.manifest.name, word.key) if word.key else ("", word.saga_id), index)
+                first.setdefault(_place(word), index)
         moves = {index: await self._move(words[index]) for index in first.values()}
         if moves:
             await self._commit(work, words, moves)
+        twins = {
+            index: word for index, word in words.items()
+            if work.answers[index] is None and work.answers[first[_place(word)]] is not None
+        }  # fmt: skip
+        if twins:  # all at once: a round for each would hold up the last of many for seconds
+            await self._look_up(work, twins)
 
     async def _commit(self, work: Work, words: dict[int, Start], moves: dict[int, Move]) -> None:
         """Insert. A batch that clashes, or holds what cannot be stored, is halved (rules A6, A9)."""
@@ -139,6 +145,11 @@ class Starting:
         if value.event is None and value.payload is None:
             return value.inline
         return (await self._host.store.values([(head.saga_id, value)]))[0]
+
+
+def _place(word: Start) -> tuple[str, str]:
+    """What only one saga may have."""
+    return (word.manifest.name, word.key) if word.key else ("", word.saga_id)
 
 
 def _answer(code: Literal["created", "known", "conflict"], state: State) -> Answer:

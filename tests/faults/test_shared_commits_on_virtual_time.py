@@ -150,6 +150,19 @@ def test_each_start_has_its_own_answer() -> None:
     play(scene)
 
 
+def test_many_starts_under_one_key_are_looked_up_together() -> None:
+    async def scene(stage: Stage) -> None:
+        asked = await stage.asking(start(0), *(start(number, "k") for number in range(1, 100)), start(0, value="other"))
+        stage.store.gate.set()
+        _, created, *twins, conflict = [await one for one in asked]
+        assert (created.code, conflict.code) == ("created", "conflict")
+        assert {(one.code, one.saga_id) for one in twins} == {("known", saga(1))}
+        assert stage.store.commits == [1, 2]
+        assert asyncio.get_running_loop().time() == 0.0, "none waits for a round of its own"
+
+    play(scene)
+
+
 def test_what_waits_for_a_lock_holds_neither_its_batch_nor_the_next() -> None:
     async def scene(stage: Stage) -> None:
         stage.store.blocked = {saga(2)}
