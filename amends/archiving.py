@@ -64,6 +64,7 @@ class Archiver:
         self._folder = folder
         self._seconds = seconds
         self._projections = projections
+        self._reading: Sequence[Projection] = ()
         self._tell = tell
         self._manifests: dict[str, tuple[str, Manifest | None]] = {}
 
@@ -92,7 +93,7 @@ class Archiver:
     async def _run(self, connection: Any) -> Archived:
         if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK):
             raise ArchiveError("another archive run is at work\n  remedy: let it end")
-        self._projections = await self._that_run_here(connection)
+        self._reading = await self._that_run_here(connection)
         await self._clear(connection)
         before = await connection.fetchval(
             "SELECT extract(epoch FROM clock_timestamp())::float8 - $1::float8", self._seconds
@@ -101,6 +102,7 @@ class Archiver:
         after: str | None = FIRST
         while after is not None:
             ids, after = await roots(connection, after, before)
+            self._reading = await self._that_run_here(connection)  # one may have come meanwhile
             if found := await families(connection, ids, before, done.stayed):
                 await self._archive(connection, found, done)
         done.messages, done.payloads = await tidy(connection, before)
@@ -164,7 +166,7 @@ class Archiver:
         manifests = {fingerprint: manifest for fingerprint, (_, manifest) in self._manifests.items()}
         for _ in range(TRIES):
             try:
-                return await remove(connection, number, portion, manifests, self._projections)
+                return await remove(connection, number, portion, manifests, self._reading)
             except asyncpg.LockNotAvailableError:
                 await asyncio.sleep(PAUSE_SECONDS_MAX)
         raise ArchiveError(

@@ -39,7 +39,8 @@ SELECT workflow_id::text, sequence_number, event_type, schema_version, event_dat
 FROM amends.workflow_events WHERE workflow_id = ANY($1::uuid[]) ORDER BY workflow_id, sequence_number
 """
 READERS = "SELECT name, epoch, transaction_id::text, position FROM amends.feed_cursors"
-LOCK_READERS = "SELECT FROM amends.feed_cursors ORDER BY name FOR SHARE"
+NO_NEW_READERS = "LOCK TABLE amends.feed_cursors IN SHARE MODE"
+LOCK_READERS = f"{READERS} ORDER BY name FOR SHARE"
 LOCK = """
 SELECT saga_id::text, version FROM amends.sagas WHERE saga_id = ANY($1::uuid[])
 ORDER BY saga_id FOR UPDATE SKIP LOCKED
@@ -167,19 +168,24 @@ async def remove(
 ) -> list[Family]:
     """Take families away in one commit, and note where they stand; those that have gone.
 
-    A family stays if one of its sagas is locked, or has moved since it was read.
+    A family stays if one of its sagas is locked, or has moved since it was read. All stay where a reader has come that is
+    none of `projections`: nobody makes it forget what it has read of them.
 
     Raises:
         asyncpg.LockNotAvailableError: a projection is being filled, or checked, for longer than two seconds.
     """  # fmt: skip
     async with connection.transaction():
         await connection.execute("SET LOCAL lock_timeout = '2s'")
-        await connection.execute(LOCK_READERS)
+        await connection.execute(NO_NEW_READERS)
+        readers = await connection.fetch(LOCK_READERS)
+        if {row["name"] for row in readers} - {projection.name for projection in projections}:
+            return []
         rows = await connection.fetch(LOCK, sorted(one for family in wanted for one in family.ids))
         versions = {row["saga_id"]: row["version"] for row in rows}
         gone = [
             family for family in wanted
             if all(versions.get(one.head["saga_id"]) == one.head["version"] for one in family.members)
+            and _why_it_stays(family, readers) is None
         ]  # fmt: skip
         ids = sorted(one for family in gone for one in family.ids)
         if not ids:

@@ -219,6 +219,28 @@ async def test_a_projection_has_read_what_leaves_and_is_still_the_fold_of_what_s
     await owner.close()
 
 
+async def test_a_projection_that_begins_while_a_run_is_at_work_misses_no_part_of_a_saga(
+    database_url: str, store: PostgresStore, archive: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = await asyncpg.connect(database_url)
+    await owner.execute("CREATE TABLE public.seen (saga_id text PRIMARY KEY)")
+    await seed(database_url, finished=20, waiting_sagas=0, age_days=60)
+    real: Remove = retention.remove
+
+    async def begun_before(*arguments: Any) -> Any:
+        await advance(store.pool, SEEN, 15)
+        return await real(*arguments)
+
+    monkeypatch.setattr(archiving, "remove", begun_before)
+    done = await archive()
+    while await advance(store.pool, SEEN):
+        pass
+    assert (done.sagas, len(await ids(store))) == (0, 20)
+    assert await differs(store.pool, SEEN) is None
+    assert (await archive(SEEN)).sagas == 10
+    await owner.close()
+
+
 async def test_a_large_value_goes_with_the_last_saga_that_names_it(
     database_url: str, store: PostgresStore, engine: Engine, backend: Backend, archive: Callable[..., Any]
 ) -> None:
