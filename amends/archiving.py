@@ -3,7 +3,8 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -75,8 +76,9 @@ class Archiver:
         dead run wrote and did not delete is written anew.
 
         Raises:
-            ArchiveError: another is at work, a projection is unknown or cannot forget, or the tables are another's.
-            StoreUnavailable: the database is away. OSError: a file cannot be written.
+            ArchiveError: another is at work, a projection is unknown or cannot forget, the tables are another's, or a
+                file cannot be written.
+            StoreUnavailable: the database is away.
         """
         async with reachable():
             connection: Any = await asyncpg.connect(self._url, timeout=10, server_settings={"jit": "off"})
@@ -131,11 +133,24 @@ class Archiver:
                 "SELECT EXISTS (SELECT FROM amends.archived_sagas WHERE archive_id = $1)", row["archive_id"]
             ):
                 path = self._folder / row["file"]
-                for one in (path, path.with_name(f"{path.name}.part")):
-                    one.unlink(missing_ok=True)
+                with self._writing():
+                    for one in (path, path.with_name(f"{path.name}.part")):
+                        one.unlink(missing_ok=True)
                 await connection.execute("DELETE FROM amends.archives WHERE archive_id = $1", row["archive_id"])
             else:
                 await self._complete(connection, row["archive_id"])
+
+    @contextmanager
+    def _writing(self) -> Generator[None]:
+        """What the disk refuses is no loss of the database, which is an OSError for the driver too."""
+        try:
+            yield
+        except (ConnectionError, TimeoutError):
+            raise
+        except OSError as refused:
+            raise ArchiveError(
+                f"{refused}\n  remedy: make room, or set AMENDS_ARCHIVE_DIR to a folder that can be written"
+            ) from refused
 
     async def _archive(self, connection: Any, found: Sequence[Family], done: Archived) -> None:
         name = f"{datetime.now(UTC):%Y-%m-%d}/sagas-{uuid4()}.jsonl.gz"
@@ -143,7 +158,8 @@ class Archiver:
         fingerprints = sorted({one.head["fingerprint"] for family in found for one in family.members})
         await self._learn(connection, fingerprints)
         texts = {one: self._manifests[one][0] for one in fingerprints if one in self._manifests}
-        await write(self._folder / name, texts, _lines(connection, found))
+        with self._writing():
+            await write(self._folder / name, texts, _lines(connection, found))
         gone = 0
         for portion in _portions(found):
             began = time.monotonic()

@@ -56,10 +56,23 @@ async def write(path: Path, manifests: Mapping[str, str], lines: AsyncIterable[b
     It holds what sagas were given: only its owner and their group may read it.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: it cannot be written; what is written of it goes, since the disk may be full.
     """
+    parents = [*path.parents]
+    changed = [*parents[:3], *(folder.parent for folder in parents if not folder.exists())]
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
+    try:
+        await _write(part, manifests, lines)
+        part.rename(path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
+    for folder in dict.fromkeys(changed):  # those of the day, the archive and where that stands may be new, or any
+        _sync(folder)
+
+
+async def _write(part: Path, manifests: Mapping[str, str], lines: AsyncIterable[bytes]) -> None:
     with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640), "wb") as raw:
         with gzip.GzipFile(filename="", fileobj=raw, mode="wb", compresslevel=LEVEL) as packed:
             kept = {fingerprint: orjson.Fragment(text) for fingerprint, text in manifests.items()}
@@ -68,9 +81,6 @@ async def write(path: Path, manifests: Mapping[str, str], lines: AsyncIterable[b
                 packed.write(line + b"\n")
         raw.flush()
         os.fsync(raw.fileno())
-    part.rename(path)
-    for folder in list(path.parents)[:3]:  # the day's, the archive's, and where that stands: each may be new
-        _sync(folder)
 
 
 def line_of(head: Mapping[str, Any], events: Sequence[Mapping[str, Any]], payloads: Mapping[str, bytes]) -> bytes:

@@ -168,8 +168,8 @@ async def remove(
 ) -> list[Family]:
     """Take families away in one commit, and note where they stand; those that have gone.
 
-    A family stays if one of its sagas is locked, or has moved since it was read. All stay where a reader has come that is
-    none of `projections`: nobody makes it forget what it has read of them.
+    A family stays if one of its sagas is locked, or has moved since it was read. All stay where a reader has come that
+    is none of `projections`: nobody makes it forget what it has read of them.
 
     Raises:
         asyncpg.LockNotAvailableError: a projection is being filled, or checked, for longer than two seconds.

@@ -1,5 +1,6 @@
 """`amends archive`: what ended long ago leaves the database, and nothing is lost, whenever the run is killed."""
 
+import errno
 import gzip
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -281,6 +282,33 @@ async def test_a_saga_that_is_locked_or_moves_stays_and_nobody_waits(
         nothing = await archive()
     await other.close()
     assert (nothing.sagas, nothing.files, len(list(tmp_path.glob("*/*")))) == (0, [], 1)
+
+
+async def test_a_disk_that_takes_no_file_is_named_and_nothing_is_deleted(
+    database_url: str, store: PostgresStore, archive: Callable[..., Any], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    def full(*_: object) -> bytes:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    await seed(database_url, finished=4, waiting_sagas=0, age_days=60)
+    with monkeypatch.context() as patched:
+        patched.setattr(archiving, "line_of", full)
+        with pytest.raises(ArchiveError, match=r"No space left .*\n.*AMENDS_ARCHIVE_DIR"):
+            await archive()
+    assert list(tmp_path.glob("*/*")) == []
+    assert len(await ids(store)) == 4
+
+
+async def test_every_folder_that_is_new_is_on_the_disk_before_anything_is_deleted(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(archive_files, "_sync", synced.append)
+    await seed(database_url, finished=1, waiting_sagas=0, age_days=400)
+    folder = tmp_path / "a" / "b" / "c"
+    done = await Archiver(database_url, folder, 31 * DAY, [], lambda line: None).run()
+    assert set(synced) >= {tmp_path, tmp_path / "a", tmp_path / "a" / "b", folder, (folder / done.files[0]).parent}
 
 
 async def test_two_runs_at_once_are_one(database_url: str, archive: Callable[..., Any]) -> None:
