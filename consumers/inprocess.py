@@ -108,11 +108,11 @@ class InProcessTransport:
                 self._broker.hand_out(self._consumer, entry)
             return Arrivals(tuple(replace(entry, again=True) for entry in left))
         await self._wait(lambda: bool(self._broker.words) or self._broker.woken, block_seconds)
-        self._broker.woken = False
+        woken, self._broker.woken = self._broker.woken, False
         taken, self._broker.words[:] = self._broker.words[:count], self._broker.words[count:]
         for entry in taken:
             self._broker.hand_out(self._consumer, entry)
-        return Arrivals(tuple(taken), len(taken) < count)
+        return Arrivals(tuple(taken), len(taken) < count, woken)
 
     def recall(self) -> None:
         """Own pending ones come first."""

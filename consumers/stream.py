@@ -112,7 +112,7 @@ class RedisStreams:
     async def outcomes(self, count: int, block_seconds: float) -> Arrivals:
         """Up to `count` outcomes: own pending ones first, then those that somebody left, then new ones."""
         found: list[Entry] = []
-        drained = again = False
+        drained = again = woken = False
         if self._pending_after is not None:
             await self._make_group(OUTCOMES, ORCHESTRATORS)
             found = await self._read_group(ORCHESTRATORS, [OUTCOMES], count, start=self._pending_after)
@@ -134,11 +134,12 @@ class RedisStreams:
                 deliveries.append(OutcomeDelivery(entry, word, again))
                 continue
             done.append(entry)
+            woken = woken or body is None
             if word is not None:
                 await self._set_aside(OUTCOMES, entry, body or b"", word.why)
         if done:
             await self.acknowledge(done)
-        return Arrivals(tuple(deliveries), drained)
+        return Arrivals(tuple(deliveries), drained, woken)
 
     def recall(self) -> None:
         """Read own pending outcomes again."""

@@ -98,7 +98,7 @@ class Orchestrator:
         if deliveries:
             self._idle_at = self._clock.monotonic() + IDLE_AFTER_SECONDS
         words: list[Input] = [delivery.word for delivery in deliveries]
-        look = self._clock.monotonic() >= self._look_at
+        look = arrivals.woken or self._clock.monotonic() >= self._look_at
         if len(deliveries) >= OVERLAP_FROM and not look:
             await self._overlap.add((word.saga_id for word in words), self._pass_on(deliveries, words))
             return

@@ -322,10 +322,11 @@ GONE = EntryState("gone")
 
 @record
 class Arrivals:
-    """Outcomes that have come. `drained`: this read reached the end of what there was, so nothing lies unread (A11)."""
+    """Outcomes that have come. `drained`: nothing lies unread behind them (A11). `woken`: `wake` was called (A4)."""
 
     deliveries: tuple[OutcomeDelivery, ...] = ()
     drained: bool = False
+    woken: bool = False
 
 
 class CommandSender(Protocol):

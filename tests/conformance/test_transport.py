@@ -208,7 +208,18 @@ async def test_a_wake_up_ends_a_blocking_read(connect: Connect) -> None:
     await asyncio.wait([reading], timeout=0.1)
     async with asyncio.timeout(3):
         await waker.wake()
-        assert await reading == Arrivals(drained=True)
+        assert await reading == Arrivals(drained=True, woken=True)
+
+
+async def test_a_wake_up_that_comes_with_outcomes_is_told_once(connect: Connect) -> None:
+    """rule_A4."""
+    sender, worker = connect("o"), connect("w")
+    await worker.send([OUTCOME])
+    await sender.wake()
+    arrivals = await sender.outcomes(9, 0.5)
+    assert ([entry.word for entry in arrivals.deliveries], arrivals.woken) == ([OUTCOME], True)
+    await sender.acknowledge([entry.entry for entry in arrivals.deliveries])
+    assert await sender.outcomes(9, 0.05) == Arrivals(drained=True)
 
 
 async def test_a_foreign_entry_is_set_aside_and_does_not_come_again(redis_url: str) -> None:
