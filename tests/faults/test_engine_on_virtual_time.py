@@ -183,24 +183,6 @@ def test_what_is_marked_for_long_goes_out_under_its_own_attempt() -> None:
     play(refused)
 
 
-def test_rule_a4_who_is_woken_looks_for_what_is_marked_though_outcomes_came_too() -> None:
-    async def scene(stage: Stage) -> None:
-        other = SAGA.replace("0", "1", 1)
-        await stage.engine.apply([Start(other, MANIFEST, None)])
-        working = asyncio.create_task(stage.orchestrator.run())
-        await stage.clock.sleep(0.3)
-        await stage.engine.start_within(Start(SAGA, MANIFEST, None), object())
-        worker = InProcessTransport(stage.broker, "w")
-        await worker.send([Outcome(other, 2, 1, "a", None, "step", "succeeded")])
-        await worker.wake()
-        await stage.clock.sleep(0.1)
-        assert sorted(stage.sent()) == [("a", 1), ("a", 1), ("b", 1)]
-        stage.orchestrator.stop()
-        await working
-
-    play(scene)
-
-
 def test_a_mark_that_was_taken_while_the_store_went_away_is_set_again() -> None:
     async def scene(stage: Stage) -> None:
         await stage.engine.start_within(Start(SAGA, MANIFEST, None), object())
