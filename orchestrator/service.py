@@ -99,7 +99,7 @@ class Orchestrator:
             self._idle_at = self._clock.monotonic() + IDLE_AFTER_SECONDS
         words: list[Input] = [delivery.word for delivery in deliveries]
         look = arrivals.woken or self._clock.monotonic() >= self._look_at
-        if len(deliveries) >= OVERLAP_FROM and not look:
+        if len(deliveries) >= min(OVERLAP_FROM, self._batch) and not look:
             await self._overlap.add((word.saga_id for word in words), self._pass_on(deliveries, words))
             return
         look = look or not (deliveries or self._overlap.busy)
