@@ -23,7 +23,7 @@ from sagas.state import (
 )
 from sagas.statuses import StepStatus, WaitKind
 from sagas.versions import Newer, format_of
-from sagas.waiting import signal_received, timer_fired, wait_opened, withdrawn
+from sagas.waiting import signal_received, still_asked, timer_fired, wait_opened, withdrawn
 
 WITHDRAWN = frozenset({"retry", "timer", "signal", "breaker", "deadline"})
 
@@ -49,6 +49,8 @@ def evolve(state: State, recorded: Recorded) -> State:
         raise IllegalEvent(state, recorded)
     after, wait = _apply(state, recorded)
     waits = after.waits if wait is None else {**after.waits, wait.opened_by: wait}
+    if after.repairs:
+        waits = still_asked(waits)
     return changed(after, version=recorded.sequence, waits=waits, format=max(state.format, format_of(recorded.event)))
 
 

@@ -17,6 +17,7 @@ from sagas.inputs import Asked, Cancel, Correct, Hold, Migrate, Outcome, Release
 from sagas.manifest import ITEMS_MAX, Node, Role
 from sagas.migrating import migrate
 from sagas.state import Key, StepState, Wait
+from sagas.waiting import is_about_repairs
 
 IN_FLIGHT = frozenset({"scheduled", "running", "undoing"})
 
@@ -134,7 +135,9 @@ def _try_again(draft: Draft, word: TryAgain) -> None:
     if desk is not None and out is not None:
         _judge_lost(draft, word, node, out)
         return
-    role = delayed.role if desk is None and delayed is not None else _role_of(node, step, desk)
+    role = _role_of(node, step, desk)
+    if delayed is not None and (desk is None or is_about_repairs(desk)):
+        role = delayed.role
     if role == "undo" and node.undo is None:
         draft.refuse(f"'{node.name}' has no undo: say what is true of it with `resolve`")
         return

@@ -41,8 +41,7 @@ def signal_received(state: State, event: e.SignalReceived, recorded: Recorded) -
 def timer_fired(state: State, event: e.TimerFired) -> State:
     """A wait that only time ends: a pause is over, a signal is gone on without, a deadline wants the saga back."""
     wait = state.waits.get(event.opened_by)
-    about = [seq for seq, other in state.waits.items() if _is_about(other, wait)]
-    after = without(state, event.opened_by, *about)
+    after = without(state, event.opened_by)
     if wait is not None and _is_node(wait):
         return with_step(after, event, changed(state.step(*key_of(event)), status="succeeded", result=Value()))
     wants_back = event.kind == "deadline" and state.status == "active" and state.back_cause is None
@@ -58,11 +57,19 @@ def withdrawn(state: State) -> Mapping[Key, StepState]:
     }
 
 
+def is_about_repairs(wait: Wait) -> bool:
+    """Whether an operator is asked about a wait that no repair could end."""
+    return wait.kind == "operator" and wait.cause == "repairs_used_up"
+
+
 def _is_node(wait: Wait) -> bool:
     return wait.kind == "signal" or (wait.kind == "timer" and wait.cause == "sleep")
 
 
-def _is_about(desk: Wait, wait: Wait | None) -> bool:
-    """Whether an operator is asked about this wait, which no repair could end; it is over now (rule K2)."""
-    asked = desk.kind == "operator" and desk.cause == "repairs_used_up"
-    return asked and wait is not None and (desk.step, desk.item) == (wait.step, wait.item)
+def still_asked(waits: Mapping[int, Wait]) -> dict[int, Wait]:
+    """Without the desks of operators about waits that no repair could end, once nothing is waited for (rule K2).
+
+    What follows then is decided anew; an old desk would stand in its way.
+    """
+    about = {(wait.step, wait.item) for wait in waits.values() if wait.kind != "operator"}
+    return {seq: wait for seq, wait in waits.items() if not is_about_repairs(wait) or (wait.step, wait.item) in about}

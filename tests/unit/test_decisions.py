@@ -7,7 +7,7 @@ from sagas.compensation import turn_back
 from sagas.decide import decide
 from sagas.draft import Draft
 from sagas.events import Recorded, StepFailed, UndoScheduled
-from sagas.inputs import Cancel, Due, Input, Outcome, Repair, Start
+from sagas.inputs import Cancel, Due, Input, Outcome, Repair, Start, TryAgain
 from sagas.manifest import ITEMS_MAX, ITEMS_OPEN_MAX, Handler, Manifest, Node, RetryPolicy, StepClass
 from sagas.numbers import DEFAULT_NUMBERS
 from sagas.state import State, StepState, Wait
@@ -253,3 +253,41 @@ def test_repairs_that_are_used_up_are_told_an_operator_once() -> None:
         play.now += 15
         play.give(Repair(SAGA, deadline.opened_by, "wait overdue"))
     assert [wait.cause for wait in play.state.waits.values() if wait.kind == "operator"] == ["repairs_used_up"]
+
+
+def used_up(play: Play, step: str, *kinds: WaitKind) -> None:
+    """No repair ends the step's wait, until an operator is asked about it."""
+    for _ in range(DEFAULT_NUMBERS.repairs_max + 1):
+        wait = play.find(step, *kinds)
+        assert wait is not None
+        play.now = max(play.now, (wait.due_at or 0.0) + 1)
+        play.give(Repair(SAGA, wait.opened_by, "wait overdue"))
+    assert play.find(step, "operator") is not None
+
+
+def test_a_step_whose_repairs_were_used_up_is_undone_when_nobody_knows_of_it() -> None:
+    """rule_K2: the operator was asked about its command, which is over; the desk must not stand in the undo's way."""
+    play = Play(node("a"))
+    used_up(play, "a", "step")
+    play.give(Cancel(SAGA, "stop", "c1"))
+    play.tell("a", "unknown", cause="timed_out")
+    play.pass_time(BOUND_SECONDS)
+    play.tell("a")
+    assert (play.state.status, play.state.waits) == ("compensated", {})
+
+
+def test_an_undo_whose_repairs_were_used_up_is_what_an_operator_tries_again() -> None:
+    """Never the step itself: the saga turns back."""
+    play = Play(node("a", delays=()), node("b", after=("a",), delays=()))
+    play.tell("a")
+    play.tell("b", "failed", error=FAILED)
+    for _ in range(DEFAULT_NUMBERS.repairs_max):
+        play.give(Repair(SAGA, play.command("a").opened_by, "wait overdue"))
+    play.tell("a", "failed", error=FAILED)
+    delayed = play.find("a", "retry")
+    assert delayed is not None
+    play.now += 2
+    play.give(Repair(SAGA, delayed.opened_by, "wait overdue"))
+    assert play.find("a", "operator") is not None
+    play.give(TryAgain(SAGA, "look again", "r1", step="a"))
+    assert play.command("a").role == "undo"
