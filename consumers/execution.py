@@ -60,8 +60,13 @@ def key_of(command: Command) -> str:
 
 
 def keys_to_close(command: Command) -> tuple[str, ...]:
-    """The keys that giving up closes. Only an undo closes the fallback's: one that closed its own could not commit."""
-    fallback = (f"{command.step_key}/fallback",) if command.role == "undo" else ()
+    """The keys that giving up closes.
+
+    The fallback's is closed by an undo, and by the probe of what has fallen back: a fallback that closed its own could
+    not commit, nor could one that comes after its step's probe.
+    """
+    gives_it_up = command.role == "undo" or (command.role == "probe" and command.evidence > 0)
+    fallback = (f"{command.step_key}/fallback",) if gives_it_up else ()
     return (command.step_key, *fallback)
 
 

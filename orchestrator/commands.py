@@ -112,6 +112,6 @@ def _command(entry: Wanted, plans: dict[str, Plan], loaded: dict[tuple[str, Valu
         given={name: plan.given for name, plan in plans.items() if plan.given is not None},
         turning_back=state.status == "compensating",
         cause=str(step.error["message"]) if role == "fallback" and step.error else None,
-        evidence=step.evidence if role == "undo" else 0,
+        evidence=step.evidence if role == "undo" or (role == "probe" and step.tried == "fallback") else 0,
         trace=state.trace,
     )

@@ -260,7 +260,7 @@ class Command:
 
     `arguments` holds the handler's arguments by parameter name, those of source input, node, item and result;
     `payloads` the hashes of those that are too large to be sent. `given` tells for a parameter in `Given` form whether
-    its value is a fallback's, and why. `evidence` (undo) is the event that says what there is to undo (rule O4).
+    its value is a fallback's, and why. `evidence` (undo, probe of a fallback) is the event that says of an effect.
     `sent_ms` is the transport's clock at the sender: a write may lie in a socket for long before it is done (rule C3).
     """
 

@@ -296,7 +296,8 @@ def _did_not_happen(draft: Draft, word: Resolve, node: Node, step: StepState, de
         instant = datetime.fromtimestamp(until, UTC).isoformat(timespec="seconds")
         draft.refuse(f"an attempt of '{node.name}' may still run until {instant}")
         return
-    if node.transactional and step.dispatched and step.role != "probe":
+    is_closed = step.role == "probe" and step.status == "failed"  # a probe that could not be asked has closed nothing
+    if node.transactional and step.dispatched and not is_closed:
         draft.emit(
             e.RetryRequested(step=node.name, item=word.item, reason=word.reason, role="probe", resolving=word.outcome)
         )
