@@ -13,6 +13,7 @@ from sagas import events as e
 from sagas.events import Event, Json, Recorded
 from sagas.inputs import Answer, ChildEnds, Input, ParentTurnsBack, Start
 from sagas.manifest import Manifest
+from sagas.migrating import is_one_way
 from sagas.ports import Store, WaitRow
 from sagas.records import record
 from sagas.state import Parent, State, Value
@@ -99,11 +100,15 @@ def refusals(words: Sequence[Input], answers: Sequence[Answer]) -> dict[int, Inp
     for index, (word, answer) in enumerate(zip(words, answers, strict=True)):
         if isinstance(word, Start) and word.parent is not None and answer.code == "refused":
             log.error("the child %s of %s cannot be started: %s", word.saga_id, word.parent.saga_id, answer.detail)
-            found[index] = ChildEnds(
-                word.parent.saga_id, f"{word.id}/refused", child_id=word.saga_id, step=word.parent.step,
-                attempt=word.parent.attempt, status="refused", trace=word.trace,
-            )  # fmt: skip
+            parent = word.parent
+            found[index] = _refused(parent.saga_id, word.id, word.saga_id, parent.step, parent.attempt, word.trace)
     return found
+
+
+def _refused(parent: str, message: str, child_id: str, step: str, attempt: int, trace: str | None) -> ChildEnds:
+    return ChildEnds(
+        parent, f"{message}/refused", child_id=child_id, step=step, attempt=attempt, status="refused", trace=trace
+    )
 
 
 def _letter(
@@ -115,6 +120,10 @@ def _letter(
             if definition not in children:
                 log.error("nobody has declared the saga '%s', which %s starts", definition, row.saga_id)
                 return None
+            if is_one_way(manifest.by_name[step], children[definition]):
+                log.error("the saga '%s' has a pivot now, and %s must be able to turn it back", definition, row.saga_id)
+                told = _refused(row.saga_id, message, child_id, step, attempt, entry.trace)
+                return _Letter(row, head, lambda _: told)
 
             def start(value: Json) -> Start:
                 parent = Parent(row.saga_id, step, attempt)

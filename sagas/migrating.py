@@ -49,6 +49,8 @@ def misfits_of(old: Manifest, new: Manifest, state: State) -> Iterator[str]:
         elif name in old.by_name:
             yield from _changed(old, old.by_name[name], node, state)
     yield from _pivot_moved(old, new, state)
+    if state.parent is not None and old.pivot is None and new.pivot is not None:
+        yield f"'{new.pivot.name}' is a pivot now: the saga that started it could not turn it back"
     if state.status == "active":
         yield from _out_of_order(new, state, [node for node in new.nodes if node.name in begun])
     yield from _never_looked_at(new, state)
@@ -89,6 +91,11 @@ def _changed(manifest: Manifest, before: Node, after: Node, state: State) -> Ite
             built_in = wait.role == "probe" and after.transactional
             if before.kind == "step" and function_of(after, wait.role) is None and not built_in:
                 yield f"the {wait.role} of '{name}' is under way, and the new version has none"
+
+
+def is_one_way(node: Node, child: Manifest) -> bool:
+    """Whether a child cannot be turned back, though its parent's version counts on it (def_R9)."""
+    return node.step_class == "child" and child.pivot is not None
 
 
 def pivot_passed(manifest: Manifest, state: State) -> bool:

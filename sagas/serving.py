@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from sagas.binding import BoundHandler
 from sagas.manifest import Handler, Manifest, Node, Role
-from sagas.migrating import function_of, pivot_passed
+from sagas.migrating import function_of, is_one_way, pivot_passed
 from sagas.records import record
 from sagas.schemas import widens
 from sagas.seal import Sealed
@@ -40,6 +40,9 @@ def gaps_of(old: Manifest, state: State, new: Mapping[str, Sealed]) -> Iterator[
         before = old.by_name[node]
         if before.kind == "child" and before.child not in new:
             yield Gap(f"nothing that was named declares '{before.child}', which '{node}' starts", f"keep it: {WAIT}")
+        elif before.kind == "child" and _starts_one_way(before, state, new):
+            yield Gap(f"'{before.child}', which '{node}' starts, has a pivot now: nobody could turn it back",
+                      f"let it have none until they have ended; or {_move(state)}")  # fmt: skip
         if before.kind != "step":
             continue
         if before.queue not in queues:
@@ -95,6 +98,11 @@ def _wanted(manifest: Manifest, state: State, node: Node) -> set[Role]:
     if asked and state.status != "completed" and not pivot_passed(manifest, state):
         roles |= {"undo"}
     return roles
+
+
+def _starts_one_way(node: Node, state: State, new: Mapping[str, Sealed]) -> bool:
+    """Whether a child is yet to be started that could not be turned back."""
+    return state.step(node.name).status == "pending" and is_one_way(node, new[node.child or ""].manifest)
 
 
 def _awaited(state: State, node: Node) -> bool:

@@ -174,6 +174,18 @@ def test_a_child_that_has_completed_moves_since_its_parent_may_turn_it_back() ->
     assert move(play, version(node("a"), node("b", after=("a",)))).detail == "the saga is compensated"
 
 
+def test_a_child_does_not_move_to_where_its_parent_could_not_turn_it_back() -> None:
+    play = Play(node("a"), node("b", after=("a",)))
+    new = version(node("a"), node("b", "pivot", after=("a",)))
+    play.state = replace(play.state, parent=Parent("p", "c", 1))
+    told = move(play, new)
+    assert (told.code, told.detail) == (
+        "refused", "'b' is a pivot now: the saga that started it could not turn it back",
+    )  # fmt: skip
+    play.state = replace(play.state, parent=None)
+    assert move(play, new).code == "accepted"
+
+
 def test_a_saga_that_has_ended_moves_while_somebody_is_asked_about_a_late_effect() -> None:
     play = late_effect()
     nodes = [replace(one, queue="other") if one.name == "b" else one for one in play.manifest.nodes]
