@@ -44,7 +44,7 @@ from sagas.inputs import (
     Started,
     TryAgain,
 )
-from sagas.late import late
+from sagas.late import fallback_used, late
 from sagas.manifest import Manifest, Node
 from sagas.messages import child_ends, parent_turns_back
 from sagas.numbers import DEFAULT_NUMBERS, Numbers
@@ -170,13 +170,7 @@ def _succeeded(draft: Draft, node: Node, word: Outcome) -> None:
                 )
             )  # fmt: skip
         case "fallback" if not word.happened:
-            error = draft.step(node, item).error
-            draft.emit(
-                e.FallbackUsed(
-                    step=step, item=item, attempt=attempt, result=word.kept, payload=word.payload, facts=facts,
-                    reason=str(error["message"]) if error else None, worker=word.worker,
-                )
-            )  # fmt: skip
+            draft.emit(fallback_used(draft, word, facts))
         case "step" | "fallback":
             draft.emit(
                 e.StepSucceeded(

@@ -1,5 +1,7 @@
 """Late words: what is done with an outcome about an attempt that was judged already (rules O4, O5)."""
 
+from collections.abc import Mapping
+
 from sagas import events as e
 from sagas.draft import Draft
 from sagas.facts import facts_of
@@ -35,12 +37,24 @@ def _still_open(draft: Draft, node: Node, word: Outcome) -> None:
     if word.kind != "succeeded":
         draft.emit(_seen(word))
         return
+    facts = facts_of(draft.manifest, node.name, word.result)
+    if word.role == "fallback" and not word.happened:
+        draft.emit(fallback_used(draft, word, facts))
+        return
     draft.emit(
         e.StepSucceeded(
-            step=node.name, item=word.item, attempt=word.attempt, result=word.kept, payload=word.payload,
-            facts=facts_of(draft.manifest, node.name, word.result), worker=word.worker,
-            started_ago=word.started_ago, ended_ago=word.ended_ago, late=True,
+            step=node.name, item=word.item, attempt=word.attempt, result=word.kept, payload=word.payload, facts=facts,
+            worker=word.worker, started_ago=word.started_ago, ended_ago=word.ended_ago, late=True,
         )
+    )  # fmt: skip
+
+
+def fallback_used(draft: Draft, word: Outcome, facts: Mapping[str, bool | int]) -> e.FallbackUsed:
+    """What a fallback gave stands for its step, with why it was needed (def_R17)."""
+    error = draft.state.step(word.step, word.item).error
+    return e.FallbackUsed(
+        step=word.step, item=word.item, attempt=word.attempt, result=word.kept, payload=word.payload, facts=facts,
+        reason=str(error["message"]) if error else None, worker=word.worker,
     )  # fmt: skip
 
 

@@ -291,3 +291,14 @@ def test_an_undo_whose_repairs_were_used_up_is_what_an_operator_tries_again() ->
     assert play.find("a", "operator") is not None
     play.give(TryAgain(SAGA, "look again", "r1", step="a"))
     assert play.command("a").role == "undo"
+
+
+def test_what_a_fallback_gave_is_the_fallbacks_also_when_it_comes_late() -> None:
+    """def_R17, rule_O4: its worker was given up, and lives."""
+    play = Play(replace(node("a"), fallback=Handler("falls")))
+    play.tell("a", "failed", error=FAILED)
+    first = play.command("a")
+    play.tell("a", "unknown", cause="worker_lost")
+    play.tell("a", wait=first, result=7)
+    step = play.state.step("a")
+    assert (step.status, step.fallback, step.reason) == ("succeeded", True, "no")
