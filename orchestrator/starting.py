@@ -8,15 +8,17 @@ from orchestrator.quarantine import quarantine
 from orchestrator.waits import move_of
 from orchestrator.work import Work
 from sagas.decide import decide, not_ours
-from sagas.events import Json
+from sagas.events import Json, SagaStarted
 from sagas.inputs import Answer, Start
 from sagas.manifest import Manifest
 from sagas.numbers import Numbers
 from sagas.ports import Committed, CommitUnknown, Contended, HeadBehind, Move, Store, Unstorable
 from sagas.records import replace
-from sagas.state import State
+from sagas.state import State, Value, value_of
 
 log = logging.getLogger("amends.engine")
+
+FIRST = 1
 
 
 class Host(Protocol):
@@ -134,14 +136,19 @@ class Starting:
                 continue
             if head.fingerprint == word.manifest.fingerprint:
                 self._host.know(word.manifest)
-            if await self._input(head) == word.input:
+            if word.input == await self._value(head, head.input) or word.input == await self._began_with(head):
                 work.answer(index, _answer("known", head))
             else:
                 detail = f"the key '{word.key}' is taken by saga {head.saga_id}, which has another input"
                 work.answer(index, replace(_answer("conflict", head), detail=detail))
 
-    async def _input(self, head: State) -> Json:
-        value = head.input
+    async def _began_with(self, head: State) -> Json:
+        """The input that it was started with, whatever was corrected since."""
+        event = (await self._host.store.events_at([(head.saga_id, FIRST)]))[head.saga_id, FIRST].event
+        assert isinstance(event, SagaStarted)
+        return await self._value(head, value_of(event.input, event.payload, FIRST))
+
+    async def _value(self, head: State, value: Value) -> Json:
         if value.event is None and value.payload is None:
             return value.inline
         return (await self._host.store.values([(head.saga_id, value)]))[0]
