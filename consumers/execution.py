@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import threading
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import field
 from typing import Any, Protocol
 
@@ -123,10 +124,10 @@ async def execute(
     loop = asyncio.get_running_loop()
     began = loop.time()
     limit = asyncio.timeout(command.timeout)
-    pulse = pulse or Pulse(None)
+    beats = pulse is not None and pulse.seconds is not None
     try:
-        async with limit, pulse.watched():
-            outcome = await _run(command, bound, here, transactional, context or context_of(command))
+        async with limit, pulse.watched() if pulse is not None and beats else nullcontext():
+            outcome = await _run(command, bound, here, transactional, context)
     except ArgumentError as unfit:
         outcome = _failed(command, unfit)
     except NeverEnteredError:
@@ -135,7 +136,7 @@ async def execute(
         if isinstance(error, TimeoutError) and limit.expired():  # else it is the handler's own
             why = f"took longer than {command.timeout:g} s"
             outcome = _timed_out(command, bound, "TimeoutError", "timed_out", why)
-        elif isinstance(error, TimeoutError) and pulse.stopped:
+        elif isinstance(error, TimeoutError) and pulse is not None and pulse.stopped:
             why = f"gave no heartbeat for {pulse.seconds:g} s"
             outcome = _timed_out(command, bound, "HeartbeatTimeout", "heartbeat_timeout", why)
         else:
@@ -144,7 +145,7 @@ async def execute(
 
 
 async def _run(
-    command: Command, bound: BoundHandler | None, here: Surroundings, transactional: bool, context: Context
+    command: Command, bound: BoundHandler | None, here: Surroundings, transactional: bool, context: Context | None
 ) -> Outcome:
     transactions = here.transactions
     if bound is None:
@@ -154,7 +155,7 @@ async def _run(
     arguments |= {name: here.resources[kind] for name, kind in bound.resources.items()}
     for parameter in bound.parameters:
         if parameter.source == "context":
-            arguments[parameter.name] = context
+            arguments[parameter.name] = context or context_of(command)
     fault = here.faults.get((command.definition, command.step, command.role))
 
     async def call(transaction: object = None, result: Json = None) -> Json:
@@ -163,9 +164,10 @@ async def _run(
                 arguments[parameter.name] = transaction
             elif parameter.source == "result" and undoes:
                 arguments.update(bound.arguments({**command.arguments, parameter.name: result}, command.given))
-        await _harm(fault, before=True)
+        if fault is not None:
+            await _harm(fault, before=True)
         value = await _invoke(command, bound, arguments, here)
-        if not bound.transactional:
+        if fault is not None and not bound.transactional:
             await _harm(fault, before=False)
         return value if bound.role == "probe" else _checked(command, bound.dump(value))
 
@@ -252,10 +254,8 @@ def late_outcome(command: Command, bound: BoundHandler, thread: "asyncio.Future[
     return replace(outcome, worker=worker)
 
 
-async def _harm(fault: Fault | None, *, before: bool) -> None:
+async def _harm(fault: Fault, *, before: bool) -> None:
     """Do what an injected fault says; a *maybe* comes after the handler has done its work."""
-    if fault is None:
-        return
     if fault.kind == "maybe" and not before:
         raise ConnectionResetError("injected fault: the answer was lost")
     if fault.kind == "fail" and before:

@@ -251,22 +251,23 @@ class Worker:
 
     async def _work(self, delivery: CommandDelivery) -> None:
         command = delivery.command
-        began = asyncio.get_running_loop().time()
-        late = asyncio.get_running_loop().call_later(self._numbers.started_after_seconds, self._started, command, began)
-        log.debug("%s attempt %d of %s begins", command.role, command.attempt, command.step_key)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        late = loop.call_later(self._numbers.started_after_seconds, self._started, command, began)
         try:
             outcome = await self._outcome(command)
         except asyncio.CancelledError:
             cause: UnknownCause = "drained" if self._draining.is_set() else "cancelled"
-            outcome = replace(self._unknown(command, cause), started_ago=asyncio.get_running_loop().time() - began)
+            outcome = replace(self._unknown(command, cause), started_ago=loop.time() - began)
         except Exception as error:
             log.exception("attempt %d of %s cannot be run", command.attempt, command.step_key)
             outcome = replace(self._unknown(command, "error"), error=failure(error, command.attempt))
         finally:
             late.cancel()
         level = logging.DEBUG if outcome.kind == "succeeded" else logging.INFO
-        log.log(level, "%s attempt %d of %s %s%s", command.role, command.attempt, command.step_key, outcome.kind,
-                f": {outcome.error['message']}" if outcome.error else "")  # fmt: skip
+        if log.isEnabledFor(level):
+            log.log(level, "%s attempt %d of %s %s%s", command.role, command.attempt, command.step_key, outcome.kind,
+                    f": {outcome.error['message']}" if outcome.error else "")  # fmt: skip
         self._reports.tell(delivery.entry, outcome)
 
     async def _outcome(self, command: Command) -> Outcome:

@@ -111,7 +111,7 @@ class Starting:
 
     async def _move(self, word: Start) -> Move:
         self._host.know(word.manifest)
-        nothing = State(saga_id=word.saga_id)
+        nothing = State.before(word.saga_id)
         decision = decide(word.manifest, nothing, word, await self._host.now(), self._host.numbers)
         return move_of(word.manifest, nothing, decision.state, decision.recorded, self._host.numbers.lease_seconds)
 

@@ -31,7 +31,9 @@ class Draft:
         self.state = state
         self.now = now
         self.numbers = numbers
-        self._word = word
+        self._causation = word.id
+        self._actor: str | None = getattr(word, "actor", None)
+        self._trace = word.trace
         self._recorded: list[Recorded] = []
         self._refusal: tuple[AnswerCode, str | None] | None = None
 
@@ -41,9 +43,9 @@ class Draft:
             event=event,
             sequence=self.state.version + 1,
             at=self.now,
-            causation=self._word.id,
-            actor=getattr(self._word, "actor", None),
-            trace=self._word.trace,
+            causation=self._causation,
+            actor=self._actor,
+            trace=self._trace,
         )
         self.state = evolve(self.state, entry)
         self._recorded.append(entry)

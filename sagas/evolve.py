@@ -57,14 +57,14 @@ def evolve(state: State, recorded: Recorded) -> State:
 def _apply(state: State, recorded: Recorded) -> Change:
     event = recorded.event
     match event:
-        case e.SagaStarted():
-            return _started(state, event, recorded)
-        case e.SagaCompleted() | e.SagaCompensated() | e.SagaFailed() | e.SagaReopened() | e.SagaTurnedBack():
-            return _saga_level(state, event, recorded)
         case e.StepScheduled() | e.FallbackScheduled() | e.ProbeScheduled() | e.UndoScheduled():
             return _scheduled(state, event, recorded)
         case e.StepSucceeded() | e.FallbackUsed() | e.ProbeAnswered() | e.ValueCorrected() | e.StepResolved():
             return _answered(state, event, recorded)
+        case e.SagaStarted():
+            return _started(state, event, recorded)
+        case e.SagaCompleted() | e.SagaCompensated() | e.SagaFailed() | e.SagaReopened() | e.SagaTurnedBack():
+            return _saga_level(state, event, recorded)
         case e.StepFailed() | e.StepRefused() | e.StepOutcomeUnknown() | e.StepSkipped():
             return _attempt_over(state, event, recorded)
         case e.StepUndone() | e.UndoFailed() | e.LateOutcomeSeen():
@@ -207,29 +207,33 @@ def _answered(
     value = value_of(
         event.result if not isinstance(event, e.ValueCorrected) else event.value, event.payload, recorded.sequence
     )
-    facts = {**state.facts, **event.facts}
+    if event.facts:
+        state = changed(state, facts={**state.facts, **event.facts})
     if event.step is None:
-        return changed(state, input=value, facts=facts), None
+        return changed(state, input=value), None
     if isinstance(event, e.ValueCorrected):
-        return with_step(changed(state, facts=facts), event, changed(step, result=value)), None
-    fallback = isinstance(event, e.FallbackUsed)
-    others = any(
+        return with_step(state, event, changed(step, result=value)), None
+    return with_step(drop(state, event), event, _succeeded(state, event, recorded, changed(step, result=value))), None
+
+
+def _succeeded(state: State, event: e.Event, recorded: Recorded, step: StepState) -> StepState:
+    """The step with a result that stands, and without what was said of earlier attempts."""
+    step = changed(step, status="succeeded", evidence=recorded.sequence)
+    used = event if isinstance(event, e.FallbackUsed) else None
+    if used or step.maybe or step.fallback or step.error or step.reason or step.resolving:
+        step = changed(
+            step,
+            resolving=None,
+            maybe=False,
+            fallback=used is not None,
+            reason=used.reason if used else None,
+            error=step.error if used else None,
+        )
+    others = len(state.waits) > 1 and any(
         (wait.step, wait.item) == key_of(event) and wait.kind in COMMAND_KINDS and wait.attempt != event.attempt
         for wait in state.waits.values()
     )
-    step = changed(
-        step,
-        status="succeeded",
-        maybe_at=recorded.at if others else step.maybe_at,
-        result=value,
-        resolving=None,
-        maybe=False,
-        evidence=recorded.sequence,
-        fallback=fallback,
-        reason=event.reason if isinstance(event, e.FallbackUsed) else None,
-        error=step.error if fallback else None,
-    )
-    return with_step(changed(drop(state, event), facts=facts), event, step), None
+    return changed(step, maybe_at=recorded.at) if others else step
 
 
 def _probe_negative(state: State, event: e.ProbeAnswered, recorded: Recorded, step: StepState) -> Change:

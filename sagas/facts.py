@@ -5,7 +5,7 @@ def_R15, def_R16).
 Facts are taken when a value comes in and kept in its event, so that the head never holds values that paths read.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import assert_never, cast
 
@@ -16,7 +16,7 @@ from sagas.manifest import Manifest
 def look_up(value: Json, fields: list[str]) -> Json:
     """The value behind `.field.field`; what is missing is null (def_R27)."""
     for name in fields:
-        value = cast("Mapping[str, Json]", value).get(name) if isinstance(value, Mapping) else None
+        value = cast("dict[str, Json]", value).get(name) if isinstance(value, dict) else None
     return value
 
 

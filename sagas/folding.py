@@ -3,7 +3,7 @@
 from sagas.copies import changed
 from sagas.events import Event, Recorded
 from sagas.manifest import Role
-from sagas.state import Key, State, StepState, Wait
+from sagas.state import NO_WAIT, Key, State, StepState, Wait
 from sagas.statuses import WaitKind
 
 Change = tuple[State, Wait | None]
@@ -40,14 +40,10 @@ def opened(
     cause: str | None = None,
 ) -> Wait:  # fmt: skip
     """A wait that the event opens, due `after` seconds."""
-    return Wait(
-        opened_by=recorded.sequence,
-        kind=kind,
-        step=event.step,
-        item=event.item,
-        attempt=event.attempt,
-        since=recorded.at,
-        due_at=None if after is None else recorded.at + after,
-        role=role,
-        cause=cause,
-    )
+    wait = changed(
+        NO_WAIT, opened_by=recorded.sequence, kind=kind, step=event.step, item=event.item, attempt=event.attempt,
+        since=recorded.at, role=role,
+    )  # fmt: skip
+    if after is None and cause is None:
+        return wait
+    return changed(wait, due_at=None if after is None else recorded.at + after, cause=cause)

@@ -42,10 +42,16 @@ def advance(draft: Draft) -> None:
         return
     ended: set[str] = set()
     for node in draft.manifest.nodes:
-        if ended.issuperset(node.after) and _advance_node(draft, node):
+        if ended.issuperset(node.after) and (_is_done(draft.state, node) or _advance_node(draft, node)):
             ended.add(node.name)
     if len(ended) == len(draft.manifest.nodes) and draft.state.status == "active":
         draft.emit(e.SagaCompleted())
+
+
+def _is_done(state: State, node: Node) -> bool:
+    """Whether there is nothing to be done about the node, which all but lists know of themselves."""
+    whole = state.steps.get((node.name, None))
+    return whole is not None and whole.status in DONE and node.each is None
 
 
 def _advance_node(draft: Draft, node: Node) -> bool:
@@ -149,10 +155,10 @@ def _is_open(state: State, name: str, index: int, status: StepStatus) -> bool:
 def too_many_items(draft: Draft) -> Node | None:
     """The node whose list is longer than any may be, as soon as it is known to be needed."""
     state = draft.state
-    for node in draft.manifest.nodes:
-        if node.each is None or draft.step(node, None).status != "pending":
+    for node in draft.manifest.lists:
+        if draft.step(node, None).status != "pending":
             continue
-        source = draft.manifest.by_name.get(node.each)
+        source = draft.manifest.by_name.get(node.each or "")
         of_another = source is not None and source.each is not None  # which has failed for its list already
         known = node.unless is None or _is_known(state, node.unless)
         needed = not of_another and known and _skips(state, node) is None

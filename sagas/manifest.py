@@ -154,6 +154,11 @@ class Manifest:
         return {node.name: node for node in self.nodes}
 
     @cached_property
+    def lists(self) -> tuple[Node, ...]:
+        """The nodes that run for each item of a list."""
+        return tuple(node for node in self.nodes if node.each is not None)
+
+    @cached_property
     def pivot(self) -> Node | None:
         """The node after which nothing is undone, if there is one."""
         return next((node for node in self.nodes if node.pivot), None)

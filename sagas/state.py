@@ -117,9 +117,6 @@ class StepState:
     error: Failure | None = None
 
 
-PENDING = StepState()
-
-
 @dataclass(frozen=True)
 class State:
     """The head of one saga. `version` is the sequence number of its last event, 0 before the first.
@@ -150,6 +147,11 @@ class State:
     error: Failure | None = None
     format: int = 1
     release: str | None = None
+
+    @classmethod
+    def before(cls, saga_id: str) -> "State":
+        """Of a saga that nothing has happened to."""
+        return _record(cls, {"saga_id": saga_id, "facts": {}, "steps": {}, "waits": {}, "repairs": {}})
 
     def step(self, name: str, item: int | None = None) -> StepState:
         """The step's state; one that nothing has happened to is pending."""
@@ -210,6 +212,7 @@ KEPT = ("saga_id", "definition", "fingerprint", "status", "version", "key", "hel
 _DEFAULTS: Mapping[type, Mapping[str, Any]] = {
     kind: {entry.name: entry.default for entry in dataclasses.fields(kind)} for kind in (StepState, Wait)
 } | {State: {entry.name: getattr(EMPTY, entry.name) for entry in dataclasses.fields(State)}}
+_NAMES: Mapping[type, frozenset[str]] = {kind: frozenset(defaults) for kind, defaults in _DEFAULTS.items()}
 _OWN = frozenset({"steps", "waits"})
 _new, _set = object.__new__, object.__setattr__
 
@@ -237,14 +240,20 @@ def _record(kind: type[R], data: dict[str, Any]) -> R:
     Raises:
         TypeError: a field is unknown here.
     """
-    if not _DEFAULTS[kind].keys() >= data.keys():
+    if not _NAMES[kind].issuperset(data):
         raise TypeError(f"{kind.__name__} has no field {min(data.keys() - _DEFAULTS[kind].keys())}")
-    for name in ("input", "result"):
-        if name in data:
-            data[name] = Value(**data[name])
+    if "result" in data:
+        data["result"] = Value(**data["result"])
+    elif "input" in data:
+        data["input"] = Value(**data["input"])
     record = _new(kind)
     _set(record, "__dict__", data)
     return record
+
+
+PENDING = _record(StepState, {})
+NO_WAIT = _record(Wait, {})
+"""What waits are made of: those that are opened name what differs."""
 
 
 def _unread(data: Mapping[str, Any], release: str | None) -> State:

@@ -5,15 +5,13 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
-    import asyncio
-
     from amends.application import App
     from amends.settings import Settings
     from eventstore.projections import Projection
@@ -176,20 +174,10 @@ def demo(
 
 def serve(work: Coroutine[Any, Any, None], settings: "Settings") -> None:
     """Run a service to its end."""
-    import asyncio
+    from amends import loops
 
     configure_logging(settings)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(work)
+    loops.run(work)
     if threading.active_count() > 1:  # a handler's thread that nothing can stop; what it did is told already
         logging.shutdown()
         os._exit(0)
-
-
-def _loop_factory() -> "Callable[[], asyncio.AbstractEventLoop] | None":
-    """What makes the event loop of a service: uvloop where it is installed, else asyncio's own."""
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop

@@ -9,6 +9,7 @@ from typing import Any
 
 import asyncpg
 
+from amends import loops
 from amends.client import Client
 from amends.identifiers import new_id
 from amends.settings import load
@@ -124,4 +125,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    loops.run(main())

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import asyncpg
 
+from amends import loops
 from amends.settings import load
 from bench import sagas
 from bench.programs.closed_loop import ClosedLoop, text
@@ -126,4 +127,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    loops.run(main())

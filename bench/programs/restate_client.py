@@ -1,11 +1,11 @@
 """Starts handlers of Restate over HTTP, and waits for their answers."""
 
 import argparse
-import asyncio
 
 import aiohttp
 import orjson
 
+from amends import loops
 from bench import sagas
 from bench.programs.closed_loop import ClosedLoop, text
 
@@ -40,4 +40,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    loops.run(main())

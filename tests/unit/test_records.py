@@ -45,7 +45,7 @@ def test_records_with_one_field_or_none_are_copied_as_well() -> None:
 
 
 def test_a_field_that_there_is_not_is_an_error() -> None:
-    with pytest.raises(AttributeError):
+    with pytest.raises(KeyError):
         replace(Place("kitchen"), windows=2)
 
 
