@@ -10,14 +10,15 @@ class Pulse:
 
     def __init__(self, seconds: float | None) -> None:
         self.seconds = seconds
-        self._loop = asyncio.get_running_loop()
-        self._at = self._loop.time()
+        self._loop = asyncio.get_running_loop() if seconds is not None else None
+        self._at = 0.0
         self._limit: asyncio.Timeout | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def beat(self) -> None:
         """A sign of life; a thread may give it too, and any number of them."""
-        self._at = self._loop.time()
+        if self._loop is not None:
+            self._at = self._loop.time()
 
     @property
     def stopped(self) -> bool:
@@ -46,6 +47,7 @@ class Pulse:
     def look(self) -> None:
         """End the attempt, or look again when its time would be over."""
         assert self._limit is not None
+        assert self._loop is not None
         assert self.seconds is not None
         until = self._at + self.seconds
         if until <= self._loop.time():

@@ -304,6 +304,7 @@ class RedisStreams:
 
     async def _deliveries(self, key: str, entries: Iterable[Entry], *, first_sent: bool) -> list[CommandDelivery]:
         found: list[CommandDelivery] = []
+        now = self._memory.now()
         met = False
         for name, fields in entries:
             entry, body = name.decode(), fields.get(b"b")
@@ -319,9 +320,9 @@ class RedisStreams:
                 continue
             if command.incarnation != self._memory.incarnation and not (met and self._memory.incarnation):
                 await self._memory.meet()  # others may have met a new memory before us
-                met = True
+                met, now = True, self._memory.now()
             began_ms = min(int(entry.partition("-")[0]), command.sent_ms or sys.maxsize)
-            age = self._memory.now() - began_ms / 1000
+            age = now - began_ms / 1000
             current = command.incarnation == self._memory.incarnation
             found.append(CommandDelivery(f"{key} {entry}", command, first_sent, max(age, 0.0), current))
         return found

@@ -150,8 +150,9 @@ class Worker:
         if self._ahead:
             over = {entry.entry for entry in deliveries}
             self._ahead = [entry for entry in self._ahead if entry.entry not in over]
+        loop = asyncio.get_running_loop()
         for delivery in wanted[:free]:
-            self._begin(delivery)
+            self._begin(delivery, loop)
         for delivery in wanted[free:]:
             self._put_ahead(delivery)
         self._missed = False
@@ -218,7 +219,7 @@ class Worker:
             await self._receiver.settle(gone)
         return wanted
 
-    def _begin(self, delivery: CommandDelivery) -> None:
+    def _begin(self, delivery: CommandDelivery, loop: asyncio.AbstractEventLoop) -> None:
         if delivery.entry in self._running:
             return
         reason = self._why_not(delivery.command)
@@ -227,8 +228,7 @@ class Worker:
             return
         assert self._keeper is not None
         self._keeper.hold(delivery.entry)
-        task = asyncio.create_task(self._work(delivery))
-        self._running[delivery.entry] = task
+        self._running[delivery.entry] = loop.create_task(self._work(delivery, loop))
 
     def _why_not(self, command: Command) -> RefusalReason | None:
         if self._draining.is_set():
@@ -249,9 +249,8 @@ class Worker:
         step = sealed.handlers.get((command.step, "step"))
         return step is not None and step.transactional
 
-    async def _work(self, delivery: CommandDelivery) -> None:
+    async def _work(self, delivery: CommandDelivery, loop: asyncio.AbstractEventLoop) -> None:
         command = delivery.command
-        loop = asyncio.get_running_loop()
         began = loop.time()
         late = loop.call_later(self._numbers.started_after_seconds, self._started, command, began)
         try:

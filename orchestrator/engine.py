@@ -14,6 +14,7 @@ from orchestrator.commands import Values, Wanted, commands_for
 from orchestrator.payloads import Limits, shelve
 from orchestrator.publisher import Publisher
 from orchestrator.quarantine import quarantine
+from orchestrator.remembered import Remembered
 from orchestrator.starting import Starting
 from orchestrator.waits import move_of, released
 from orchestrator.work import Work
@@ -70,6 +71,7 @@ class Engine:
         self._limits = limits or Limits()
         self._manifests: dict[str, Manifest] = {}
         self._offset: float | None = None
+        self._remembered = Remembered()
         self._starting = Starting(self)
 
     async def apply(self, inputs: Sequence[Input]) -> list[Answer]:
@@ -207,11 +209,14 @@ class Engine:
             mine = by_saga.setdefault(work.words[index].saga_id, [])
             if not mine or work.words[index].saga_id not in work.alone:
                 mine.append(index)
-        heads = await self.store.heads(sorted(by_saga))
+        remembered = {} if work.doubted else self._remembered.of(by_saga)
+        missing = sorted(by_saga.keys() - remembered.keys())
+        heads = remembered | (await self.store.heads(missing) if missing else {})
         manifests = await self.manifests(list(heads.values()))
         seen = await self._seen(work, indices, heads)
         now = await self.now()
         moves: list[Move] = []
+        again: list[int] = []
         for saga_id, mine in sorted(by_saga.items()):
             head = heads.get(saga_id)
             manifest = manifests.get(head.fingerprint) if head is not None else None
@@ -221,13 +226,26 @@ class Engine:
                     work.answer(index, nobody if head is None else not_ours(head))
             elif (move := self._decide(work, mine, manifest, head, seen, now)) is not None:
                 moves.append(move)
+            elif saga_id in remembered:
+                again += mine
+            else:
+                for index in mine:
+                    work.answer(index, work.drafts[index])
         if moves:
-            await self._commit(work, by_saga, moves)
+            tried = remembered.keys() & {move.saga_id for move in moves}
+            moved = await self._commit(work, by_saga, moves)
+            self._remembered.learn(len(tried), len(tried - moved), self._clock.monotonic())
+        if again:
+            self._remembered.forget(work.words[index].saga_id for index in again)
+            await self._move(work, again)
 
     def _decide(
         self, work: Work, mine: Sequence[int], manifest: Manifest, head: State, seen: set[tuple[str, str]], now: float
     ) -> Move | None:
-        """Decide the inputs of one saga one after the other (rule A2); their answers wait for the commit."""
+        """Decide the inputs of one saga one after the other (rule A2); their answers wait for the commit.
+
+        None where nothing is to be appended: that is final only on a head that was read just now (rule A8).
+        """
         state, told = head, set[str]()
         events: list[Recorded] = []
         for index in mine:
@@ -244,36 +262,37 @@ class Engine:
                 manifest = word.manifest
                 self.know(manifest)
         if not events:
-            for index in mine:
-                work.answer(index, work.drafts[index])
             return None
         return move_of(manifest, head, state, tuple(events), self.numbers.lease_seconds)
 
-    async def _commit(self, work: Work, by_saga: dict[str, list[int]], moves: Sequence[Move]) -> None:
-        """Append. A batch that clashes, or holds what cannot be stored, is halved (rules A6, A9)."""
+    async def _commit(self, work: Work, by_saga: dict[str, list[int]], moves: Sequence[Move]) -> frozenset[str]:
+        """Append; whose moves went in. What clashes, or cannot be stored, is looked for by halves (rules A6, A9)."""
+        self._remembered.forget(move.saga_id for move in moves)
         try:
             committed = await self.store.append(moves)
         except CommitUnknown as doubt:
             log.warning("the answer of a commit is lost; looking for its %d sagas: %s", len(moves), doubt)
             work.doubted = True
-            return
+            return frozenset()
         except (Contended, Unstorable, HeadBehind) as trouble:
             if len(moves) > 1:
                 half = len(moves) // 2
-                await self._commit(work, by_saga, moves[:half])
-                await self._commit(work, by_saga, moves[half:])
-            elif isinstance(trouble, Unstorable):
+                first = await self._commit(work, by_saga, moves[:half])
+                return first | await self._commit(work, by_saga, moves[half:])
+            if isinstance(trouble, Unstorable):
                 quarantine(work, by_saga[moves[0].saga_id], trouble)
             elif isinstance(trouble, HeadBehind):
                 for index in by_saga[moves[0].saga_id]:
                     work.answer(index, not_ours(moves[0].state))
-            return
+            return frozenset()
         self.learn(committed)
         for move in moves:
             if move.saga_id in committed.moved:
                 for index in by_saga[move.saga_id]:
                     work.answer(index, work.drafts[index])
                 self.keep(work, move)
+                self._remembered.keep(move.state, self._clock.monotonic())
+        return committed.moved
 
     def keep(self, work: Work, move: Move) -> None:
         """Remember what was committed: the next steps need its results."""

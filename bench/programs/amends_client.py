@@ -74,7 +74,7 @@ Starting = Callable[[dict[str, Any]], Awaitable[str]]
 
 async def drive(made: Core, start: Starting, asked: argparse.Namespace) -> None:
     """Run the clients; `start` starts a saga with an input and returns its id."""
-    watcher, workload = Watcher(made.store.pool), sagas.WORKLOADS[asked.workload]
+    watcher, workload = Watcher(made.store.asking), sagas.WORKLOADS[asked.workload]
 
     async def once() -> tuple[float | None, bool]:
         saga_id = await start(workload.input(text(asked.payload)))

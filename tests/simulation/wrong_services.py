@@ -60,7 +60,7 @@ def the_feeds_cursor_is_the_position_alone(patch: Patch) -> None:
 def a_takeover_runs_the_handler(patch: Patch) -> None:
     async def judge(self: Worker, deliveries: Sequence[Any]) -> None:
         for delivery in deliveries:
-            self._begin(delivery)
+            self._begin(delivery, asyncio.get_running_loop())
 
     patch.setattr(Worker, "_judge_lost", judge)
 
@@ -189,7 +189,7 @@ def own_pending_commands_run_after_a_restart(patch: Patch) -> None:
     async def opened(self: Worker) -> None:
         await self._receiver.open(self.queues)
         for delivery in await self._receiver.own_pending():
-            self._begin(delivery)
+            self._begin(delivery, asyncio.get_running_loop())
 
     patch.setattr(Worker, "_open", opened)
 

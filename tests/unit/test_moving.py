@@ -157,7 +157,7 @@ async def test_only_sagas_of_one_version_are_asked_and_none_that_has_ended(stage
 
 async def test_a_page_costs_a_few_queries_whatever_its_size(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     await stage.move(version(ribbon=True), act=True)
-    assert stage.store.asked == ["values", "heads"]
+    assert stage.store.asked == ["values", "heads", "heads"], "those that do not move are read once more (rule A8)"
     monkeypatch.setattr(unfinished, "PAGE", 4)
     stage.store.asked.clear()
     await stage.move(version(ribbon=True, unit=True), act=False)
