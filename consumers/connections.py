@@ -120,11 +120,19 @@ class Connection:
     async def ask(self, batch: Sequence[Command]) -> list[Any]:
         """Commands in one round trip, with errors among the answers.
 
+        Entries that it begins with stand in their streams at once or not at all: who waits there is given all of them,
+        and not the first alone.
+
         Raises:
             Disconnected, TimeoutError: there is no answer. TypeError, UnicodeError: something cannot be sent.
         """
         if not batch:
             return []
+        if entries := _entries(batch):
+            return _apart(await self._ask([("MULTI",), *batch[:entries], ("EXEC",), *batch[entries:]]), entries)
+        return await self._ask(batch)
+
+    async def _ask(self, batch: Sequence[Command]) -> list[Any]:
         line = self._open_line()
         try:
             async with asyncio.timeout(self._seconds):
@@ -192,6 +200,21 @@ class Connection:
         self._connected(self._before)
         self._before = True
         return self._line
+
+
+def _entries(batch: Sequence[Command]) -> int:
+    """With how many entries of streams it begins, if they are several."""
+    count = next((place for place, command in enumerate(batch) if command[0] != "XADD"), len(batch))
+    return count if count > 1 else 0
+
+
+def _apart(answers: list[Any], entries: int) -> list[Any]:
+    """The answers without those about the transaction; one that was refused as a whole has refused each entry."""
+    refusals = [answer for answer in answers[1 : entries + 1] if isinstance(answer, Exception)]
+    done, rest = answers[entries + 1], answers[entries + 2 :]
+    if isinstance(done, Exception):
+        return [*(refusals or [done])[:1] * entries, *rest]
+    return [*done, *rest]
 
 
 class ThreadWire:

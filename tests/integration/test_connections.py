@@ -41,6 +41,32 @@ async def test_a_refusal_is_an_answer_among_others(made: Made) -> None:
     assert str(refused).startswith("wrong number of arguments")
 
 
+async def test_who_waits_at_a_stream_is_given_all_entries_that_come_together(made: Made, redis_url: str) -> None:
+    await made.ask([("XGROUP", "CREATE", "stream", "readers", "$", "MKSTREAM")])
+    other = Made(redis_url)
+    read = ("XREADGROUP", "GROUP", "readers", "one", "COUNT", 64, "BLOCK", 5000, "STREAMS", "stream", ">")
+    waiting = asyncio.create_task(other.ask([read]))
+    while b"blocked_clients:1" not in (await made.ask([("INFO", "clients")]))[0]:
+        pass
+    *names, length = await made.ask(
+        [*(("XADD", "stream", "*", "b", str(number)) for number in range(40)), ("XLEN", "stream")]
+    )
+    (((_, given),),) = await waiting
+    await other.connection.close()
+    assert ([name for name, _ in given], length) == (names, 40)
+
+
+async def test_entries_that_are_refused_are_refused_together(made: Made) -> None:
+    await made.ask([("SET", "text", "of another kind")])
+    entries = [("XADD", "stream", "*", "b", "1"), ("XADD", "stream", "odd"), ("XADD", "stream", "*", "b", "2")]
+    first, second, third, pong = await made.ask([*entries, ("ECHO", "pong")])
+    assert {str(one).partition(" ")[0] for one in (first, second, third)} == {"wrong"}
+    assert (pong, (await made.ask([("XLEN", "stream")]))[0]) == (b"pong", 0)
+    other, name = await made.ask([("XADD", "text", "*", "b", "1"), ("XADD", "stream", "*", "b", "2")])
+    assert str(other).startswith("WRONGTYPE")
+    assert isinstance(name, bytes), "what fails when it is done fails alone"
+
+
 async def test_a_large_answer_comes_whole(made: Made) -> None:
     body = bytes(range(256)) * 4096
     assert await made.ask([("SET", "large", body), ("GET", "large"), ("ECHO", "after")]) == [b"OK", body, b"after"]
