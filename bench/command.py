@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 from amends.supervisor import StartError
 from bench import machine
@@ -24,6 +25,14 @@ log = logging.getLogger("bench")
 STATEMENTS_SECONDS = 3.0
 
 
+class Load(NamedTuple):
+    """What is asked of every system alike: a kind of saga, how many at once, with texts of so many bytes."""
+
+    workload: str
+    window: int
+    payload: int
+
+
 @dataclass(frozen=True)
 class Plan:
     """What is to be measured. In a round each system is measured once, so that all see the machine alike."""
@@ -31,7 +40,7 @@ class Plan:
     systems: Sequence[str]
     workloads: Sequence[str]
     windows: Sequence[int]
-    payload: int
+    payloads: Sequence[int]
     rounds: int
     seconds: float
     warm_seconds: float
@@ -76,13 +85,13 @@ async def _run(plan: Plan, tell: Callable[[Row], None]) -> Measured:
     try:
         await session.servers.start()
         found.versions = {**await session.servers.versions(), **versions(plan.peers, present)}
-        for workload, window in product(plan.workloads, plan.windows):
-            able = [name for name in present if workload in SYSTEMS[name].about.workloads]
+        for load in map(Load._make, product(plan.workloads, plan.windows, plan.payloads)):
+            able = [name for name in present if load.workload in SYSTEMS[name].about.workloads]
             for number, name in product(range(1, plan.rounds + 1), able):
-                await session.add(name, workload, window, number, tell)
+                await session.add(name, load, number, tell)
             if plan.statements:
                 for name in able:
-                    await session.count_statements(name, workload, window)
+                    await session.count_statements(name, load)
     finally:
         await session.servers.stop()
         if not found.failed:  # else its logs are of use
@@ -99,32 +108,30 @@ class Session:
     folder: Path
     found: Measured
 
-    async def add(self, name: str, workload: str, window: int, number: int, tell: Callable[[Row], None]) -> None:
+    async def add(self, name: str, load: "Load", number: int, tell: Callable[[Row], None]) -> None:
         """Measure a round, and keep it."""
-        if (row := await self._row(name, workload, window, number, self.plan.seconds)) is not None:
+        if (row := await self._row(name, load, number, self.plan.seconds)) is not None:
             self.found.rows.append(row)
             tell(row)
 
-    async def count_statements(self, name: str, workload: str, window: int) -> None:
-        """Count them in a round of its own, and write them into the rows of this system, workload and window."""
-        row = await self._row(name, workload, window, 0, min(self.plan.seconds, STATEMENTS_SECONDS), count=True)
+    async def count_statements(self, name: str, load: "Load") -> None:
+        """Count them in a round of its own, and write them into the rows of this system and load."""
+        row = await self._row(name, load, 0, min(self.plan.seconds, STATEMENTS_SECONDS), count=True)
         for index, old in enumerate(self.found.rows):
-            if row is not None and (old.system, old.workload, old.window) == (name, workload, window):
+            if row is not None and (old.system, Load(old.workload, old.window, old.payload)) == (name, load):
                 self.found.rows[index] = replace(old, statements=row.statements)
 
-    async def _row(
-        self, name: str, workload: str, window: int, number: int, seconds: float, *, count: bool = False
-    ) -> Row | None:
+    async def _row(self, name: str, load: "Load", number: int, seconds: float, *, count: bool = False) -> Row | None:
         system = SYSTEMS[name]
         database = f"bench_{name}_{number}".replace("-", "_")
         await self.servers.fresh(database, system.about.appendfsync or "everysec", log_statements=count)
         plan, servers = self.plan, self.servers
-        asked = Round(workload, window, plan.payload, plan.warm_seconds, plan.workers, plan.orchestrators,
+        asked = Round(*load, plan.warm_seconds, plan.workers, plan.orchestrators,
                       servers.database_url, servers.redis_url, self.folder / name, free_ports(PORTS),
                       plan.peers)  # fmt: skip
         try:
             return await measure(name, system, servers, asked, number, seconds)
         except (BenchError, StartError) as failure:
-            self.found.failed.append(f"{name} ({workload}, window {window}, round {number}): {failure}")
+            self.found.failed.append(f"{name} ({load.workload}, window {load.window}, round {number}): {failure}")
             log.error("%s", self.found.failed[-1])
             return None

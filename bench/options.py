@@ -11,7 +11,7 @@ SEVERAL = {"bullmq": ("bullmq-always", "bullmq-everysec"), "": tuple(SYSTEMS)}
 """One word for several systems; none for all."""
 
 
-def plan_of(systems: str | None, workload: str, window: str, **others: Any) -> Plan:
+def plan_of(systems: str | None, workload: str, window: str, payload: str, **others: Any) -> Plan:
     """The plan; `others` are its other parts as they are.
 
     Raises:
@@ -21,7 +21,8 @@ def plan_of(systems: str | None, workload: str, window: str, **others: Any) -> P
     return Plan(
         _known("systems", words, SYSTEMS),
         _known("workload", workload.split(","), WORKLOADS),
-        [_window(part.strip()) for part in window.split(",")],
+        _numbers("window", window, 10_000),
+        _numbers("payload", payload, 1_000_000),
         **others,
     )
 
@@ -39,7 +40,9 @@ def _known(option: str, words: Iterable[str], there: Iterable[str]) -> list[str]
     return chosen
 
 
-def _window(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= 10_000:
-        raise ValueError(f"--window: {text!r} is no number from 1 to 10000")
-    return int(text)
+def _numbers(option: str, text: str, most: int) -> list[int]:
+    parts = [part.strip() for part in text.split(",")]
+    for part in parts:
+        if not part.isascii() or not part.isdigit() or not 0 < int(part) <= most:
+            raise ValueError(f"--{option}: {part!r} is no number from 1 to {most}")
+    return [int(part) for part in parts]

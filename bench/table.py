@@ -6,7 +6,8 @@ from bench.rows import FOREIGN_CORES_MAX, Row, quiet, spread
 from bench.systems.system import System
 
 OWN = "amends"
-BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
+USUAL_BYTES = 180
+BEGIN, END = "<!-- {}: begin -->", "<!-- {}: end -->"
 FIGURES: tuple[tuple[str, Callable[[Row], float | None]], ...] = (
     ("sagas/s", lambda row: row.sagas_per_second),
     ("p50 ms", lambda row: row.p50_ms),
@@ -32,12 +33,13 @@ COSTS: tuple[tuple[str, Callable[[Row], float | None]], ...] = (
 def tables(rows: Sequence[Row]) -> str:
     """All tables: for each workload and window the figures, what a saga costs, and who used the processors."""
     parts: list[str] = []
-    for workload, window in dict.fromkeys((row.workload, row.window) for row in rows):
-        mine = [row for row in rows if (row.workload, row.window) == (workload, window)]
+    for workload, window, payload in dict.fromkeys((row.workload, row.window, row.payload) for row in rows):
+        mine = [row for row in rows if (row.workload, row.window, row.payload) == (workload, window, payload)]
         by_system = {
             name: [row for row in mine if row.system == name] for name in dict.fromkeys(r.system for r in mine)
         }
-        parts += [f"### {workload}, {window} in flight", figures(by_system), costs(by_system), roles(by_system)]
+        texts = "" if payload == USUAL_BYTES else f", texts of {payload:,} bytes"
+        parts += [f"### {workload}, {window} in flight{texts}", figures(by_system), costs(by_system), roles(by_system)]
     return "\n\n".join(parts)
 
 
@@ -98,17 +100,18 @@ def kept(systems: Mapping[str, System]) -> str:
     return _table(titles, lines)
 
 
-def put_into(document: str, generated: str) -> str:
-    """The document with what stands between the marks replaced.
+def put_into(document: str, generated: str, place: str = "figures") -> str:
+    """The document with what stands between the marks of a place replaced.
 
     Raises:
         ValueError: it lacks the marks.
     """
-    head, begin, rest = document.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the document has no lines {BEGIN} and {END}: add them where the figures belong")
-    return f"{head}{BEGIN}\n\n{generated}\n\n{END}{tail}"
+    begin, end = BEGIN.format(place), END.format(place)
+    head, began, rest = document.partition(begin)
+    _, ended, tail = rest.partition(end)
+    if not began or not ended:
+        raise ValueError(f"the document has no lines {begin} and {end}: add them where the figures belong")
+    return f"{head}{begin}\n\n{generated}\n\n{end}{tail}"
 
 
 def noise() -> str:

@@ -10,7 +10,7 @@ from bench.systems import SYSTEMS
 from bench.table import conditions, kept, noise, put_into, tables
 
 
-def bench(plan: Plan, *, as_json: bool, document: Path | None) -> int:
+def bench(plan: Plan, *, as_json: bool, document: Path | None, place: str) -> int:
     """Measure and tell; the exit code.
 
     Raises:
@@ -18,7 +18,7 @@ def bench(plan: Plan, *, as_json: bool, document: Path | None) -> int:
     """
     text = None if document is None else document.read_text("utf-8")
     if text is not None:
-        put_into(text, "")  # before an hour is spent on it
+        put_into(text, "", place)  # before an hour is spent on it
     found = run(plan, lambda row: _say(line(row)))
     for name, lacks in found.absent.items():
         _say(f"{name} is absent: {lacks}")
@@ -26,7 +26,7 @@ def bench(plan: Plan, *, as_json: bool, document: Path | None) -> int:
         _say(f"FAILED: {failure}")
     written = report(plan, found)
     if document is not None and text is not None:
-        document.write_text(put_into(text, written), "utf-8")
+        document.write_text(put_into(text, written, place), "utf-8")
     sys.stdout.write((json.dumps(found.document(), indent=2) if as_json else written) + "\n")
     return 1 if found.failed or any(row.wrong for row in found.rows) else 0
 

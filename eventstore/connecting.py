@@ -13,6 +13,8 @@ PLAN_SETTINGS = {
     "jit": "off",
     "plan_cache_mode": "force_generic_plan",
 }
+PLAN_SECONDS = 20
+"""How long a plan is kept: one of tables that were small reads whole indexes of them once they are large."""
 
 
 async def meet_cluster(connection: Any) -> None:
@@ -39,6 +41,7 @@ async def pool_of(
     return await asyncpg.create_pool(
         url, min_size=0 if lent else 1, max_size=size, server_settings=settings, timeout=seconds,
         command_timeout=seconds, init=meet_cluster if appends else None, reset=None if lent else _left_as_it_was,
+        max_cached_statement_lifetime=PLAN_SECONDS,
     )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ def bench(
         str, typer.Option(help="forward, compensating, branches-1, -10, -100 (Amends alone); by comma")
     ] = "forward",
     window: Annotated[str, typer.Option(help="sagas in flight, by comma")] = "200",
-    payload: Annotated[int, typer.Option(min=1, help="bytes of text that go through each saga")] = 180,
+    payload: Annotated[str, typer.Option(help="bytes of text that go through each saga, by comma")] = "180",
     rounds: Annotated[int, typer.Option(min=1, help="in each, every system is measured once")] = 3,
     seconds: Annotated[float, typer.Option(min=0.5, help="that are measured in a round")] = 10.0,
     warm: Annotated[float, typer.Option(min=0.0, help="seconds before; at least until a window has ended")] = 3.0,
@@ -28,6 +28,9 @@ def bench(
     document: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="put the tables into this document")
     ] = None,
+    place: Annotated[
+        str, typer.Option(help="where there: between <!-- PLACE: begin --> and <!-- PLACE: end -->")
+    ] = "figures",
     as_json: AsJson = False,
 ) -> None:
     """Measure with real processes on servers of its own. Exit code 1: a system failed, or a saga ended otherwise.
@@ -38,10 +41,10 @@ def bench(
     options: Any = import_module("bench.options")
     try:
         plan = options.plan_of(
-            systems, workload, window, payload=payload, rounds=rounds, seconds=seconds, warm_seconds=warm,
+            systems, workload, window, payload, rounds=rounds, seconds=seconds, warm_seconds=warm,
             workers=workers, orchestrators=orchestrators, statements=statements, peers=peers,
         )  # fmt: skip
-        code: int = telling.bench(plan, as_json=as_json, document=document)
+        code: int = telling.bench(plan, as_json=as_json, document=document, place=place)
     except (ValueError, OSError) as unfit:
         raise typer.BadParameter(str(unfit)) from None
     raise typer.Exit(code)

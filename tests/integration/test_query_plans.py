@@ -7,8 +7,9 @@ from typing import Any
 import asyncpg
 import pytest
 
-from eventstore.connecting import PLAN_SETTINGS
+from eventstore.connecting import PLAN_SECONDS, PLAN_SETTINGS
 from eventstore.listing import statement_of
+from eventstore.postgres import PostgresStore
 from eventstore.queries import query
 from sagas.listing import SagaFilter
 
@@ -166,3 +167,35 @@ async def test_a_look_reads_what_it_may_take_and_no_more(database_url: str) -> N
     ]
     await connection.close()
     assert max(found) < 100
+
+
+async def test_rule_a6_a_plan_made_anew_knows_tables_that_have_grown_since(
+    database_url: str,
+) -> None:
+    """They grow long before autovacuum comes again: a first load, or a burst after a quiet time."""
+    store = await PostgresStore.open(database_url)
+    for pool in (store.pool, store.asking, store.appending):
+        async with pool.acquire() as one:
+            kept: Any = one
+            assert kept._config.max_cached_statement_lifetime == PLAN_SECONDS
+    await store.close()
+    connection = await asyncpg.connect(database_url, statement_cache_size=0, server_settings=PLAN_SETTINGS)
+    for table in BIG:
+        await connection.execute(f"ALTER TABLE amends.{table} SET (autovacuum_enabled = false)")
+    await seed(connection, 50, 50)
+    await connection.execute(f"PREPARE asked AS {query('mark_unsent')}; EXECUTE asked('{{}}', '{{}}')")
+    await connection.execute(
+        "INSERT INTO amends.sagas (saga_id, definition, fingerprint, status, version, key, state) "
+        "SELECT pg_temp.id(n), 'd', 'f', 'active', 10, 'k' || n, '{}' FROM generate_series(101, 20000) AS n"
+    )
+    await connection.execute(
+        "INSERT INTO amends.waits (saga_id, opened_by, kind, step, due_at, since) "
+        "SELECT pg_temp.id(n), 3, 'signal', 'approved', 'infinity', now() FROM generate_series(101, 20000) AS n"
+    )
+    await connection.execute(f"DEALLOCATE asked; PREPARE asked AS {query('mark_unsent')}")
+    explained = await connection.fetchval(
+        "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE asked(ARRAY[pg_temp.id(19999)], ARRAY[3])"
+    )
+    await connection.close()
+    (found,) = json.loads(explained)
+    assert found["Plan"]["Shared Hit Blocks"] + found["Plan"]["Shared Read Blocks"] < 50

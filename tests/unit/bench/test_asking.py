@@ -21,19 +21,20 @@ from bench.systems.packages import lacks_node, lacks_python
 from bench.systems.system import Round
 
 OTHERS: dict[str, Any] = {
-    "payload": 180, "rounds": 1, "seconds": 1.0, "warm_seconds": 0.0, "workers": 1, "orchestrators": 1,
+    "rounds": 1, "seconds": 1.0, "warm_seconds": 0.0, "workers": 1, "orchestrators": 1,
     "statements": False, "peers": Path("nowhere"),
 }  # fmt: skip
 
 
-def plan(systems: str | None = None, workload: str = "forward", window: str = "200") -> Plan:
-    return plan_of(systems, workload, window, **OTHERS)
+def plan(systems: str | None = None, workload: str = "forward", window: str = "200", payload: str = "180") -> Plan:
+    return plan_of(systems, workload, window, payload, **OTHERS)
 
 
 def test_bullmq_stands_for_both_of_its_kinds_and_nothing_for_all() -> None:
     assert plan("amends,bullmq,amends").systems == ["amends", "bullmq-always", "bullmq-everysec"]
     assert plan().systems == list(SYSTEMS)
     assert plan(window="1, 200").windows == [1, 200]
+    assert plan(payload="180,1024").payloads == [180, 1024]
 
 
 @pytest.mark.parametrize(
@@ -43,6 +44,7 @@ def test_bullmq_stands_for_both_of_its_kinds_and_nothing_for_all() -> None:
         ({"workload": "backward"}, "'backward' is unknown; there are: forward, compensating, branches-1"),
         ({"window": "0"}, "'0' is no number from 1 to 10000"),
         ({"window": "many"}, "'many' is no number"),
+        ({"payload": "1 MiB"}, "--payload: '1 MiB' is no number from 1 to 1000000"),
     ],
 )
 def test_what_is_unknown_is_named_with_what_there_is(asked: dict[str, str], said: str) -> None:

@@ -56,7 +56,8 @@ def test_a_table_tells_medians_of_quiet_rounds_their_ends_and_the_ratio() -> Non
     assert "110 (100–120)" in text  # noqa: RUF001 - a range is written so
     assert "10.00x" in text
     assert "(1 of 3 noisy)" in text
-    assert text.count("### forward, 200 in flight") == 1
+    assert text.count("### forward, 200 in flight\n") == 1
+    assert "### forward, 200 in flight, texts of 1,024 bytes" in tables([*rows, row(payload=1024)])
 
 
 def test_each_system_says_what_it_keeps_and_what_it_lacks() -> None:
@@ -73,7 +74,8 @@ def test_conditions_tell_machine_versions_and_rounds() -> None:
 
 
 def test_figures_replace_what_stood_between_the_marks() -> None:
-    document = f"before\n{BEGIN}\nold\n{END}\nafter\n"
-    assert put_into(document, "new") == f"before\n{BEGIN}\n\nnew\n\n{END}\nafter\n"
+    begin, end = BEGIN.format("payloads"), END.format("payloads")
+    document = f"before\n{begin}\nold\n{end}\nafter\n"
+    assert put_into(document, "new", "payloads") == f"before\n{begin}\n\nnew\n\n{end}\nafter\n"
     with pytest.raises(ValueError, match="add them where the figures belong"):
         put_into("no marks", "new")
