@@ -15,14 +15,17 @@ from bench import machine
 from bench.clients import BenchError
 from bench.measure import PORTS, free_ports, measure
 from bench.rows import Row
+from bench.seeding import seed
 from bench.servers import Servers
 from bench.systems import SYSTEMS
 from bench.systems.system import Round
 from bench.versions import versions
+from eventstore.migrate import migrate
 
 log = logging.getLogger("bench")
 
 STATEMENTS_SECONDS = 3.0
+AGED, AGED_DAYS = "bench_aged", 60.0
 
 
 class Load(NamedTuple):
@@ -47,6 +50,8 @@ class Plan:
     workers: int
     orchestrators: int
     statements: bool
+    finished: int
+    waiting: int
     peers: Path
 
 
@@ -107,6 +112,7 @@ class Session:
     servers: Servers
     folder: Path
     found: Measured
+    _aged: str | None = None
 
     async def add(self, name: str, load: "Load", number: int, tell: Callable[[Row], None]) -> None:
         """Measure a round, and keep it."""
@@ -121,10 +127,20 @@ class Session:
             if row is not None and (old.system, Load(old.workload, old.window, old.payload)) == (name, load):
                 self.found.rows[index] = replace(old, statements=row.statements)
 
+    async def _like(self) -> str:
+        """A database as after years of use, made once."""
+        if self._aged is None:
+            url = await self.servers.make(AGED)
+            await migrate(url)
+            await seed(url, self.plan.finished, self.plan.waiting, AGED_DAYS)
+            self._aged = AGED
+        return self._aged
+
     async def _row(self, name: str, load: "Load", number: int, seconds: float, *, count: bool = False) -> Row | None:
         system = SYSTEMS[name]
         database = f"bench_{name}_{number}".replace("-", "_")
-        await self.servers.fresh(database, system.about.appendfsync or "everysec", log_statements=count)
+        like = await self._like() if system.about.aged else None
+        await self.servers.fresh(database, system.about.appendfsync or "everysec", like=like, log_statements=count)
         plan, servers = self.plan, self.servers
         asked = Round(*load, plan.warm_seconds, plan.workers, plan.orchestrators,
                       servers.database_url, servers.redis_url, self.folder / name, free_ports(PORTS),

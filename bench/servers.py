@@ -94,18 +94,27 @@ class Servers:
         lines = dict(line.split(":", 1) for line in told.decode().splitlines() if ":" in line)
         return {"PostgreSQL": postgres, "Valkey": lines.get("valkey_version", lines["redis_version"])}
 
-    async def fresh(self, database: str, appendfsync: str, *, log_statements: bool = False) -> None:
+    async def fresh(
+        self, database: str, appendfsync: str, *, like: str | None = None, log_statements: bool = False
+    ) -> None:
         """A database of that name, an empty Valkey that syncs its file so, and no dirty page that a round inherits.
 
-        With `log_statements` what is asked of the database is logged, and can be counted.
+        It is empty, or a copy of the database `like`. With `log_statements` what is asked of it is logged, and can be
+        counted.
         """
         await self.drop()
         self._database = database
-        await self._administer(f'CREATE DATABASE "{database}"', "CHECKPOINT")
+        copied = f'TEMPLATE "{like}" STRATEGY FILE_COPY' if like else ""
+        await self._administer(f'CREATE DATABASE "{database}" {copied}', "CHECKPOINT")
         if log_statements:
             await self._administer(f"ALTER DATABASE \"{database}\" SET log_statement = 'all'")
         self._logs = log_statements
         await self._ask_redis(("FLUSHALL",), ("CONFIG", "SET", "appendfsync", appendfsync), ("CONFIG", "RESETSTAT"))
+
+    async def make(self, database: str) -> str:
+        """A database that stays for all rounds; its URL."""
+        await self._administer(f'CREATE DATABASE "{database}"')
+        return self._postgres.url.replace("/amends?", f"/{database}?")
 
     async def drop(self) -> None:
         """Remove the database of the former round."""

@@ -24,6 +24,8 @@ def bench(
     statements: Annotated[
         bool, typer.Option("--statements", help="count SQL statements in a round of their own")
     ] = False,
+    finished: Annotated[int, typer.Option(min=1, help="sagas that the database of amends-aged has had")] = 1_000_000,
+    waiting: Annotated[int, typer.Option(min=0, help="sagas that wait there")] = 100_000,
     peers: Annotated[Path, typer.Option(file_okay=False, help="where `make peers` put them")] = Path(".bench"),
     document: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="put the tables into this document")
@@ -42,7 +44,8 @@ def bench(
     try:
         plan = options.plan_of(
             systems, workload, window, payload, rounds=rounds, seconds=seconds, warm_seconds=warm,
-            workers=workers, orchestrators=orchestrators, statements=statements, peers=peers,
+            workers=workers, orchestrators=orchestrators, statements=statements, finished=finished, waiting=waiting,
+            peers=peers,
         )  # fmt: skip
         code: int = telling.bench(plan, as_json=as_json, document=document, place=place)
     except (ValueError, OSError) as unfit:

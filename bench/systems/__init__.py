@@ -13,6 +13,7 @@ __all__ = ["SYSTEMS"]
 SYSTEMS: dict[str, System] = {
     "amends": Amends(api=False),
     "amends-api": Amends(api=True),
+    "amends-aged": Amends(api=False, aged=True),
     "dbos": Dbos(),
     "restate": Restate(),
     "bullmq-always": Bullmq("always"),

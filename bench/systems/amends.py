@@ -15,9 +15,12 @@ KEY = "only-the-benchmark-shows-it"
 
 
 class Amends:
-    """With `api` sagas are started over HTTP, otherwise by a producer with an engine of its own."""
+    """With `api` sagas are started over HTTP, otherwise by a producer with an engine of its own.
 
-    def __init__(self, *, api: bool) -> None:
+    `aged` is the same on a database as after years of use.
+    """
+
+    def __init__(self, *, api: bool, aged: bool = False) -> None:
         self._api = api
         self.about = About(
             processes="orchestrator, worker, reconciler, notifier, " + (VIA_API if api else WITHIN),
@@ -26,6 +29,7 @@ class Amends:
             ends="asks PostgreSQL for all sagas in flight, every 1 to 10 ms",
             appendfsync="everysec",
             workloads=tuple(WORKLOADS),
+            aged=aged,
         )
 
     def missing(self, peers: Path) -> str | None:

@@ -67,6 +67,8 @@ class About:
     workloads: Collection[str] = tuple(EVERYWHERE)
     package: str | None = None
     """Whose version is to be told, where it is none of ours."""
+    aged: bool = False
+    """Whether its database is one as after years of use."""
 
 
 class System(Protocol):
