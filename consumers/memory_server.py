@@ -285,10 +285,12 @@ class MemoryServer:
         return [b"0-0", claimed, *([] if self._oldest else [gone])]
 
     def _claim(self, key: str, group: str, consumer: str, idle_ms: int, *words: Any) -> list[bytes]:
-        """XCLAIM … JUSTID: it does not count as handed out once more."""
+        """XCLAIM … [IDLE …] JUSTID: it does not count as handed out once more."""
         stream, found = self._group(key, group)
+        count = words.index("IDLE") if "IDLE" in words else len(words) - 1
+        handed_out_at = self._clock() - (words[count + 1] / 1000 if "IDLE" in words else 0.0)
         claimed: list[bytes] = []
-        for word in words[:-1]:
+        for word in words[:count]:
             name = _id(word)
             one = found.pending.get(name)
             if one is None or one.handed_out_at > self._clock() - idle_ms / 1000:
@@ -296,7 +298,7 @@ class MemoryServer:
             if name not in stream.entries and not self._oldest:
                 del found.pending[name]
                 continue
-            found.pending[name] = Pending(consumer, self._clock(), one.times)
+            found.pending[name] = Pending(consumer, handed_out_at, one.times)
             claimed.append(_name(name))
         return claimed
 

@@ -105,6 +105,22 @@ async def oldest(oldest_redis_url: str) -> AsyncGenerator[Connect]:
         yield connect
 
 
+def by_hand(server: MemoryServer, command: tuple[Any, ...]) -> Any:
+    """What the server in memory has a method for, and no command."""
+    match command:
+        case ("FLUSHALL",):
+            return server.flush()
+        case ("DEL", "amends:{marker}"):
+            memory = server.snapshot()
+            memory.values.clear()
+            return server.restart(memory)
+        case ("CONFIG", "SET", "maxmemory", most):
+            server.refusing = most > 0
+            return None
+        case _:
+            return server.execute(command)
+
+
 @pytest.fixture(params=["in_memory", "oldest_in_memory", "valkey", "oldest"])
 def remote(request: pytest.FixtureRequest) -> tuple[Connect, Raw]:
     """A transport, and commands by hand at its server."""
@@ -113,8 +129,7 @@ def remote(request: pytest.FixtureRequest) -> tuple[Connect, Raw]:
     async def raw(*command: Any) -> Any:
         if url is None:
             which = "oldest_memory" if request.param == "oldest_in_memory" else "server"
-            server: MemoryServer = request.getfixturevalue(which)
-            return server.execute(command)
+            return by_hand(request.getfixturevalue(which), command)
         client = raw_redis(request.getfixturevalue(url))
         client.response_callbacks.clear()
         try:

@@ -10,7 +10,6 @@ from consumers.envelopes import dump
 from consumers.stream import RedisStreams
 from sagas.ports import GONE, Arrivals, EntryState, TransportUnavailable, WaitRow
 from tests.conformance.transports import COMMAND, OUTCOME, PROGRESSED, STARTED, Connect, Raw, as_sent
-from tests.servers import raw_redis
 
 
 async def test_a_command_goes_to_one_worker_and_its_outcome_comes_back(connect: Connect) -> None:
@@ -222,9 +221,25 @@ async def test_a_wake_up_that_comes_with_outcomes_is_told_once(connect: Connect)
     assert await sender.outcomes(9, 0.05) == Arrivals(drained=True)
 
 
-async def test_a_foreign_entry_is_set_aside_and_does_not_come_again(redis_url: str) -> None:
-    streams = RedisStreams(redis_url, "o")
-    client = raw_redis(redis_url)
+async def test_what_a_read_was_given_that_is_cancelled_meanwhile_comes_once(connect: Connect) -> None:
+    """rule_C6: the server has handed it out, and nobody has seen it."""
+    sender, worker = connect("o"), connect("w")
+    await worker.open(["default"])
+    reading = asyncio.create_task(worker.read(9, 5.0))
+    await asyncio.wait([reading], timeout=0.1)
+    sending = asyncio.create_task(sender.publish([COMMAND], inf))
+    await asyncio.wait([sending], timeout=0)
+    reading.cancel()
+    await asyncio.wait([reading, sending])
+    seen = [] if reading.cancelled() else reading.result()
+    seen += [one for one in await worker.own_pending() if one.entry not in {other.entry for other in seen}]
+    seen += await worker.read(9, 0.2)
+    assert [as_sent(delivery.command) for delivery in seen] == [COMMAND]
+
+
+async def test_a_foreign_entry_is_set_aside_and_does_not_come_again(remote: tuple[Connect, Raw]) -> None:
+    connect, raw = remote
+    streams = connect("o")
     await streams.open(["default"])
     torn = dump(OUTCOME)
     for body in (
@@ -235,102 +250,87 @@ async def test_a_foreign_entry_is_set_aside_and_does_not_come_again(redis_url: s
         torn.replace(b'"opened_by":2', b'"opened_by":99999999999'),
         torn.replace(OUTCOME.saga_id.encode(), b"' OR true"),
     ):
-        await client.xadd("amends:{o-0}:outcomes", {"b": body})
-        await client.xadd("amends:{q-default}:commands:normal", {"b": body})
+        await raw("XADD", "amends:{o-0}:outcomes", "*", "b", body)
+        await raw("XADD", "amends:{q-default}:commands:normal", "*", "b", body)
     assert (await streams.outcomes(9, 0.05)).deliveries == ()
     assert await streams.read(9, 0.05) == []
     assert await streams.own_pending() == []
-    assert await client.xlen("amends:{set-aside}") == 12
-    await streams.close()
-    await client.aclose()
+    assert await raw("XLEN", "amends:{set-aside}") == 12
 
 
-async def test_a_refused_write_is_told_from_one_whose_answer_is_lost(redis_url: str) -> None:
+async def test_a_refused_write_is_told_from_one_whose_answer_is_lost(remote: tuple[Connect, Raw]) -> None:
     """rule_C9."""
-    streams = RedisStreams(redis_url, "o")
-    client = raw_redis(redis_url)
+    connect, raw = remote
+    streams = connect("o")
     await streams.open(["default"])
     assert None not in await streams.publish([COMMAND], inf)
-    await client.config_set("maxmemory", 1)
+    await raw("CONFIG", "SET", "maxmemory", 1)
     try:
         assert await streams.publish([COMMAND, COMMAND], inf) == [None, None]
     finally:
-        await client.config_set("maxmemory", 0)
-    assert await client.xlen("amends:{q-default}:commands:normal") == 1
-    await streams.close()
-    await client.aclose()
+        await raw("CONFIG", "SET", "maxmemory", 0)
+    assert await raw("XLEN", "amends:{q-default}:commands:normal") == 1
 
 
-async def test_a_sender_whose_first_write_is_refused_says_so(redis_url: str) -> None:
+async def test_a_sender_whose_first_write_is_refused_says_so(remote: tuple[Connect, Raw]) -> None:
     """rule_C9."""
-    client = raw_redis(redis_url)
-    fresh = RedisStreams(redis_url, "api")
-    await client.config_set("maxmemory", 1)
+    connect, raw = remote
+    fresh = connect("api")
+    await raw("CONFIG", "SET", "maxmemory", 1)
     try:
         assert await fresh.publish([COMMAND], inf) == [None]
     finally:
-        await client.config_set("maxmemory", 0)
+        await raw("CONFIG", "SET", "maxmemory", 0)
     assert None not in await fresh.publish([COMMAND], inf)
-    await fresh.close()
-    await client.aclose()
 
 
-async def test_who_missed_the_loss_of_memory_meets_the_new_one(redis_url: str) -> None:
+async def test_who_missed_the_loss_of_memory_meets_the_new_one(remote: tuple[Connect, Raw]) -> None:
     """rule_L7: a command of the new memory is not taken for one of the old."""
-    sender, first, second = (RedisStreams(redis_url, name) for name in ("o", "w1", "w2"))
-    client = raw_redis(redis_url)
+    connect, raw = remote
+    sender, first, second = (connect(name) for name in ("o", "w1", "w2"))
     for worker in (first, second):
         await worker.open(["default"])
-    await client.flushall()
+    await raw("FLUSHALL")
     assert await first.read(1, 0.05) == []
     await sender.publish([COMMAND, COMMAND], inf)
     (one,) = await first.read(1, 1.0)
     (two,) = await second.read(1, 1.0)
     assert (one.current, two.current) == (True, True)
-    for streams in (sender, first, second):
-        await streams.close()
-    await client.aclose()
 
 
-async def test_an_idle_entry_is_found_behind_a_thousand_that_are_renewed(redis_url: str) -> None:
+async def test_an_idle_entry_is_found_behind_a_thousand_that_are_renewed(remote: tuple[Connect, Raw]) -> None:
     """rule_L2."""
-    holder, other, sender = (RedisStreams(redis_url, name) for name in ("a", "b", "o"))
+    connect, raw = remote
+    holder, other, sender = (connect(name) for name in ("a", "b", "o"))
     for worker in (holder, other):
         await worker.open(["default"])
     await sender.publish([COMMAND] * 1101, inf)
     held = await holder.read(1101, 1.0)
-    client = raw_redis(redis_url)
-    client.response_callbacks.clear()
     key = held[0].entry.split(" ")[0]
     names = [delivery.entry.split(" ")[1] for delivery in held]
-    await client.execute_command("XCLAIM", key, "workers", "a", 0, *names, "IDLE", 1, "JUSTID")
-    await client.execute_command("XCLAIM", key, "workers", "a", 0, names[-1], "IDLE", 60_000, "JUSTID")
+    await raw("XCLAIM", key, "workers", "a", 0, *names, "IDLE", 1, "JUSTID")
+    await raw("XCLAIM", key, "workers", "a", 0, names[-1], "IDLE", 60_000, "JUSTID")
     found = await other.idle(30.0, 10)
     assert [delivery.entry.split(" ")[1] for delivery in found] == [names[-1]]
     row = WaitRow(COMMAND.saga_id, 2, "step", "hotel", None, 1, "default", "normal", 0.0, 0.0, 0.0, names[0])
-    await client.execute_command("XCLAIM", key, "workers", "a", 0, names[0], "IDLE", 60_000, "JUSTID")
+    await raw("XCLAIM", key, "workers", "a", 0, names[0], "IDLE", 60_000, "JUSTID")
     assert await sender.inspect([row]) == [GONE], "pending, but nobody renews it (rule_L5)"
-    for streams in (holder, other, sender):
-        await streams.close()
-    await client.aclose()
 
 
-async def test_groups_are_made_anew_after_a_flush_and_sent_commands_are_looked_for(redis_url: str) -> None:
+async def test_groups_are_made_anew_after_a_flush_and_sent_commands_are_looked_for(remote: tuple[Connect, Raw]) -> None:
+    connect, raw = remote
     told: list[str] = []
 
     async def memory_lost(incarnation: str) -> None:
         told.append(incarnation)
 
-    streams = RedisStreams(redis_url, "o")
+    streams = connect("o")
     streams.on_memory_lost(memory_lost)
-    client = raw_redis(redis_url)
     await streams.open(["default"])
     await streams.publish([COMMAND], inf)
-    await client.flushall()
+    await raw("FLUSHALL")
     assert await streams.read(9, 0.05) == []
     assert told
     await streams.publish([COMMAND], inf)
     (delivery,) = await streams.read(9, 1.0)
     assert delivery.current
-    await streams.close()
-    await client.aclose()

@@ -6,9 +6,8 @@ from typing import Any
 
 from consumers.memory_server import MemoryServer
 from consumers.scripts import WITHDRAW
-from consumers.stream import RedisStreams
 from sagas.ports import WaitRow
-from tests.conformance.transports import COMMAND, Connect
+from tests.conformance.transports import COMMAND, Connect, Raw
 from tests.servers import raw_redis
 
 
@@ -52,40 +51,37 @@ async def test_what_was_read_is_not_taken_back_whatever_became_of_it(connect: Co
     assert await sender.withdraw([published(entry)]) == [False]
 
 
-async def test_that_an_entry_is_not_pending_is_no_proof_that_nobody_ran_it(redis_url: str) -> None:
+async def test_that_an_entry_is_not_pending_is_no_proof_that_nobody_ran_it(remote: tuple[Connect, Raw]) -> None:
     """rule_L5: it is acknowledged first and deleted then, and a worker may die in between."""
-    streams, client = RedisStreams(redis_url, "o"), raw_redis(redis_url)
+    connect, raw = remote
+    streams = connect("o")
     await streams.open(["default"])
     (entry,) = await streams.publish([COMMAND], inf)
     await streams.read(9, 1.0)
-    assert await client.xack("amends:{q-default}:commands:normal", "workers", entry) == 1
+    assert await raw("XACK", "amends:{q-default}:commands:normal", "workers", entry) == 1
     assert await streams.withdraw([published(entry)]) == [False]
-    await streams.close()
-    await client.aclose()
 
 
-async def test_a_command_of_another_memory_is_no_proof_either(redis_url: str) -> None:
+async def test_a_command_of_another_memory_is_no_proof_either(remote: tuple[Connect, Raw]) -> None:
     """rule_L7: the server may have forgotten who has read it."""
-    streams, client = RedisStreams(redis_url, "o"), raw_redis(redis_url)
+    connect, raw = remote
+    streams = connect("o")
     (entry,) = await streams.publish([COMMAND], inf)
-    await client.delete("amends:{marker}")
+    await raw("DEL", "amends:{marker}")
     assert await streams.withdraw([published(entry)]) == [False]
-    await streams.close()
-    await client.aclose()
 
 
-async def test_a_server_whose_memory_is_full_gives_commands_back(redis_url: str) -> None:
+async def test_a_server_whose_memory_is_full_gives_commands_back(remote: tuple[Connect, Raw]) -> None:
     """rule_C9: a backlog is what start limits are for."""
-    streams, client = RedisStreams(redis_url, "o"), raw_redis(redis_url)
+    connect, raw = remote
+    streams = connect("o")
     await streams.open(["default"])
     (entry,) = await streams.publish([COMMAND], inf)
-    await client.config_set("maxmemory", 1)
+    await raw("CONFIG", "SET", "maxmemory", 1)
     try:
         assert await streams.withdraw([published(entry)]) == [True]
     finally:
-        await client.config_set("maxmemory", 0)
-    await streams.close()
-    await client.aclose()
+        await raw("CONFIG", "SET", "maxmemory", 0)
 
 
 async def test_the_server_in_memory_answers_as_valkey_does(redis_url: str) -> None:
