@@ -121,6 +121,7 @@ class Engine:
         try:
             await self._round(work)
         except StoreUnavailable:
+            self._remembered.clear()
             await self.publish(Applied([], work.take_moves()))  # what was committed is owed all the same
             raise
         work.lost_rounds = 0 if len(work.open()) < still else work.lost_rounds + 1
@@ -273,6 +274,7 @@ class Engine:
         except CommitUnknown as doubt:
             log.warning("the answer of a commit is lost; looking for its %d sagas: %s", len(moves), doubt)
             work.doubted = True
+            self._remembered.clear()
             return frozenset()
         except (Contended, Unstorable, HeadBehind) as trouble:
             if len(moves) > 1:

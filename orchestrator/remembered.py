@@ -35,6 +35,10 @@ class Remembered:
         for saga_id in saga_ids:
             self._heads.pop(saga_id, None)
 
+    def clear(self) -> None:
+        """The store was away: it may be another, that has taken its place, and lacks what this one had."""
+        self._heads.clear()
+
     def keep(self, head: State, now: float) -> None:
         """Remember what was committed."""
         if head.terminal or now < self._off_until:
