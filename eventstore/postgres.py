@@ -168,16 +168,11 @@ class PostgresStore:
     async def put_payloads(self, payloads: Mapping[str, bytes]) -> None:
         """Keep large values, sorted by hash, in a statement of their own.
 
-        One that is there is young again, so that nobody drops it who has looked for what no event names.
+        One that is there is young again, so that nobody drops it who has looked for what no event names; a young one is
+        not touched, since that would lock it.
         """
         hashes = sorted(payloads)
-        await self._execute(
-            "INSERT INTO amends.payloads AS kept (hash, body) SELECT * FROM unnest($1::text[], $2::bytea[]) "
-            "ON CONFLICT (hash) DO UPDATE SET created_at = clock_timestamp() "
-            "WHERE kept.created_at < clock_timestamp() - interval '1 hour'",
-            hashes,
-            [payloads[digest] for digest in hashes],
-        )
+        await self._execute(query("put_payloads"), hashes, [payloads[digest] for digest in hashes])
 
     async def values(self, wanted: Sequence[tuple[str, Value]]) -> list[Json]:
         """The values behind references, in at most two queries."""

@@ -66,7 +66,11 @@ WHERE created_at < clock_timestamp() - interval '1 day' AND NOT EXISTS (
     WHERE event.event_data ? 'payload' AND event.event_data ->> 'payload' = payload.hash)
 """
 DROP_PAYLOADS = """
-DELETE FROM amends.payloads WHERE hash = ANY($1::text[]) AND created_at < clock_timestamp() - interval '1 day'
+DELETE FROM amends.payloads WHERE hash IN (
+    SELECT hash FROM amends.payloads
+    WHERE hash = ANY($1::text[]) AND created_at < clock_timestamp() - interval '1 day'
+    ORDER BY hash FOR UPDATE
+)
 """
 BATCH = 500
 
