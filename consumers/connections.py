@@ -120,8 +120,8 @@ class Connection:
     async def ask(self, batch: Sequence[Command]) -> list[Any]:
         """Commands in one round trip, with errors among the answers.
 
-        Entries that it begins with stand in their streams at once or not at all: who waits there is given all of them,
-        and not the first alone.
+        Entries of one stream that it begins with stand there at once or not at all: who waits is given all of them, and
+        not the first alone.
 
         Raises:
             Disconnected, TimeoutError: there is no answer. TypeError, UnicodeError: something cannot be sent.
@@ -203,9 +203,13 @@ class Connection:
 
 
 def _entries(batch: Sequence[Command]) -> int:
-    """With how many entries of streams it begins, if they are several."""
-    count = next((place for place, command in enumerate(batch) if command[0] != "XADD"), len(batch))
-    return count if count > 1 else 0
+    """With how many entries of one stream it begins, if they are several.
+
+    Of several streams who waits at all of them would be given some of each, whatever their priorities.
+    """
+    first = batch[0][:2]
+    count = next((place for place, command in enumerate(batch) if command[:2] != first), len(batch))
+    return count if count > 1 and first[0] == "XADD" else 0
 
 
 def _apart(answers: list[Any], entries: int) -> list[Any]:
