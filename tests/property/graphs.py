@@ -132,7 +132,7 @@ class World:
             self.versions.append((version, self.manifest))
             self.manifest = word.manifest
         elif isinstance(word, Start) or word.step is None:
-            self.input = word.input if isinstance(word, Start) else word.value  # type: ignore[assignment]
+            self.input = word.input if isinstance(word, Start) else word.value
 
     def manifest_at(self, sequence: int) -> Manifest:
         """The version that the saga went by when this event was recorded."""
