@@ -236,6 +236,8 @@ class Checks:
             self._lost.pop((saga_id, event.step or "", event.item), None)  # an operator wants to see it run again
         if isinstance(event, e.StepOutcomeUnknown | e.UndoFailed) and event.cause in ("lost", "worker_lost"):
             self._judged(state, event, str(event.cause))
+        if isinstance(event, e.SagaMigrated):  # what is under way keeps its place, whatever limit is new
+            self._placeless |= {(saga_id, *key) for key, step in state.steps.items() if step.status in UNDER_WAY}
         if isinstance(event, e.StepRefused):
             self._refused.add((saga_id, event.step or "", event.item, event.attempt))
         if isinstance(event, e.ChildStarted):
