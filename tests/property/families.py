@@ -41,8 +41,7 @@ def _graph(rng: random.Random, name: str, found: dict[str, Manifest], depth: int
 
 
 def _child(node: Node, name: str) -> Node:
-    kind = node.step_class if node.step_class in ("pivot", "retriable") else "child"
-    return Node(node.name, "child", kind, after=node.after, child=name, child_input="input")
+    return Node(node.name, "child", "pivot" if node.pivot else "child", after=node.after, child=name, child_input="input")
 
 
 class Member(World):

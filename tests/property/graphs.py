@@ -183,6 +183,9 @@ class World:
         if word.kind == "unknown" and wait.role in ("step", "undo") and self.rng.random() < 0.2:
             self.late.append(self._word(wait, "succeeded"))
         self.give(word)
+        denied = wait.role == "probe" and word.closed and not node.transactional
+        if denied and not self.state.step(*key).maybe:  # else it was asked too early (rule O3)
+            self.maybe.discard(key)
 
     def deliver_late(self) -> None:
         """A worker that was given up speaks: what it did had its effect until now."""
@@ -209,7 +212,6 @@ class World:
                 return self._word(wait, "unknown", cause="error")
             if key in self.done or node.probe is None:
                 return self._word(wait, "succeeded", happened=True)
-            self.maybe.discard(key)
             return self._word(wait, "succeeded", closed=True)
         if self.rng.random() >= self.trouble:
             if wait.role == "undo":
