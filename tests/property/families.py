@@ -9,7 +9,7 @@ from orchestrator.waits import is_message
 from sagas import events as e
 from sagas.events import Recorded
 from sagas.inputs import Cancel, ChildEnds, Input, ParentTurnsBack, Resolve, Start
-from sagas.manifest import Manifest, Node
+from sagas.manifest import Manifest, Node, StepClass
 from sagas.state import Parent, State
 from tests.property.graphs import World, manifest_of
 
@@ -41,7 +41,8 @@ def _graph(rng: random.Random, name: str, found: dict[str, Manifest], depth: int
 
 
 def _child(node: Node, name: str) -> Node:
-    return Node(node.name, "child", "pivot" if node.pivot else "child", after=node.after, child=name, child_input="input")
+    kind: StepClass = "pivot" if node.pivot else "child"
+    return Node(node.name, "child", kind, after=node.after, child=name, child_input="input")
 
 
 class Member(World):

@@ -41,10 +41,10 @@ OF_OUR_SAGAS = (
     "UndoFailed worker_lost", "ProbeScheduled retry", "LateOutcomeSeen succeeded", "SagaTurnedBack failure",
     "SagaTurnedBack unknown", "SagaTurnedBack timeout", "SagaTurnedBack deadline", "SagaTurnedBack parent",
     "ValueCorrected", "WaitOpened may_run", "WaitOpened pivot_unknown", "WaitOpened step_failed",
-    "WaitOpened outcome_unknown", "WaitOpened held", "StepRefused drained",
-    "a function runs in a thread", "a child is the pivot", "a child is behind the pivot", "request: migrate accepted", "request: migrate refused",
-    "request: try a delayed step again accepted",
-    "log: the answer of a commit is lost; looking for its %d sagas: %s", "a caller's connection breaks",
+    "WaitOpened outcome_unknown", "WaitOpened held", "StepRefused drained", "a function runs in a thread",
+    "a child is the pivot", "a child is behind the pivot", "request: migrate accepted", "request: migrate refused",
+    "request: try a delayed step again accepted", "log: the answer of a commit is lost; looking for its %d sagas: %s",
+    "a caller's connection breaks",
 )  # fmt: skip
 
 
