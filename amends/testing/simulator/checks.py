@@ -287,11 +287,10 @@ class Checks:
         desks = [(wait.step, wait.item) for wait in state.waits.values() if wait.kind == "operator"]
         if len(desks) != len(set(desks)):
             self.fail("19: one operator wait for one thing", saga_id, str(desks))
-        if state.terminal:
-            left = [wait.kind for wait in state.waits.values() if wait.kind not in ("operator", "notify")]
-            if left:
-                self.fail("8: what has ended waits for nothing that runs", saga_id, str(left))
-        elif not state.waits and not state.held and not state.closed:
+        left = [wait.kind for wait in state.waits.values() if wait.kind not in ("operator", "notify")]
+        if state.terminal and left:
+            self.fail("8: what has ended waits for nothing that runs", saga_id, str(left))
+        elif not (state.terminal or state.waits or state.held or state.closed):
             self.fail("1: whoever has not ended waits for something", saga_id, state.status)
         assert self._store is not None
         rows = sorted(row.opened_by for row in self._store.rows_of(saga_id) if row.kind != "notify")
@@ -311,14 +310,14 @@ class Checks:
 
     def _bounds(self, manifest: Manifest, state: State, event: e.Event, used: int) -> None:
         """What attempts may cost (rule O6), by the version that the saga goes by when it pays."""
-        node = manifest.by_name.get(event.step or "")
-        if node is None or node.handler is None or node.handler.retry.forever:
-            return
-        retries, budget = state.step(node.name, event.item).retries, len(node.handler.retry.delays)
-        if retries > max(used, budget):
-            self.fail(
-                "O6: retries have a budget", f"{state.saga_id} {node.name}[{event.item}]", f"{retries} of {budget}"
-            )
+        node, step = manifest.by_name.get(event.step or ""), state.step(event.step or "", event.item)
+        policy = node.handler.retry if node is not None and node.handler is not None else None
+        if policy is not None and step.retries > max(used, len(policy.delays)):
+            if policy.forever:
+                self._trace.mark("the last delay is repeated")
+            else:
+                text = f"{step.retries} of {len(policy.delays)}"
+                self.fail("O6: retries have a budget", f"{state.saga_id} {event.step}[{event.item}]", text)
 
     def at_rest(self) -> bool:
         """Whether every saga has ended, or waits for people alone."""
