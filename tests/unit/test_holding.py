@@ -66,10 +66,7 @@ def test_a_hold_does_not_move_the_instant_of_a_pause_until_one_as_it_moves_all_o
     hold(play)
     play.pass_time(60)
     release(play)
-    due = [
-        play.state.wait_of(step, None, kind)
-        for step, kind in (("until", "timer"), ("pause", "timer"), ("ok", "signal"))
-    ]
+    due = [play.find("until", "timer"), play.find("pause", "timer"), play.find("ok", "signal")]
     assert [one.due_at for one in due if one is not None] == [1100.0, 1000.0 + 120, 1000.0 + 60 + DAY]
 
 
