@@ -23,7 +23,7 @@ from sagas.state import (
 )
 from sagas.statuses import StepStatus, WaitKind
 from sagas.versions import Newer, format_of
-from sagas.waiting import signal_received, still_asked, timer_fired, wait_opened, withdrawn
+from sagas.waiting import is_of_an_instant, signal_received, still_asked, timer_fired, wait_opened, withdrawn
 
 WITHDRAWN = frozenset({"retry", "timer", "signal", "breaker", "deadline"})
 
@@ -365,10 +365,10 @@ def _late(state: State, event: e.LateOutcomeSeen, recorded: Recorded, step: Step
 
 
 def _released(state: State, recorded: Recorded) -> State:
-    """Due times move by as much of the hold as each wait has seen (rule B7)."""
+    """Due times move by as much of the hold as each wait has seen (rule B7); instants stay (def_R7)."""
     moved = {
         seq: wait
-        if wait.due_at is None
+        if wait.due_at is None or is_of_an_instant(wait)
         else changed(wait, due_at=wait.due_at + max(recorded.at - max(wait.since, state.held_at), 0.0))
         for seq, wait in state.waits.items()
     }

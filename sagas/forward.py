@@ -8,6 +8,7 @@ from sagas.family import child_id
 from sagas.manifest import ITEMS_MAX, ITEMS_OPEN_MAX, Manifest, Node
 from sagas.state import DONE, OPEN, State
 from sagas.statuses import StepStatus
+from sagas.waiting import UNTIL
 
 START_LIMIT = "schedule_timeout"
 
@@ -100,7 +101,7 @@ def _advance_wait(draft: Draft, node: Node) -> bool:
 def pause_until(draft: Draft, node: Node) -> None:
     """Open the timer of a `sleep_until`; one that is open already gives way to it."""
     until = draft.state.facts.get(f"moment:{node.moment}", 0) / 1000
-    draft.emit(e.WaitOpened(step=node.name, kind="timer", cause="sleep", due_in=max(until - draft.now, 0.0)))
+    draft.emit(e.WaitOpened(step=node.name, kind="timer", cause=UNTIL, due_in=max(until - draft.now, 0.0)))
 
 
 def schedule(draft: Draft, node: Node, item: int | None, attempt: int, cause: str = "first") -> None:

@@ -8,11 +8,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from sagas import events as e
+from sagas.compensation import needs_undo
 from sagas.draft import Draft
 from sagas.forward import item_count
 from sagas.inputs import Migrate
 from sagas.manifest import Handler, Manifest, Node, Role
 from sagas.state import COMMAND_KINDS, DONE, State, StepState
+
+UNDO_BEGUN = frozenset({"undoing", "undone", "undo_failed"})
+NOT_OVER = frozenset({"scheduled", "running", "unknown"})
 
 
 def migrate(draft: Draft, word: Migrate) -> None:
@@ -53,6 +57,7 @@ def misfits_of(old: Manifest, new: Manifest, state: State) -> Iterator[str]:
         yield f"'{new.pivot.name}' is a pivot now: the saga that started it could not turn it back"
     if state.status == "active":
         yield from _out_of_order(new, state, [node for node in new.nodes if node.name in begun])
+    yield from _undone_late(old, new, state)
     yield from _never_looked_at(new, state)
 
 
@@ -123,6 +128,27 @@ def _out_of_order(new: Manifest, state: State, begun: list[Node]) -> Iterator[st
         for name in sorted(new.ancestors[node.name]):
             if not _has_ended(new, state, new.by_name[name]):
                 yield f"'{name}' has to end before '{node.name}', which has begun"
+
+
+def _undone_late(old: Manifest, new: Manifest, state: State) -> Iterator[str]:
+    """What in the new version leans on something whose undo has begun, and did not in the old one (rule B1)."""
+    known = set(_too_late(old, state))
+    for name, first in _too_late(new, state):
+        if (name, first) not in known:
+            yield f"'{name}' has to be over and undone before '{first}', which is {state.step(first).status}"
+
+
+def _too_late(manifest: Manifest, state: State) -> Iterator[tuple[str, str]]:
+    """What may be running still or is yet to be undone, each with something that it leans on and whose undo has begun.
+
+    Old sagas may have some: what comes late is undone late.
+    """
+    gone = {name for (name, _), step in state.steps.items() if step.status in UNDO_BEGUN}
+    for name in dict.fromkeys(name for name, _ in state.steps) if gone else ():
+        node = manifest.by_name.get(name)
+        items = [step for (other, _), step in state.steps.items() if other == name]
+        if node is not None and any(step.status in NOT_OVER or needs_undo(node, step) for step in items):
+            yield from ((name, first) for first in sorted(gone & manifest.ancestors[name]))
 
 
 def _has_ended(manifest: Manifest, state: State, node: Node) -> bool:

@@ -8,6 +8,15 @@ from sagas.events import Recorded
 from sagas.folding import Change, drop, key_of, opened, with_step, without
 from sagas.state import Key, State, StepState, Value, Wait, value_of
 
+UNTIL = "sleep_until"
+PAUSES = frozenset({"sleep", UNTIL})
+"""Causes of timers that are nodes of the graph."""
+
+
+def is_of_an_instant(wait: Wait) -> bool:
+    """Whether it ends at an instant that the saga was given, whatever becomes of the saga until then (def_R7)."""
+    return wait.kind == "timer" and wait.cause == UNTIL
+
 
 def wait_opened(state: State, event: e.WaitOpened, recorded: Recorded) -> Change:
     """A wait begins; for a signal that came before it is over at once."""
@@ -63,7 +72,7 @@ def is_about_repairs(wait: Wait) -> bool:
 
 
 def _is_node(wait: Wait) -> bool:
-    return wait.kind == "signal" or (wait.kind == "timer" and wait.cause == "sleep")
+    return wait.kind == "signal" or (wait.kind == "timer" and wait.cause in PAUSES)
 
 
 def still_asked(waits: Mapping[int, Wait]) -> dict[int, Wait]:

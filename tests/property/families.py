@@ -9,7 +9,7 @@ from orchestrator.waits import is_message
 from sagas import events as e
 from sagas.events import Recorded
 from sagas.inputs import Cancel, ChildEnds, Input, ParentTurnsBack, Resolve, Start
-from sagas.manifest import Manifest, Node
+from sagas.manifest import Manifest, Node, StepClass
 from sagas.state import Parent, State
 from tests.property.graphs import World, manifest_of
 
@@ -41,7 +41,7 @@ def _graph(rng: random.Random, name: str, found: dict[str, Manifest], depth: int
 
 
 def _child(node: Node, name: str) -> Node:
-    kind = node.step_class if node.step_class in ("pivot", "retriable") else "child"
+    kind: StepClass = "pivot" if node.pivot else "child"
     return Node(node.name, "child", kind, after=node.after, child=name, child_input="input")
 
 
@@ -74,17 +74,15 @@ class Family:
 
     def start(self) -> None:
         """Start the eldest."""
-        self._begin(Start(ROOT, self.manifests["root"], self._input()))
+        member = self._member(ROOT, self.manifests["root"])
+        self._tell(Start(ROOT, member.manifest, member.new_input()))
 
-    def _input(self) -> dict[str, object]:
-        return {"items": list(range(self.rng.randint(0, 3))), "flag": self.rng.random() < 0.5}
-
-    def _begin(self, word: Start) -> None:
-        if word.saga_id not in self.members:
-            member = Member(self.rng, word.manifest, State(word.saga_id), trouble=self.trouble)
+    def _member(self, saga_id: str, manifest: Manifest) -> Member:
+        if saga_id not in self.members:
+            member = Member(self.rng, manifest, State(saga_id), trouble=self.trouble)
             member.family = self
-            self.members[word.saga_id] = member
-        self._tell(word)
+            self.members[saga_id] = member
+        return self.members[saga_id]
 
     def _tell(self, word: Input) -> None:
         member = self.members[word.saga_id]
@@ -100,7 +98,7 @@ class Family:
             case e.ChildStarted():
                 manifest = self.manifests[event.definition]
                 parent = Parent(state.saga_id, event.step or "", event.attempt)
-                word = Start(event.child_id, manifest, self._input(), request_id=message, parent=parent)
+                word = Start(event.child_id, manifest, sender.new_input(), request_id=message, parent=parent)
             case e.UndoScheduled():
                 word = ParentTurnsBack(state.step(event.step or "").child or "", message)
             case _:
@@ -116,9 +114,8 @@ class Family:
         if self.rng.random() >= REPEATED:
             del self.mail[road][0]
         if isinstance(word, Start):
-            self._begin(word)
-        else:
-            self._tell(word)
+            self._member(word.saga_id, word.manifest)
+        self._tell(word)
 
     def on_the_way(self) -> bool:
         """Whether there is any message."""
@@ -139,7 +136,9 @@ class Family:
             member.hold_or_release()
         elif draw < 0.1:
             member.send()
-        elif member.late and draw < 0.2:
+        elif draw < 0.14:
+            member.meddle()
+        elif member.late and draw < 0.24:
             member.deliver_late()
         elif working:
             self._work(self.rng.choice(working), draw)

@@ -1,7 +1,6 @@
 """Random saga graphs, and a world that answers their commands in random ways."""
 
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -9,10 +8,26 @@ from sagas import events as e
 from sagas.decide import decide
 from sagas.definition import OnTimeout
 from sagas.events import Recorded
-from sagas.inputs import Due, Hold, Input, Outcome, Release, Resolve, Send, Start, TryAgain
-from sagas.manifest import Handler, Manifest, Node, PathKind, RetryPolicy, StepClass
+from sagas.evolve import evolve
+from sagas.facts import facts_of
+from sagas.inputs import (
+    Correct,
+    Due,
+    Hold,
+    Input,
+    Migrate,
+    Outcome,
+    Release,
+    Repair,
+    Resolve,
+    Send,
+    Start,
+    TryAgain,
+)
+from sagas.manifest import Handler, Manifest, Node, RetryPolicy, StepClass
 from sagas.numbers import DEFAULT_NUMBERS
 from sagas.state import COMMAND_KINDS, State, Wait, is_start_limit
+from tests.property.versions import next_version, paths_of
 
 Key = tuple[str, int | None]
 LEASE_SECONDS = DEFAULT_NUMBERS.lease_seconds
@@ -34,17 +49,8 @@ def manifest_of(rng: random.Random) -> Manifest:
         nodes.append(_node(rng, index, pivot, tuple(after)))
     return Manifest(
         name="random", nodes=tuple(nodes), input="dict", input_schema={},
-        paths=_paths(nodes), deadline=rng.choice([None, None, 40.0]),
+        paths=paths_of(nodes), deadline=rng.choice([None, None, 40.0]),
     )  # fmt: skip
-
-
-def _paths(nodes: Sequence[Node]) -> tuple[tuple[str, PathKind], ...]:
-    """What is read of the input, as sealing finds it."""
-    read: dict[tuple[str, PathKind], bool] = {
-        ("input.items", "each"): any(node.each is not None for node in nodes),
-        ("input.flag", "when"): any(node.when is not None for node in nodes),
-    }
-    return tuple(path for path, is_read in read.items() if is_read)
 
 
 def _node(rng: random.Random, index: int, pivot: int | None, after: tuple[str, ...]) -> Node:
@@ -96,23 +102,47 @@ class World:
     closed: set[Key] = field(default_factory=set[Key])
     late: list[Outcome] = field(default_factory=list[Outcome])
     trouble: float = 0.3
+    input: dict[str, Any] = field(default_factory=dict[str, Any])
+    versions: list[tuple[int, Manifest]] = field(default_factory=list[tuple[int, Manifest]])
+    """By which version the saga went up to which of its events, the last one apart."""
 
     def start(self) -> None:
         """Accept the saga."""
-        items = list(range(self.rng.randint(0, 3)))
-        self.give(Start(self.state.saga_id, self.manifest, {"items": items, "flag": self.rng.random() < 0.5}))
+        self.give(Start(self.state.saga_id, self.manifest, self.new_input()))
+
+    def new_input(self) -> dict[str, Any]:
+        """An input of a random saga."""
+        return {"items": list(range(self.rng.randint(0, 3))), "flag": self.rng.random() < 0.5}
 
     def give(self, word: Input) -> None:
         """Decide an input and keep what follows."""
-        decision = decide(self.manifest, self.state, word, self.now)
+        state, version = self.state, self.state.version
+        decision = decide(self.manifest, state, word, self.now)
         self.state = decision.state
         self.history.extend(decision.recorded)
+        if isinstance(word, Start | Correct | Migrate) and self.state.version > version:
+            self._taken(word, version)
         for entry in decision.recorded:
             self._watch(entry)
+            watch_direction(self.manifest, state, entry)
+            state = evolve(state, entry)
+
+    def _taken(self, word: Start | Correct | Migrate, version: int) -> None:
+        if isinstance(word, Migrate):
+            self.versions.append((version, self.manifest))
+            self.manifest = word.manifest
+        elif isinstance(word, Start) or word.step is None:
+            self.input = word.input if isinstance(word, Start) else word.value
+
+    def manifest_at(self, sequence: int) -> Manifest:
+        """The version that the saga went by when this event was recorded."""
+        return next((manifest for last, manifest in self.versions if sequence <= last), self.manifest)
 
     def _watch(self, entry: Recorded) -> None:
         """No undo begins while something that it takes away, or that leans on it, may be running still (rule B1)."""
         event = entry.event
+        if isinstance(event, e.StepOutcomeUnknown) and event.role in ("step", "fallback"):
+            self.maybe.add((event.step or "", event.item))
         node = self.manifest.by_name.get(event.step or "")
         if node is None or node.transactional:
             return  # a transaction step cannot come late: its key is closed (rule T2)
@@ -132,9 +162,6 @@ class World:
 
     def judge(self, wait: Wait, verdict: Literal["lost", "timed_out"]) -> None:
         """The check of a command finds its entry gone, or running for too long."""
-        assert wait.step is not None
-        if wait.role in ("step", "fallback") and not self.state.held:
-            self.maybe.add((wait.step, wait.item))
         self.give(Due(self.state.saga_id, wait.opened_by, verdict))
 
     def commands(self) -> list[Wait]:
@@ -156,6 +183,9 @@ class World:
         if word.kind == "unknown" and wait.role in ("step", "undo") and self.rng.random() < 0.2:
             self.late.append(self._word(wait, "succeeded"))
         self.give(word)
+        denied = wait.role == "probe" and word.closed and not node.transactional
+        if denied and not self.state.step(*key).maybe:  # else it was asked too early (rule O3)
+            self.maybe.discard(key)
 
     def deliver_late(self) -> None:
         """A worker that was given up speaks: what it did had its effect until now."""
@@ -182,7 +212,6 @@ class World:
                 return self._word(wait, "unknown", cause="error")
             if key in self.done or node.probe is None:
                 return self._word(wait, "succeeded", happened=True)
-            self.maybe.discard(key)
             return self._word(wait, "succeeded", closed=True)
         if self.rng.random() >= self.trouble:
             if wait.role == "undo":
@@ -219,6 +248,35 @@ class World:
         """An operator holds the saga, or lets it go on."""
         kind = Release if self.state.held else Hold
         self.give(kind(self.state.saga_id, "so", f"h{self.state.version}"))
+
+    def meddle(self) -> None:
+        """Somebody asks for something that need not make sense now, or the reconciler ends what is not over."""
+        rng, node = self.rng, self.rng.choice(self.manifest.nodes)
+        told = (self.state.saga_id, "so it is", f"m{self.state.version}/{rng.random()}")
+        item = None if node.each is None else rng.choice([None, 0, 1])
+        match rng.choice(("again", "correct", "correct input", "migrate", "repair", "operate")):
+            case "again":
+                self.give(TryAgain(*told, step=node.name, item=item, undo=rng.random() < 0.2))
+            case "correct":
+                self.give(Correct(*told, step=node.name, item=item, value=5))
+            case "correct input":
+                self.give(Correct(*told, value=self.new_input() if rng.random() < 0.5 else self._same_list()))
+            case "migrate":
+                new = next_version(rng, self.manifest, f"n{self.state.version}")
+                self.give(Migrate(*told, manifest=new, facts=facts_of(new, "input", self.input)))
+            case "repair":
+                self.repair()
+            case _:
+                self.operate()
+
+    def _same_list(self) -> dict[str, Any]:
+        return {**self.input, "flag": self.rng.random() < 0.5}
+
+    def repair(self) -> None:
+        """The reconciler believes that nobody ends a wait (rule K2)."""
+        waits = [wait for wait in self.state.waits.values() if wait.kind not in ("operator", "notify", "child")]
+        if waits:
+            self.give(Repair(self.state.saga_id, self.rng.choice(waits).opened_by, "waits_overdue"))
 
     def operate(self) -> bool:
         """An operator decides one thing that waits for them; whether there was any."""
@@ -259,3 +317,16 @@ class World:
         unread = is_start_limit(first) and self.state.wait_of(first.step, first.item, "step") is not None
         self.give(Due(self.state.saga_id, first.opened_by, "withdrawn" if unread else "fire"))
         return True
+
+
+FORWARD = (e.StepScheduled, e.FallbackScheduled, e.ChildStarted)
+
+
+def watch_direction(manifest: Manifest, state: State, entry: Recorded) -> None:
+    """Nothing forward is scheduled once a saga is not active, and nothing turns back past its pivot."""
+    event, pivot = entry.event, manifest.pivot
+    ahead = isinstance(event, FORWARD) or (isinstance(event, e.WaitOpened) and event.kind == "signal")
+    assert not ahead or state.status in ("", "active"), f"{type(event).__name__} of {event.step} while {state.status}"
+    if isinstance(event, e.SagaTurnedBack) and pivot is not None:
+        passed = state.step(pivot.name).status in ("succeeded", "skipped")
+        assert not passed, "the saga turns back past its pivot"

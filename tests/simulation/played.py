@@ -10,6 +10,7 @@ from amends.testing.simulator.watched import WatchedServer
 from consumers.wire import Command
 from sagas.definition import Saga
 from sagas.numbers import DEFAULT_NUMBERS
+from sagas.seal import Sealed
 from tests.simulation.ledger import Ledger
 
 LEASE_SECONDS = DEFAULT_NUMBERS.lease_seconds
@@ -47,6 +48,10 @@ class Played(System):
         self.run_in_thread = _in_thread
         self.server: Server = Server(lambda: self._now("streams"), self.checks)
         self.faults.connect_host = lambda host: None  # type: ignore[method-assign] # who is dead stays so
+
+    def handlers_of(self, worker: str) -> Mapping[str, Sealed]:
+        """Every worker has everything."""
+        return self.handlers
 
 
 async def _in_thread(call: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:

@@ -2,7 +2,7 @@
 
 from sagas.decide import decide
 from sagas.inputs import Answer, Cancel, Due, Hold, Input, Release, Repair
-from sagas.manifest import Handler
+from sagas.manifest import Handler, Node
 from tests.unit.test_decisions import FAILED, SAGA, Play, node
 from tests.unit.test_waiting import DAY, sleep, wait
 
@@ -55,6 +55,29 @@ def test_a_lost_worker_is_followed_by_its_next_attempt_only_at_the_release() -> 
     release(play)
     play.pass_time(0.1)
     assert play.command("a").attempt == 2
+
+
+UNTIL = Node("until", "sleep_until", "sleep", moment="input.at")
+MOMENT = (("input.at", "moment"),)
+
+
+def test_a_hold_does_not_move_the_instant_of_a_pause_until_one_as_it_moves_all_other_waits() -> None:
+    play = Play(UNTIL, sleep(), wait(), value={"at": "1970-01-01T00:18:20Z"}, paths=MOMENT)
+    hold(play)
+    play.pass_time(60)
+    release(play)
+    due = [play.find("until", "timer"), play.find("pause", "timer"), play.find("ok", "signal")]
+    assert [one.due_at for one in due if one is not None] == [1100.0, 1000.0 + 120, 1000.0 + 60 + DAY]
+
+
+def test_an_instant_that_passed_in_hold_has_come_at_the_release() -> None:
+    play = Play(UNTIL, node("a", after=("until",)), value={"at": "1970-01-01T00:17:40Z"}, paths=MOMENT)
+    hold(play)
+    play.pass_time(3600)
+    assert play.state.step("until").status == "running"
+    release(play)
+    play.pass_time(0)
+    assert play.command("a").attempt == 1
 
 
 def test_a_fallback_waits_for_the_release() -> None:

@@ -75,6 +75,22 @@ def test_turning_back_a_new_step_before_what_was_done_is_no_trouble() -> None:
     assert play.state.status == "compensated"
 
 
+@pytest.mark.parametrize("runs", [True, False], ids=["running", "done"])
+def test_no_undo_is_added_behind_one_that_has_begun(runs: bool) -> None:
+    play = Play(node("a"), node("b", "no_undo"))
+    play.tell("a")
+    ask(play, Cancel(SAGA, "enough", "c1"))
+    if not runs:
+        play.tell("b")
+    assert play.find("a", "undo") is not None
+    answer = move(play, version(node("a"), node("b", after=("a",))))
+    assert (answer.code, answer.detail) == ("refused", "'b' has to be over and undone before 'a', which is undoing")
+    assert move(play, version(node("a"), node("b"))).code == "accepted", "beside it there is room for one"
+    if runs:
+        play.tell("b")
+    assert play.find("b", "undo") is not None
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [

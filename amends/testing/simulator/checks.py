@@ -16,7 +16,7 @@ from amends.testing.simulator.hosts import SimulatedLoop, at_once
 from amends.testing.simulator.outside import Execution, Key
 from amends.testing.simulator.rest import rests
 from amends.testing.simulator.stored import CheckedStore
-from amends.testing.simulator.trace import Trace, marker_of
+from amends.testing.simulator.trace import Trace, marker_of, marker_of_child
 from consumers.envelopes import load_word
 from orchestrator.commands import timeout_of
 from orchestrator.publisher import SEND_SECONDS_MAX
@@ -27,7 +27,7 @@ from sagas.inputs import Answer, Outcome
 from sagas.manifest import Manifest, Node
 from sagas.numbers import DEFAULT_NUMBERS
 from sagas.ports import Command, Move
-from sagas.state import COMMAND_KINDS, State, StepState
+from sagas.state import COMMAND_KINDS, State
 
 if TYPE_CHECKING:
     from amends.testing.simulator.outside import Outside
@@ -142,7 +142,8 @@ class Checks:
     def lands(self, execution: Execution) -> None:
         """A step has its effect."""
         saga_id, step, _ = execution.key
-        if not execution.host.stood and self._heard.denied_since(execution.key, execution.at):
+        excused = execution.host.stood or self.outside.leapt_since(execution.at)
+        if not excused and self._heard.denied_since(execution.key, execution.at):
             self.fail("O3: what was denied does not happen", saga_id, f"{step} {execution.attempt}")
 
     def acknowledges(self, body: bytes) -> None:
@@ -176,7 +177,6 @@ class Checks:
         """One saga has moved."""
         saga_id = move.saga_id
         state = self._folds.get(saga_id) or State(saga_id)
-        manifest = self._manifests[move.state.fingerprint]
         if saga_id not in self._folds:
             self._began[saga_id] = self._loop.now
             self.changes.began(saga_id)
@@ -193,9 +193,12 @@ class Checks:
             if entry.sequence != state.version + 1:
                 self.fail("8: sequence numbers have no gaps", saga_id, f"{entry.sequence} after {state.version}")
             self._heard.record(saga_id, entry.event)
+            manifest = self._manifests[state.fingerprint or move.state.fingerprint]
             self._before(manifest, state, entry.event)
+            used = state.step(entry.event.step, entry.event.item).retries if entry.event.step else 0
             try:
                 state = evolve(state, entry)
+                self._bounds(manifest, state, entry.event, used)
             except IllegalEvent as broken:
                 self.fail("8: every event can be folded", saga_id, str(broken))
                 state = move.state
@@ -233,8 +236,12 @@ class Checks:
             self._lost.pop((saga_id, event.step or "", event.item), None)  # an operator wants to see it run again
         if isinstance(event, e.StepOutcomeUnknown | e.UndoFailed) and event.cause in ("lost", "worker_lost"):
             self._judged(state, event, str(event.cause))
+        if isinstance(event, e.SagaMigrated):  # what is under way keeps its place, whatever limit is new
+            self._placeless |= {(saga_id, *key) for key, step in state.steps.items() if step.status in UNDER_WAY}
         if isinstance(event, e.StepRefused):
             self._refused.add((saga_id, event.step or "", event.item, event.attempt))
+        if isinstance(event, e.ChildStarted):
+            self._trace.mark(marker_of_child(manifest, event.step or ""))
         if isinstance(event, e.StepScheduled | e.ChildStarted) and state.version:
             self._depends(manifest, state, event)
         if isinstance(event, e.UndoScheduled) and event.step:
@@ -277,16 +284,13 @@ class Checks:
                 self.fail("2: no step before what it depends on", state.saga_id, f"{node.name} before {name}")
 
     def _after(self, saga_id: str, state: State) -> None:
-        for (name, item), step in state.steps.items():
-            self._bounds(saga_id, self._manifests[state.fingerprint].by_name[name], item, step)
         desks = [(wait.step, wait.item) for wait in state.waits.values() if wait.kind == "operator"]
         if len(desks) != len(set(desks)):
             self.fail("19: one operator wait for one thing", saga_id, str(desks))
-        if state.terminal:
-            left = [wait.kind for wait in state.waits.values() if wait.kind not in ("operator", "notify")]
-            if left:
-                self.fail("8: what has ended waits for nothing that runs", saga_id, str(left))
-        elif not state.waits and not state.held and not state.closed:
+        left = [wait.kind for wait in state.waits.values() if wait.kind not in ("operator", "notify")]
+        if state.terminal and left:
+            self.fail("8: what has ended waits for nothing that runs", saga_id, str(left))
+        elif not (state.terminal or state.waits or state.held or state.closed):
             self.fail("1: whoever has not ended waits for something", saga_id, state.status)
         assert self._store is not None
         rows = sorted(row.opened_by for row in self._store.rows_of(saga_id) if row.kind != "notify")
@@ -304,12 +308,16 @@ class Checks:
         if node.concurrency is not None and event.item in placed and len(placed) > node.concurrency:
             self.fail("R16: no more items at once than may be", state.saga_id, f"{len(placed)} of {node.name}")
 
-    def _bounds(self, saga_id: str, node: Node, item: int | None, step: StepState) -> None:
-        """What attempts may cost (rules L2, L5, O6)."""
-        where = f"{saga_id} {node.name}[{item}]"
-        policy = node.handler.retry if node.handler is not None else None
-        if policy is not None and not policy.forever and step.retries > len(policy.delays):
-            self.fail("O6: retries have a budget", where, f"{step.retries} of {len(policy.delays)}")
+    def _bounds(self, manifest: Manifest, state: State, event: e.Event, used: int) -> None:
+        """What attempts may cost (rule O6), by the version that the saga goes by when it pays."""
+        node, step = manifest.by_name.get(event.step or ""), state.step(event.step or "", event.item)
+        policy = node.handler.retry if node is not None and node.handler is not None else None
+        if policy is not None and step.retries > max(used, len(policy.delays)):
+            if policy.forever:
+                self._trace.mark("the last delay is repeated")
+            else:
+                text = f"{step.retries} of {len(policy.delays)}"
+                self.fail("O6: retries have a budget", f"{state.saga_id} {event.step}[{event.item}]", text)
 
     def at_rest(self) -> bool:
         """Whether every saga has ended, or waits for people alone."""

@@ -103,7 +103,7 @@ class Outside:
             return await self._act(bound, (schema, timeout), arguments[CALL], staged)
 
         act.__name__ = bound.function.__name__
-        other.function, other.is_async, other.resources = act, True, {}
+        other.function, other.resources = act, {}
         other.parameters = (*bound.parameters, Parameter(CALL, "context"))
         return other
 
@@ -214,6 +214,10 @@ class Outside:
             return True
         silent = self.ended.get((*key, landed.by.attempt)) != "returned"
         return silent and any(landed.by.at <= leap <= landed.at for leap in self.leaps)
+
+    def leapt_since(self, at: float) -> bool:
+        """Whether the database's clock has leapt forward since: what waited for attempts that may run was cut short."""
+        return any(leap >= at for leap in self.leaps)
 
     def _arrive(self, here: Execution, landed: "asyncio.Future[None]") -> None:
         self._land(here)

@@ -6,6 +6,7 @@ from itertools import count
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from amends.stored_values import see
 from amends.testing.simulator.callers import CallersTransaction, start_joined
 from amends.testing.simulator.examples import example
 from amends.testing.simulator.hosts import at_once
@@ -13,7 +14,7 @@ from amends.testing.simulator.script import Request, Saga
 from orchestrator.engine import Engine
 from sagas.inputs import Answer, Cancel, Correct, Hold, Input, Migrate, Release, Resolve, Send, Start, TryAgain
 from sagas.ports import StoreUnavailable
-from sagas.state import State
+from sagas.state import State, Wait
 
 if TYPE_CHECKING:
     from amends.testing.simulator.system import Process, System
@@ -106,12 +107,15 @@ class People:
             return  # accepted, and not there: that is told already
         family = [other for other in known if _is_of(store.head(other), saga_id)]
         chosen = [saga_id, *family][request.draw % (1 + len(family))]
-        word = self._word(request, store.head(chosen), f"request/{place}")
+        head = store.head(chosen)
+        word = self._word(request, head, f"request/{place}")
         if word is not None:
             answer = await self._ask(word)
             self._system.checks.told(chosen, word.id, answer.code)
             self._system.trace.tell("is told", None, request.kind, chosen[-12:], answer.code)
-            self._system.trace.mark(f"request: {request.kind} {answer.code}")
+            hastens = isinstance(word, TryAgain) and not any(map(_is_desk, head.waits.values()))
+            kind = "try a delayed step again" if hastens else request.kind
+            self._system.trace.mark(f"request: {kind} {answer.code}")
 
     def _word(self, request: Request, head: State, request_id: str) -> Input | None:
         told: tuple[str, str, str] = (head.saga_id, "so it is", request_id)
@@ -133,9 +137,17 @@ class People:
             case "correct":
                 return self._correct(head, told, rng)
             case "migrate":
-                return Migrate(*told, manifest=self._system.versions[head.definition])
+                return self._migrate(head, told)
             case "try again" | "resolve":
                 return self._decide(request, head, told, rng)
+
+    def _migrate(self, head: State, told: tuple[str, str, str]) -> Input:
+        """To the other version, with what its conditions read."""
+        old, new = self._system.sealed[head.definition].manifest, self._system.versions[head.definition]
+        if head.fingerprint == new.fingerprint:
+            old, new = new, old
+        seen = at_once(see(self._system.database.store, [(old, head)], new, None))
+        return Migrate(*told, expected=head.version, manifest=new, facts=seen[head.saga_id].facts)
 
     def _correct(self, head: State, told: tuple[str, str, str], rng: Random) -> Input | None:
         """Somebody has seen that the input was wrong, or what a step gave."""
@@ -146,7 +158,8 @@ class People:
             (key for key, step in head.steps.items() if step.status == "succeeded"),
             key=lambda key: (key[0], key[1] or 0),
         )
-        done = [key for key in done if sealed.manifest.by_name[key[0]].kind == "step"]
+        steps = {node.name for node in sealed.manifest.nodes if node.kind == "step"}
+        done = [key for key in done if key[0] in steps]
         if not done:
             return None
         name, item = rng.choice(done)
@@ -155,7 +168,9 @@ class People:
 
     def _decide(self, request: Request, head: State, told: tuple[str, str, str], rng: Random) -> Input | None:
         """What an operator says of something on the desk: they look first, so it is true."""
-        desks = [wait for wait in head.waits.values() if wait.kind == "operator" and wait.step is not None]
+        desks = [wait for wait in head.waits.values() if _is_desk(wait)]
+        if not desks and request.kind == "try again":
+            return _hasten(head, told, rng)
         if not desks:
             return None
         if request.kind == "resolve" and head.status == "failed" and rng.random() < ACCEPT:
@@ -219,6 +234,19 @@ async def _apply(engine: Engine, word: Input, answer: "asyncio.Future[Answer | N
 def _settle(answer: "asyncio.Future[Answer | None]", found: Answer | None) -> None:
     if not answer.done():
         answer.set_result(found)
+
+
+def _is_desk(wait: Wait) -> bool:
+    return wait.kind == "operator" and wait.step is not None
+
+
+def _hasten(head: State, told: tuple[str, str, str], rng: Random) -> Input | None:
+    """Somebody does not want to wait for a delay."""
+    delayed = [wait for wait in head.waits.values() if wait.kind == "retry" and wait.step is not None]
+    if not delayed:
+        return None
+    chosen = rng.choice(delayed)
+    return TryAgain(*told, step=chosen.step or "", item=chosen.item, undo=chosen.role == "undo")
 
 
 def _is_of(head: State, saga_id: str) -> bool:

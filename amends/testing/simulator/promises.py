@@ -21,8 +21,8 @@ OF_ANY_SAGAS = (
 )  # fmt: skip
 OF_NODES: Sequence[tuple[Callable[[Node], bool], tuple[str, ...]]] = (
     (lambda node: node.kind == "step", (
-        "StepOutcomeUnknown worker_lost", "StepOutcomeUnknown lost", "StepScheduled drained", "StepRefused",
-        "RepairApplied", "log: memory %s: %d outcomes go to the engine once more",
+        "StepOutcomeUnknown worker_lost", "StepOutcomeUnknown lost", "StepScheduled drained",
+        "StepRefused no_handler", "RepairApplied", "log: memory %s: %d outcomes go to the engine once more",
         "log: %d commands are too old to be sent; the sweep schedules them anew",
         "log: nobody knows whether %d commands were sent: %s", "log: the lease of entry %s is lost",
         "log: attempt %d of %s lost its worker", "log: the transport refuses %d commands",
@@ -41,8 +41,10 @@ OF_OUR_SAGAS = (
     "UndoFailed worker_lost", "ProbeScheduled retry", "LateOutcomeSeen succeeded", "SagaTurnedBack failure",
     "SagaTurnedBack unknown", "SagaTurnedBack timeout", "SagaTurnedBack deadline", "SagaTurnedBack parent",
     "ValueCorrected", "WaitOpened may_run", "WaitOpened pivot_unknown", "WaitOpened step_failed",
-    "WaitOpened outcome_unknown", "WaitOpened held",
-    "log: the answer of a commit is lost; looking for its %d sagas: %s", "a caller's connection breaks",
+    "WaitOpened outcome_unknown", "WaitOpened held", "StepRefused drained", "a function runs in a thread",
+    "a child is the pivot", "a child is behind the pivot", "request: migrate accepted", "request: migrate refused",
+    "request: try a delayed step again accepted", "log: the answer of a commit is lost; looking for its %d sagas: %s",
+    "a caller's connection breaks",
 )  # fmt: skip
 
 

@@ -143,7 +143,7 @@ def draw(seed: int, definitions: int) -> Script:
         same_names=rng.random() < 0.3,
         points=rng.choice((0.0, 0.03, 0.15)),
         sagas=tuple(sagas),
-        requests=tuple(_requests(rng, sagas)),
+        requests=(*_requests(rng, sagas), *_hasty(Random(f"script/{seed}/hasty"), sagas)),  # noqa: S311 - a draw
         faults=tuple(_faults(rng, hosts)),
     )
 
@@ -172,6 +172,15 @@ def _requests(rng: Random, sagas: Sequence[Saga]) -> list[Request]:
         found.append(request)
         if request.kind == "hold":
             found.append(Request(request.at + rng.random() * 8, "release", request.saga, rng.getrandbits(30)))
+    return found
+
+
+def _hasty(rng: Random, sagas: Sequence[Saga]) -> list[Request]:
+    """What makes sense for a short while only: a move of what has hardly begun, a step that waits for its delay."""
+    found: list[Request] = []
+    for kind in ("migrate", "migrate", "migrate", "try again", "try again"):
+        saga = rng.randrange(len(sagas))
+        found.append(Request(sagas[saga].at + rng.random() * 2, kind, saga, rng.getrandbits(30)))
     return found
 
 

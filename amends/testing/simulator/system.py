@@ -4,7 +4,7 @@ import asyncio
 import gc
 import logging
 import random
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from random import Random
@@ -20,9 +20,10 @@ from amends.testing.simulator.outside import Outside
 from amends.testing.simulator.people import People
 from amends.testing.simulator.reader import Reader
 from amends.testing.simulator.script import CHAOS_SECONDS, Script
+from amends.testing.simulator.threads import Threads
 from amends.testing.simulator.trace import Trace, logged
 from amends.testing.simulator.transactions import SimulatedTransactions
-from amends.testing.simulator.versions import next_version, shortened
+from amends.testing.simulator.versions import lacking, next_version, shortened
 from amends.testing.simulator.watched import WatchedServer
 from consumers.execution import RunInThread, Surroundings
 from consumers.stream import RedisStreams
@@ -47,6 +48,8 @@ LANDS = 0.85
 LOOK_SECONDS = 0.25
 PEACE_SECONDS = 1.0
 FIRE_SECONDS_MAX = 6.0
+OLDER = 0.3
+"""How often a worker lacks steps."""
 AWAY = (StoreUnavailable, TransportUnavailable, TransportRefused)
 
 
@@ -91,7 +94,7 @@ class System:
     """Everything of one run."""
 
     run_in_thread: RunInThread | None = None
-    """How plain functions run: without threads, at once."""
+    """How plain functions run, if not in the threads of their worker."""
 
     def __init__(self, script: Script, sagas: Sequence[Saga[Any, Any]], *, verbose: bool = False) -> None:
         self.script = script
@@ -126,8 +129,18 @@ class System:
         self.names = 0
         self.boots: dict[str, int] = {}
         self.healed = False
+        self.older: dict[str, dict[str, Sealed]] = {}
+        """What workers have that lack steps of some sagas."""
         self.faults = Faults(self)
         self.people = People(self)
+
+    def handlers_of(self, worker: str) -> Mapping[str, Sealed]:
+        """The sagas as a worker has them: until all is well, one may be of an older version, which lacks some steps."""
+        rng = Random(f"{self.script.seed}/{worker}/lacks")  # noqa: S311 - a draw, no secret
+        if worker != "worker1" and not self.healed and rng.random() < OLDER:
+            self.older[worker] = lacking(self.handlers, rng)
+            return self.older[worker]
+        return self.handlers
 
     def _now(self, server: str) -> float:
         return EPOCH + self.loop.now + self.clock_jumps[server]
@@ -177,11 +190,12 @@ class System:
             return lambda: _within(publisher, reconciler.run), reconciler.stop
         if name.startswith("worker"):
             transactions = SimulatedTransactions(self.outside, link, host)
-            here = Surroundings(transactions=transactions, worker=consumer, run_in_thread=self.run_in_thread)
+            in_thread = self.run_in_thread or Threads(script.concurrency, self.trace.mark).run
+            here = Surroundings(transactions=transactions, worker=consumer, run_in_thread=in_thread)
             numbers = WorkerNumbers(
                 script.concurrency, script.lease_seconds, look_for_idle_seconds=script.idle_seconds, drain_seconds=5.0
             )
-            worker = Worker(streams, store, self.handlers, here, engine, numbers)
+            worker = Worker(streams, store, self.handlers_of(name), here, engine, numbers)
             return lambda: _within(publisher, worker.run), worker.drain
         if name.startswith("reader"):
             return Reader(self.database, link, self.checks).run, lambda: None
@@ -219,6 +233,8 @@ class System:
         self.healed = True
         self.trace.tell("heals", None)
         self.outside.heal()
+        for known in self.older.values():
+            known.update(self.handlers)
         points.arm(None)
         self.faults.heal()
         self.checks.peace_at = self._peace_at()

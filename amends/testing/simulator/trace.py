@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from typing import Any, cast
 
 from amends.testing.simulator.hosts import HOST, Host, SimulatedLoop
+from sagas.events import StepRefused
+from sagas.manifest import Manifest
 
 EXPECTED = ("entry %s of %s is set aside: %s",)
 """Errors that production code logs of what a fault has put there."""
@@ -40,8 +42,16 @@ class Trace:
 
 def marker_of(event: Any) -> str:
     """What an event is called among the markers."""
+    if isinstance(event, StepRefused):
+        return f"StepRefused {event.reason}"
     cause = getattr(event, "cause", None) or getattr(event, "outcome", None) or ""
     return f"{type(event).__name__} {cause}".strip()
+
+
+def marker_of_child(manifest: Manifest, child: str) -> str:
+    """How the start of a child is called among the markers."""
+    where = "is the pivot" if manifest.by_name[child].pivot else "may be turned back"
+    return f"a child {'is behind the pivot' if child in manifest.behind_pivot else where}"
 
 
 def _word(detail: Any) -> str:

@@ -62,6 +62,9 @@ def random_saga(number: int) -> Saga[Any, Any]:
 def _node(saga: Saga[Any, Any], rng: Random, place: int, pivot: int | None, after: list[_Made], number: int) -> _Made:
     name, behind = f"s{place}", pivot is not None and place > pivot
     nodes = [one.node for one in after]
+    more = Random(f"saga/{number}/{name}")  # noqa: S311 - a draw, no secret
+    if place == pivot and number >= CHILDREN and more.random() < 0.25:
+        return _Made(saga.start(name, random_saga(_childish(more, pivot=True)), input="input", after=nodes))
     if place != pivot and rng.random() < 0.3:
         kind = rng.choice(("sleep", "sleep_until", "wait", "wait", "child", "child"))
         if kind == "sleep":
@@ -72,19 +75,22 @@ def _node(saga: Saga[Any, Any], rng: Random, place: int, pivot: int | None, afte
             silent: Literal["compensate", "continue"] = "continue" if behind else rng.choice(("compensate", "continue"))
             wait = saga.wait(name, model=Word, timeout=rng.choice([1.0, 4.0]), on_timeout=silent, after=nodes)
             return _Made(wait, (Word if silent == "compensate" else Word | None,))
-        if number >= CHILDREN and not behind:
-            return _Made(saga.start(name, random_saga(_childish(rng)), input="input", after=nodes))
-    return _step(saga, rng, name, place == pivot, behind, after)
+        if number >= CHILDREN:
+            return _Made(saga.start(name, random_saga(_childish(rng, pivot=False)), input="input", after=nodes))
+    return _step(saga, rng, name, place == pivot, behind, after, more)
 
 
-def _childish(rng: Random) -> int:
-    """A saga without pivot: one that has some is a pivot itself (def_R9)."""
-    numbers = [number for number in range(CHILDREN) if random_saga(number).seal().manifest.pivot is None]
+def _childish(rng: Random, *, pivot: bool) -> int:
+    """A saga that starts none: one that has a pivot is a pivot itself (def_R9)."""
+    numbers = [number for number in range(CHILDREN) if (random_saga(number).seal().manifest.pivot is not None) == pivot]
     return rng.choice(numbers)
 
 
-def _step(saga: Saga[Any, Any], rng: Random, name: str, pivot: bool, behind: bool, after: list[_Made]) -> _Made:
+def _step(
+    saga: Saga[Any, Any], rng: Random, name: str, pivot: bool, behind: bool, after: list[_Made], more: Random
+) -> _Made:
     transactional = rng.random() < 0.3
+    plain = more.random() < 0.2 and not transactional
     each = "input.items" if not pivot and rng.random() < 0.2 else None
     skips = rng.choice(("when", "unless")) if not pivot and rng.random() < 0.2 else None
     leaves_out = each is not None and rng.random() < 0.5
@@ -101,18 +107,18 @@ def _step(saga: Saga[Any, Any], rng: Random, name: str, pivot: bool, behind: boo
         when="input.flag" if skips == "when" else None,
         unless="input.flag" if skips == "unless" else None,
         timeout=rng.choice(STEP_SECONDS),
-        retry=Retry(delays=[0.5, 2.0][: rng.randint(0, 2)]),
+        retry=_retry(rng, more),
         priority=rng.choice(("high", "normal", "normal", "low")),
         schedule_timeout=rng.choice([None, None, None, 1.0, 3.0]),
         heartbeat_timeout=rng.choice([None, None, 1.0]) if not transactional else None,
-    )(_taking({**takes, **last}))
+    )(_taking({**takes, **last}, plain=plain))
     if not pivot and not behind and rng.random() < 0.8:
-        step.undo(retry=Retry(delays=[0.5, 1.0, 2.0]))(_undo(transactional))
+        step.undo(retry=Retry(delays=[0.5, 1.0, 2.0]))(_undo(transactional, plain=plain))
     if not transactional and rng.random() < 0.35:
-        step.probe(_probe())
+        step.probe(_probe(plain=plain))
     falls = rng.random() < 0.2
     if falls:
-        step.fallback(_taking({**takes, **last}))
+        step.fallback(_taking({**takes, **last}, plain=plain))
     return _Made(step, _forms(each is not None, leaves_out, skips is not None, falls))
 
 
@@ -126,29 +132,43 @@ def _forms(each: bool, leaves_out: bool, skips: bool, falls: bool) -> tuple[Any,
     return plain, (list[Given[one]] if each else Given[int]) if falls else plain
 
 
-def _taking(takes: dict[str, Any]) -> Any:
-    """A handler with these parameters."""
+def _retry(rng: Random, more: Random) -> Retry:
+    delays = [0.5, 2.0][: rng.randint(0, 2)]
+    return Retry(delays=delays, forever=bool(delays) and more.random() < 0.15)
 
-    async def handle(**arguments: Any) -> int:
+
+def _taking(takes: dict[str, Any], *, plain: bool) -> Any:
+    """A handler with these parameters; a plain one runs in a thread."""
+
+    async def in_loop(**arguments: Any) -> int:
         return 0
 
+    def in_thread(**arguments: Any) -> int:
+        return 0
+
+    handle: Any = in_thread if plain else in_loop
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     parameters = [inspect.Parameter(name, kind, annotation=form) for name, form in takes.items()]
-    handle.__signature__ = inspect.Signature(parameters, return_annotation=int)  # type: ignore[attr-defined]
+    handle.__signature__ = inspect.Signature(parameters, return_annotation=int)
     handle.__annotations__ = {**takes, "return": int}
     return handle
 
 
-def _undo(transactional: bool) -> Any:
+def _undo(transactional: bool, *, plain: bool) -> Any:
     async def undo(result: int | None, context: Context) -> None: ...
 
     async def undo_within(result: int | None, transaction: Transaction) -> None: ...
 
-    return undo_within if transactional else undo
+    def undo_in_thread(result: int | None, context: Context) -> None: ...
+
+    return undo_in_thread if plain else undo_within if transactional else undo
 
 
-def _probe() -> Any:
+def _probe(*, plain: bool) -> Any:
     async def probe(context: Context) -> Happened[int] | DidNotHappen | CannotTell:
         return DidNotHappen()
 
-    return probe
+    def probe_in_thread(context: Context) -> Happened[int] | DidNotHappen | CannotTell:
+        return DidNotHappen()
+
+    return probe_in_thread if plain else probe
