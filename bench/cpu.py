@@ -70,6 +70,12 @@ def tree_ticks(table: Mapping[int, Process], pids: Iterable[int]) -> int:
     return sum(table[one].ticks for one in found if one in table)
 
 
+def memory_mib(pid: int) -> float:
+    """The most that a process has had in memory, in MiB."""
+    lines = (PROC / str(pid) / "status").read_text("utf-8", "replace").splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:"))
+
+
 def _table() -> Iterator[tuple[int, Process]]:
     for entry in PROC.iterdir():
         if entry.name.isdigit():

@@ -39,7 +39,7 @@ async def measure(name: str, system: System, servers: Servers, asked: Round, num
     before = await servers.count()
     clients: list[Client] = []
     try:
-        await asyncio.gather(*(supervisor.start(_plan(part, asked.folder)) for part in system.parts(asked)))
+        await asyncio.gather(*(supervisor.start(plan_of(part, asked.folder)) for part in system.parts(asked)))
         for part in system.clients(asked):
             clients.append(await Client.start(part, asked.folder))
         pids = {**servers.roles, **supervisor.pids, **{one.role: one.pid for one in clients}, HARNESS: os.getpid()}
@@ -108,7 +108,8 @@ def free_ports(count: int) -> list[int]:
         return [one.getsockname()[1] for one in sockets]
 
 
-def _plan(part: Part, folder: Path) -> ProcessPlan:
+def plan_of(part: Part, folder: Path) -> ProcessPlan:
+    """How the supervisor starts it."""
     return ProcessPlan(
         part.role, ending_with_us(part.command), part.environment, folder / f"{part.role}.log", STOP_SECONDS,
         ready=part.ready,

@@ -45,7 +45,7 @@ class Amends:
         names = [f"orchestrator-{number + 1}" for number in range(asked.orchestrators)]
         names += [f"worker-{number + 1}" for number in range(asked.workers)]
         names += ["reconciler", "notifier", *(["api"] if self._api else [])]
-        environment = _environment(asked)
+        environment = environment_of(asked)
         command = (sys.executable, "-m", "amends")
         return [Part(name, (*command, name.partition("-")[0]), environment) for name in names]
 
@@ -53,10 +53,11 @@ class Amends:
         """The producer."""
         command = (sys.executable, "-m", "bench.programs.amends_client", *asked.arguments())
         place = ("--api", f"http://127.0.0.1:{asked.ports[0]}") if self._api else ()
-        return [Part("client", (*command, *place), _environment(asked))]
+        return [Part("client", (*command, *place), environment_of(asked))]
 
 
-def _environment(asked: Round) -> dict[str, str]:
+def environment_of(asked: Round) -> dict[str, str]:
+    """What the services of a round are told."""
     return {
         **bare_environment(),
         "DATABASE_URL": asked.database_url,
