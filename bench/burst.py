@@ -54,8 +54,8 @@ class Drained:
         """For people."""
         sizes = ", ".join(f"{role} {size:.0f}" for role, size in self.memory.items())
         return (
-            f"{self.sagas:,} sagas: started in {self.started_seconds:.1f} s, all ended {self.drained_seconds:.1f} s after "
-            f"the first was; {self.unsent_most:,} commands waited in PostgreSQL for room at most; MiB: {sizes}"
+            f"{self.sagas:,} sagas: started in {self.started_seconds:.1f} s, all ended within {self.drained_seconds:.1f} s; "
+            f"{self.unsent_most:,} commands waited in PostgreSQL for room at most; MiB: {sizes}"
         )
 
 

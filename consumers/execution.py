@@ -200,7 +200,7 @@ async def _invoke(command: Command, bound: BoundHandler, arguments: Mapping[str,
         return await asyncio.shield(thread)
     except asyncio.CancelledError:
         if gate.close():
-            thread.add_done_callback(_look_away)
+            thread.add_done_callback(look_away)
             raise NeverEnteredError(f"'{command.step}' waited for a thread until it was given up") from None
         if here.left_running is not None:
             here.left_running(command, bound, thread)
@@ -235,8 +235,8 @@ class _Gate:
             return self._closed
 
 
-def _look_away(thread: "asyncio.Future[Any]") -> None:
-    """Take note of the thread's refusal, which nobody waits for."""
+def look_away(thread: "asyncio.Future[Any]") -> None:
+    """Take note of what the thread says in the end, which nobody waits for."""
     if not thread.cancelled():
         thread.exception()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from consumers.classify import failure
 from consumers.contexts import Attempts
-from consumers.execution import Surroundings, execute, late_outcome, outcome_of
+from consumers.execution import Surroundings, execute, late_outcome, look_away, outcome_of
 from consumers.pulse import Pulse
 from consumers.receiver import CommandDelivery, CommandReceiver, LeaseKeeper
 from consumers.reports import LOST, Reports
@@ -304,7 +304,9 @@ class Worker:
 
         def ended(thread: "asyncio.Future[Any]") -> None:
             self._threads.discard(thread)
-            if not thread.cancelled() and bound.role != "probe" and not bound.transactional:
+            if bound.role == "probe" or bound.transactional:
+                look_away(thread)
+            elif not thread.cancelled():
                 self._reports.late(late_outcome(command, bound, thread, self._here.worker))
 
         self._threads.add(thread)
