@@ -54,7 +54,7 @@ class Drained:
         """For people."""
         sizes = ", ".join(f"{role} {size:.0f}" for role, size in self.memory.items())
         return (
-            f"{self.sagas:,} sagas: started in {self.started_seconds:.1f} s, ended within {self.drained_seconds:.1f} s; "
+            f"{self.sagas:,} sagas: started in {self.started_seconds:.1f} s, ended in {self.drained_seconds:.1f} s; "
             f"{self.unsent_most:,} commands waited in PostgreSQL for room at most; MiB: {sizes}"
         )
 
