@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from sagas.state import State
 
 HEADS_MAX = 4096
+KEPT_SECONDS = 2.0
 TRIED_MIN, LOST_SHARE_MAX = 256, 0.05
 PAUSE_SECONDS = 10.0
 

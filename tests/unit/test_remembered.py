@@ -1,5 +1,6 @@
 """Heads that an engine remembers, and decisions on them (rule A8)."""
 
+import copy
 from typing import Any
 
 import pytest
@@ -10,8 +11,10 @@ from eventstore.memory import MemoryStore
 from orchestrator import remembered as module
 from orchestrator.engine import Engine
 from orchestrator.remembered import Remembered
-from sagas.inputs import Answer, Outcome, Start
+from sagas.events import Recorded
+from sagas.inputs import Answer, Hold, Outcome, Release, Start
 from sagas.manifest import Manifest
+from sagas.ports import WaitRow
 from sagas.state import State
 from tests.unit.test_decisions import node
 
@@ -82,6 +85,30 @@ def test_an_answer_that_changes_nothing_comes_from_a_head_that_was_read_for_it()
         assert store.reads > reads
 
     run_virtual(drive)
+
+
+def test_a_store_that_came_back_without_the_last_commits_is_decided_on_as_it_is_now() -> None:
+    """Nobody told this engine: its connections were idle, and made anew without an error."""
+
+    async def drive() -> None:
+        store, engine, other = await started()
+        before = copy.copy(store.head(SAGA)), await store.history(SAGA), store.rows_of(SAGA)
+        assert (await tell(engine, "a", 2)).version == 4
+        put_back(store, *before)
+        await LoopClock().sleep(module.KEPT_SECONDS + 0.1)
+        await other.apply([Hold(SAGA, "not yet", "h"), Release(SAGA, "now", "r")])
+        assert store.head(SAGA).version == 4, "as before, by other events"
+        await engine.apply([Hold(SAGA, "once more", "h2")])
+        assert store.head(SAGA).steps["a", None].status == "scheduled", "as its history has it"
+
+    run_virtual(drive)
+
+
+def put_back(store: MemoryStore, before: State, history: list[Recorded], rows: list[WaitRow]) -> None:
+    """As a standby that lacks what was committed last takes the place of a server."""
+    store._heads[SAGA] = before
+    store._events[SAGA] = history
+    store._waits = {(SAGA, row.opened_by): row for row in rows}
 
 
 def head(number: int, status: Any = "active") -> State:
