@@ -10,7 +10,7 @@ from amends.testing.virtual import run_virtual
 from consumers.keys import SET_ASIDE, command_key
 from consumers.memory_server import MemoryServer
 from consumers.stream import RedisStreams
-from consumers.wire import Asked, Command, Connected
+from consumers.wire import Command, Connected
 from tests.conformance.transports import COMMAND
 
 STALL_SECONDS = 3.0
@@ -30,7 +30,7 @@ class SlowConnection(Connection):
 class SlowServer(StreamsServer):
     """A server that stands still now and then."""
 
-    def connection(self, seconds: float, connected: Connected) -> Asked:
+    def connection(self, seconds: float, connected: Connected) -> Connection:
         """A connection to it."""
         return SlowConnection(self._server, self._link, seconds, connected)
 

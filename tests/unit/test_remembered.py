@@ -15,7 +15,7 @@ from sagas.events import Recorded
 from sagas.inputs import Answer, Hold, Outcome, Release, Start
 from sagas.manifest import Manifest
 from sagas.ports import WaitRow
-from sagas.state import State
+from sagas.state import PENDING, State
 from tests.unit.test_decisions import node
 
 SAGA = "01900000-0000-7000-8000-000000000001"
@@ -116,13 +116,27 @@ def head(number: int, status: Any = "active") -> State:
 
 
 def test_what_has_ended_is_not_remembered_and_the_oldest_give_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "HEADS_MAX", 2)
+    monkeypatch.setattr(module, "RECORDS_MAX", 2)
     heads = Remembered()
     for number in range(3):
         heads.keep(head(number), 0.0)
-    assert heads.of(["0", "1", "2"]).keys() == {"1", "2"}
+    assert heads.of(["0", "1", "2"], 0.0).keys() == {"1", "2"}
     heads.keep(head(2, "completed"), 0.0)
-    assert heads.of(["2"]) == {}
+    assert heads.of(["1", "2"], 0.0).keys() == {"1"}
+    assert heads.of(["1"], module.KEPT_SECONDS + 0.1) == {}
+
+
+def test_one_with_many_items_takes_the_place_of_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "RECORDS_MAX", 10)
+    heads = Remembered()
+    many = State(saga_id="many", version=1, steps={("a", item): PENDING for item in range(8)})
+    for one in (head(1), head(2), many, many):
+        heads.keep(one, 0.0)
+    assert heads.of(["1", "2", "many"], 0.0).keys() == {"2", "many"}
+    heads.forget(["many"])
+    for number in range(3, 12):
+        heads.keep(head(number), 0.0)
+    assert heads.of(map(str, range(12)), 0.0).keys() == set(map(str, range(2, 12)))
 
 
 def test_where_others_move_the_same_sagas_nothing_is_remembered_for_a_while() -> None:
@@ -130,13 +144,13 @@ def test_where_others_move_the_same_sagas_nothing_is_remembered_for_a_while() ->
     heads.keep(head(1), 0.0)
     heads.learn(module.TRIED_MIN, module.TRIED_MIN // 2, 100.0)
     heads.keep(head(2), 100.0 + module.PAUSE_SECONDS - 0.1)
-    assert heads.of(["1", "2"]) == {}
+    assert heads.of(["1", "2"], 100.0 + module.PAUSE_SECONDS) == {}
     heads.keep(head(3), 100.0 + module.PAUSE_SECONDS + 0.1)
-    assert heads.of(["3"]).keys() == {"3"}
+    assert heads.of(["3"], 100.0 + module.PAUSE_SECONDS + 0.1).keys() == {"3"}
 
 
 def test_a_few_races_are_no_reason_to_forget() -> None:
     heads = Remembered()
     heads.keep(head(1), 0.0)
     heads.learn(module.TRIED_MIN, 3, 0.0)
-    assert heads.of(["1"]).keys() == {"1"}
+    assert heads.of(["1"], 0.0).keys() == {"1"}
