@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
+from amends.clock import LoopClock
 from amends.testing.simulator.network import Connection, Link, RunningLoop, StreamsServer
 from amends.testing.virtual import run_virtual
 from consumers.keys import SET_ASIDE, command_key
@@ -23,7 +24,7 @@ class SlowConnection(Connection):
         """As the other, and then late."""
         answers = await super().ask(batch)
         if SET_ASIDE in batch[0]:
-            await asyncio.sleep(STALL_SECONDS)
+            await LoopClock().sleep(STALL_SECONDS)
         return answers
 
 
