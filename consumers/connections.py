@@ -213,7 +213,12 @@ def _entries(batch: Sequence[Command]) -> int:
 
 
 def _apart(answers: list[Any], entries: int) -> list[Any]:
-    """The answers without those about the transaction; one that was refused as a whole has refused each entry."""
+    """The answers without those about the transaction; one that was refused as a whole has refused each entry.
+
+    Where none may be begun (a user's rules) each entry stands, or is refused, by itself.
+    """
+    if isinstance(answers[0], Exception):
+        return [*answers[1 : entries + 1], *answers[entries + 2 :]]
     refusals = [answer for answer in answers[1 : entries + 1] if isinstance(answer, Exception)]
     done, rest = answers[entries + 1], answers[entries + 2 :]
     if isinstance(done, Exception):

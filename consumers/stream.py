@@ -312,11 +312,13 @@ class RedisStreams:
                 (held,) = await self._wire.many([("XACK", key, WORKERS, entry)])
                 if held:  # trimmed under our eyes, not settled meanwhile: other entries may be missing too
                     await self._memory.lost()
+                now = self._memory.now()
                 continue
             command = load_command(body)
             if isinstance(command, Foreign):
                 await self._set_aside(key, entry, body, command.why)
                 await self._wire.many([("XACK", key, WORKERS, entry), ("XDEL", key, entry)])
+                now = self._memory.now()
                 continue
             if command.incarnation != self._memory.incarnation and not (met and self._memory.incarnation):
                 await self._memory.meet()  # others may have met a new memory before us

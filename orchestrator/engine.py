@@ -210,7 +210,7 @@ class Engine:
             mine = by_saga.setdefault(work.words[index].saga_id, [])
             if not mine or work.words[index].saga_id not in work.alone:
                 mine.append(index)
-        remembered = {} if work.doubted else self._remembered.of(by_saga)
+        remembered = {} if work.doubted else self._remembered.of(by_saga, self._clock.monotonic())
         missing = sorted(by_saga.keys() - remembered.keys())
         heads = remembered | (await self.store.heads(missing) if missing else {})
         manifests = await self.manifests(list(heads.values()))

@@ -74,15 +74,17 @@ class Orchestrator:
     async def run(self) -> None:
         """Work until `stop`. What fails for a while is tried again; nothing is acknowledged before its commit."""
         async with self._publisher.running():
-            while not self._stopping:
-                try:
-                    await self.turn()
-                except (StoreUnavailable, TransportUnavailable, TransportRefused) as loss:
-                    log.warning("waiting for the servers: %s", loss)
-                    await self._overlap.abandoned()
-                    self._sender.recall()
-                    await self._clock.sleep(RETRY_SECONDS)
-            await self._overlap.abandoned()
+            try:
+                while not self._stopping:
+                    try:
+                        await self.turn()
+                    except (StoreUnavailable, TransportUnavailable, TransportRefused) as loss:
+                        log.warning("waiting for the servers: %s", loss)
+                        await self._overlap.abandoned()
+                        self._sender.recall()
+                        await self._clock.sleep(RETRY_SECONDS)
+            finally:
+                await self._overlap.abandoned()
 
     def stop(self) -> None:
         """End after the batch that is under way."""

@@ -229,7 +229,7 @@ def _succeeded(state: State, event: e.Event, recorded: Recorded, step: StepState
             reason=used.reason if used else None,
             error=step.error if used else None,
         )
-    others = len(state.waits) > 1 and any(
+    others = any(  # also where one wait alone is open: a late success leaves the next attempt running
         (wait.step, wait.item) == key_of(event) and wait.kind in COMMAND_KINDS and wait.attempt != event.attempt
         for wait in state.waits.values()
     )

@@ -176,3 +176,16 @@ async def test_who_opens_it_is_connected(made: Made) -> None:
     await made.connection.open()
     await made.connection.open()
     assert made.times == [False]
+
+
+async def test_where_no_transaction_may_be_begun_each_entry_is_answered_alone(made: Made, redis_url: str) -> None:
+    """rule_C9: a refusal proves that nothing arrived."""
+    await made.ask([("ACL", "SETUSER", "narrow", "on", "nopass", "~*", "+@all", "-multi", "-exec")])
+    narrow = Made(redis_url.replace("://", "://narrow:any@"))
+    try:
+        entries = [("XADD", "stream", "*", "b", "1"), ("XADD", "stream", "odd"), ("XADD", "stream", "*", "b", "2")]
+        first, odd, last, length = await narrow.ask([*entries, ("XLEN", "stream")])
+        assert [type(first), type(odd), type(last), length] == [bytes, ResponseError, bytes, 2]
+    finally:
+        await narrow.connection.close()
+        await made.ask([("ACL", "DELUSER", "narrow")])

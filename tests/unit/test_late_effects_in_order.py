@@ -102,3 +102,18 @@ def test_what_does_not_depend_on_it_does_not_wait() -> None:
     assert ask(play, TryAgain(play.state.saga_id, "mended", "t", "op", step="a", undo=True)).code == "accepted"
     play.tell("a")
     assert play.state.status == "compensated", "x is a question of its own, as it is at the end"
+
+
+def test_a_late_success_leaves_the_next_attempt_running_though_nothing_else_is_waited_for() -> None:
+    """rule_B1: its undo waits until that attempt has ended for certain."""
+    play = Play(node("a"), node("b", after=("a",)))
+    first = play.command("a")
+    give_up(play, "a")
+    play.pass_time(8.0)
+    assert [wait.attempt for wait in play.state.waits.values()] == [2]
+    play.tell("a", wait=first)
+    play.pass_time(BOUND_SECONDS - 8.0 + 0.1)
+    play.tell("b", "failed", error=FAILED)
+    assert play.find("a", "undo") is None
+    play.pass_time(8.0)
+    assert play.find("a", "undo") is not None

@@ -1,5 +1,6 @@
 """Heads that an engine remembers, and decisions on them (rule A8)."""
 
+import copy
 from typing import Any
 
 import pytest
@@ -10,9 +11,11 @@ from eventstore.memory import MemoryStore
 from orchestrator import remembered as module
 from orchestrator.engine import Engine
 from orchestrator.remembered import Remembered
-from sagas.inputs import Answer, Outcome, Start
+from sagas.events import Recorded
+from sagas.inputs import Answer, Hold, Outcome, Release, Start
 from sagas.manifest import Manifest
-from sagas.state import State
+from sagas.ports import WaitRow
+from sagas.state import PENDING, State
 from tests.unit.test_decisions import node
 
 SAGA = "01900000-0000-7000-8000-000000000001"
@@ -84,18 +87,56 @@ def test_an_answer_that_changes_nothing_comes_from_a_head_that_was_read_for_it()
     run_virtual(drive)
 
 
+def test_a_store_that_came_back_without_the_last_commits_is_decided_on_as_it_is_now() -> None:
+    """Nobody told this engine: its connections were idle, and made anew without an error."""
+
+    async def drive() -> None:
+        store, engine, other = await started()
+        before = copy.copy(store.head(SAGA)), await store.history(SAGA), store.rows_of(SAGA)
+        assert (await tell(engine, "a", 2)).version == 4
+        put_back(store, *before)
+        await LoopClock().sleep(module.KEPT_SECONDS + 0.1)
+        await other.apply([Hold(SAGA, "not yet", "h"), Release(SAGA, "now", "r")])
+        assert store.head(SAGA).version == 4, "as before, by other events"
+        await engine.apply([Hold(SAGA, "once more", "h2")])
+        assert store.head(SAGA).steps["a", None].status == "scheduled", "as its history has it"
+
+    run_virtual(drive)
+
+
+def put_back(store: MemoryStore, before: State, history: list[Recorded], rows: list[WaitRow]) -> None:
+    """As a standby that lacks what was committed last takes the place of a server."""
+    store._heads[SAGA] = before
+    store._events[SAGA] = history
+    store._waits = {(SAGA, row.opened_by): row for row in rows}
+
+
 def head(number: int, status: Any = "active") -> State:
     return State(saga_id=str(number), status=status, version=1)
 
 
 def test_what_has_ended_is_not_remembered_and_the_oldest_give_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "HEADS_MAX", 2)
+    monkeypatch.setattr(module, "RECORDS_MAX", 2)
     heads = Remembered()
     for number in range(3):
         heads.keep(head(number), 0.0)
-    assert heads.of(["0", "1", "2"]).keys() == {"1", "2"}
+    assert heads.of(["0", "1", "2"], 0.0).keys() == {"1", "2"}
     heads.keep(head(2, "completed"), 0.0)
-    assert heads.of(["2"]) == {}
+    assert heads.of(["1", "2"], 0.0).keys() == {"1"}
+    assert heads.of(["1"], module.KEPT_SECONDS + 0.1) == {}
+
+
+def test_one_with_many_items_takes_the_place_of_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "RECORDS_MAX", 10)
+    heads = Remembered()
+    many = State(saga_id="many", version=1, steps={("a", item): PENDING for item in range(8)})
+    for one in (head(1), head(2), many, many):
+        heads.keep(one, 0.0)
+    assert heads.of(["1", "2", "many"], 0.0).keys() == {"2", "many"}
+    heads.forget(["many"])
+    for number in range(3, 12):
+        heads.keep(head(number), 0.0)
+    assert heads.of(map(str, range(12)), 0.0).keys() == set(map(str, range(2, 12)))
 
 
 def test_where_others_move_the_same_sagas_nothing_is_remembered_for_a_while() -> None:
@@ -103,13 +144,13 @@ def test_where_others_move_the_same_sagas_nothing_is_remembered_for_a_while() ->
     heads.keep(head(1), 0.0)
     heads.learn(module.TRIED_MIN, module.TRIED_MIN // 2, 100.0)
     heads.keep(head(2), 100.0 + module.PAUSE_SECONDS - 0.1)
-    assert heads.of(["1", "2"]) == {}
+    assert heads.of(["1", "2"], 100.0 + module.PAUSE_SECONDS) == {}
     heads.keep(head(3), 100.0 + module.PAUSE_SECONDS + 0.1)
-    assert heads.of(["3"]).keys() == {"3"}
+    assert heads.of(["3"], 100.0 + module.PAUSE_SECONDS + 0.1).keys() == {"3"}
 
 
 def test_a_few_races_are_no_reason_to_forget() -> None:
     heads = Remembered()
     heads.keep(head(1), 0.0)
     heads.learn(module.TRIED_MIN, 3, 0.0)
-    assert heads.of(["1"]).keys() == {"1"}
+    assert heads.of(["1"], 0.0).keys() == {"1"}
