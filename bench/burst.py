@@ -6,7 +6,6 @@ python -m bench.burst --sagas 100000 --late-workers   # a backlog: no worker run
 
 import argparse
 import asyncio
-import os
 import shutil
 import sys
 import tempfile
@@ -28,7 +27,7 @@ from bench.cpu import memory_mib
 from bench.measure import PORTS, free_ports, plan_of
 from bench.programs.closed_loop import text
 from bench.servers import Servers
-from bench.systems.amends import Amends, environment_of
+from bench.systems.amends import Amends
 from bench.systems.system import Round
 from orchestrator.commits import Commits
 from sagas.inputs import Start
@@ -97,8 +96,8 @@ async def burst(count: int, workload: str, *, late_workers: bool) -> Drained:
 
 async def _start(asked: Round, count: int) -> None:
     """As an application does that has an engine: what comes together shares commits."""
-    os.environ.update(environment_of(asked))
-    async with core(load(), "api") as made:
+    here = {"database_url": asked.database_url, "redis_url": asked.redis_url, "sagas": ("bench.sagas",)}
+    async with core(load().model_copy(update=here), "api") as made:
         sealed = made.sagas[sagas.WORKLOADS[asked.workload].saga.name]
         commits = Commits(made.engine)
         value = sealed.normalise(sagas.WORKLOADS[asked.workload].input(text(asked.payload)))

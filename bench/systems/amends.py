@@ -45,7 +45,7 @@ class Amends:
         names = [f"orchestrator-{number + 1}" for number in range(asked.orchestrators)]
         names += [f"worker-{number + 1}" for number in range(asked.workers)]
         names += ["reconciler", "notifier", *(["api"] if self._api else [])]
-        environment = environment_of(asked)
+        environment = _environment(asked)
         command = (sys.executable, "-m", "amends")
         return [Part(name, (*command, name.partition("-")[0]), environment) for name in names]
 
@@ -53,11 +53,10 @@ class Amends:
         """The producer."""
         command = (sys.executable, "-m", "bench.programs.amends_client", *asked.arguments())
         place = ("--api", f"http://127.0.0.1:{asked.ports[0]}") if self._api else ()
-        return [Part("client", (*command, *place), environment_of(asked))]
+        return [Part("client", (*command, *place), _environment(asked))]
 
 
-def environment_of(asked: Round) -> dict[str, str]:
-    """What the services of a round are told."""
+def _environment(asked: Round) -> dict[str, str]:
     return {
         **bare_environment(),
         "DATABASE_URL": asked.database_url,
