@@ -49,11 +49,13 @@ class Overlap:
 
     async def abandoned(self) -> None:
         """Wait until none is under way. What they fail of is not raised: what was not applied is read again."""
-        while self._under_way:
-            try:
-                await self._one()
-            except Exception as loss:  # noqa: BLE001 - the first was raised already
-                log.warning("another batch failed: %s", loss)
+        left = list(self._under_way)
+        if left:
+            await asyncio.wait(left)
+        for task in left:
+            del self._under_way[task]
+            if not task.cancelled() and (loss := task.exception()) is not None:
+                log.warning("another batch failed: %r", loss)
 
     async def _one(self) -> None:
         done, _ = await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
