@@ -268,7 +268,8 @@ class Checks:
         """An attempt is given up: nobody who lives, and was never cut off, has it or has told of it."""
         key = (state.saga_id, event.step or "", event.item)
         execution = self.outside.running.get((*key, event.attempt))
-        if cause == "lost" and self.unread(key, event.attempt):
+        judged = event.worker is None  # a worker that was handed a command of another memory says that it is lost (L7)
+        if cause == "lost" and judged and self.unread(key, event.attempt):
             self.fail("A11: no command is judged while its outcome lies unread", state.saga_id, f"{event.step}")
         host = execution.host if execution is not None else None
         well = self._began[state.saga_id] > self.peace_at
