@@ -190,9 +190,11 @@ class Outside:
         return result
 
     def _never(self) -> "asyncio.Future[None]":
-        """What hangs until everything works again: then it is answered by an error."""
+        """What hangs until everything works again: then, or at once if it does, it is answered by an error."""
         hanging: asyncio.Future[None] = self.loop.create_future()
         self.hanging.append(hanging)
+        if self.calm:
+            self.heal()
         return hanging
 
     def heal(self) -> None:
