@@ -176,7 +176,7 @@ def the_reconciler_repairs_what_lives(patch: Patch) -> None:
 
 @bug("9")
 def the_sweep_sends_the_same_attempt_again(patch: Patch) -> None:
-    async def again(self: Timers) -> list[Due]:
+    async def again(self: Timers, peek: Any) -> list[Due]:
         rows = await self._store.unpublished(5.0, 500)
         await self._store.mark_unsent([(row.saga_id, row.opened_by) for row in rows])
         return []
@@ -216,7 +216,7 @@ def redelivered_outcomes_are_taken_for_news(patch: Patch) -> None:
 def a_lost_answer_is_taken_for_a_commit(patch: Patch) -> None:
     commit = Engine._commit
 
-    async def trusting(self: Engine, work: Any, by_saga: Any, moves: Sequence[Move]) -> None:
+    async def trusting(self: Engine, work: Any, by_saga: Any, moves: Sequence[Move]) -> frozenset[str]:
         store = self.store
 
         class Trusting:
@@ -229,7 +229,7 @@ def a_lost_answer_is_taken_for_a_commit(patch: Patch) -> None:
         self.store = Trusting()  # type: ignore[assignment]
         offset = self._offset
         try:
-            await commit(self, work, by_saga, moves)
+            return await commit(self, work, by_saga, moves)
         finally:
             self.store, self._offset = store, offset
 
