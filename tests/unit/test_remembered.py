@@ -33,6 +33,12 @@ class Store(MemoryStore):
         self.reads += len(saga_ids)
         return await super().heads(saga_ids)
 
+    def put_back(self, before: State, history: list[Recorded], rows: list[WaitRow]) -> None:
+        """As a standby that lacks what was committed last takes the place of a server."""
+        self._heads[SAGA] = before
+        self._events[SAGA] = history
+        self._waits = {(SAGA, row.opened_by): row for row in rows}
+
 
 def outcome(step: str, opened_by: int) -> Outcome:
     return Outcome(SAGA, opened_by, 1, step, None, "step", "succeeded", None)
@@ -94,7 +100,7 @@ def test_a_store_that_came_back_without_the_last_commits_is_decided_on_as_it_is_
         store, engine, other = await started()
         before = copy.copy(store.head(SAGA)), await store.history(SAGA), store.rows_of(SAGA)
         assert (await tell(engine, "a", 2)).version == 4
-        put_back(store, *before)
+        store.put_back(*before)
         await LoopClock().sleep(module.KEPT_SECONDS + 0.1)
         await other.apply([Hold(SAGA, "not yet", "h"), Release(SAGA, "now", "r")])
         assert store.head(SAGA).version == 4, "as before, by other events"
@@ -102,13 +108,6 @@ def test_a_store_that_came_back_without_the_last_commits_is_decided_on_as_it_is_
         assert store.head(SAGA).steps["a", None].status == "scheduled", "as its history has it"
 
     run_virtual(drive)
-
-
-def put_back(store: MemoryStore, before: State, history: list[Recorded], rows: list[WaitRow]) -> None:
-    """As a standby that lacks what was committed last takes the place of a server."""
-    store._heads[SAGA] = before
-    store._events[SAGA] = history
-    store._waits = {(SAGA, row.opened_by): row for row in rows}
 
 
 def head(number: int, status: Any = "active") -> State:
