@@ -33,7 +33,8 @@ from orchestrator.commits import Commits
 from sagas.inputs import Start
 
 LOOK_SECONDS = 0.1
-STALLED_SECONDS = 120.0
+STALLED_SECONDS = 600.0
+"""The first saga ends when the first steps of all have: queues are first in, first out."""
 AT_ONCE = 500
 OPEN = "SELECT count(*) FROM amends.sagas WHERE status NOT IN ('completed', 'compensated')"
 UNSENT = "SELECT count(*) FROM amends.waits WHERE unsent"
@@ -125,7 +126,8 @@ class _Watch:
             while True:
                 self.open = int(await connection.fetchval(OPEN))
                 self.unsent_most = max(self.unsent_most, int(await connection.fetchval(UNSENT)))
-                self.memory |= {role: memory_mib(pid) for role, pid in self.pids().items()}
+                for role, pid in self.pids().items():
+                    self.memory[role] = max(memory_mib(pid), self.memory.get(role, 0.0))
                 await asyncio.sleep(LOOK_SECONDS)
         finally:
             await connection.close()

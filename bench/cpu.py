@@ -71,9 +71,12 @@ def tree_ticks(table: Mapping[int, Process], pids: Iterable[int]) -> int:
 
 
 def memory_mib(pid: int) -> float:
-    """The most that a process has had in memory, in MiB."""
-    lines = (PROC / str(pid) / "status").read_text("utf-8", "replace").splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:"))
+    """The most that a process has had in memory, in MiB; 0 of one that has ended."""
+    try:
+        lines = (PROC / str(pid) / "status").read_text("utf-8", "replace").splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")), 0.0)
 
 
 def _table() -> Iterator[tuple[int, Process]]:

@@ -61,6 +61,7 @@ class Publisher:
         self._unconfirmed: dict[Waiting, _Sent] = {}
         self._look_at = 0.0
         self._looked = False
+        self._refused = False
 
     def forget(self, over: Iterable[Waiting]) -> None:
         """These waits are over: there is nothing to confirm any more."""
@@ -97,6 +98,7 @@ class Publisher:
             self._unconfirmed[command.saga_id, command.opened_by] = _Sent(now, sent)
         if refused:
             await self._mark(refused)
+        self._refused = bool(refused)
 
     async def confirm(self, age_seconds: float = CONFIRM_SECONDS) -> float:
         """Confirm what was sent so long ago and is not known to be over; seconds until there may be more."""
@@ -150,7 +152,8 @@ class Publisher:
 
     async def _mark(self, refused: Sequence[Waiting]) -> None:
         """A refusal proves that nothing arrived: the commands go out when there is room (rule C9)."""
-        log.warning("the transport refuses %d commands", len(refused))
+        if not self._refused:  # a backlog is refused batch after batch
+            log.warning("commands wait in the database: the transport has no room")
         try:
             await self._store.mark_unsent(refused)
         except StoreUnavailable as loss:

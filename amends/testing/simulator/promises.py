@@ -25,7 +25,7 @@ OF_NODES: Sequence[tuple[Callable[[Node], bool], tuple[str, ...]]] = (
         "StepRefused no_handler", "RepairApplied", "log: memory %s: %d outcomes go to the engine once more",
         "log: %d commands are too old to be sent; the sweep schedules them anew",
         "log: nobody knows whether %d commands were sent: %s", "log: the lease of entry %s is lost",
-        "log: attempt %d of %s lost its worker", "log: the transport refuses %d commands",
+        "log: attempt %d of %s lost its worker", "log: commands wait in the database: the transport has no room",
     )),
     (lambda node: node.kind == "step" and not node.transactional, (
         "StepOutcomeUnknown cancelled", "StepOutcomeUnknown error", "StepScheduled lost", "StepScheduled worker_lost",
