@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 
 import asyncpg
@@ -86,8 +87,8 @@ async def burst(count: int, workload: str, *, late_workers: bool) -> Drained:
         started = time.perf_counter() - began
         if late_workers:
             await supervisor.start(worker)
-        await watch.drained()
-        watching.cancel()
+        watch.all_started = True
+        await watching
         return Drained(count, started, time.perf_counter() - began, watch.unsent_most, watch.memory)
     finally:
         await supervisor.stop([*reversed(supervisor.pids)])
@@ -117,34 +118,31 @@ class _Watch:
     pids: Callable[[], Mapping[str, int]]
     memory: dict[str, float] = field(default_factory=dict[str, float])
     unsent_most: int = 0
-    open: int = -1
+    all_started: bool = False
 
     async def run(self) -> None:
-        """Look until it is cancelled."""
+        """Look until all are started and none is open.
+
+        Raises:
+            BenchError: none has ended for long.
+        """
+        least, since = inf, time.perf_counter()
         connection = await asyncpg.connect(self.database_url)
         try:
             while True:
-                self.open = int(await connection.fetchval(OPEN))
+                started, left = self.all_started, int(await connection.fetchval(OPEN))
+                if started and not left:
+                    return
+                if not started or left < least:
+                    least, since = left, time.perf_counter()
+                if time.perf_counter() - since > STALLED_SECONDS:
+                    raise BenchError(f"{left:,} sagas are open, and none has ended for {STALLED_SECONDS:g} s")
                 self.unsent_most = max(self.unsent_most, int(await connection.fetchval(UNSENT)))
                 for role, pid in self.pids().items():
                     self.memory[role] = max(memory_mib(pid), self.memory.get(role, 0.0))
                 await asyncio.sleep(LOOK_SECONDS)
         finally:
             await connection.close()
-
-    async def drained(self) -> None:
-        """Wait until none is open.
-
-        Raises:
-            BenchError: none has ended for long.
-        """
-        least, since = self.open, time.perf_counter()
-        while self.open:
-            if self.open < least:
-                least, since = self.open, time.perf_counter()
-            if time.perf_counter() - since > STALLED_SECONDS:
-                raise BenchError(f"{self.open:,} sagas are open, and none has ended for {STALLED_SECONDS:g} s")
-            await asyncio.sleep(LOOK_SECONDS)
 
 
 async def main() -> None:

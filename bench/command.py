@@ -114,13 +114,13 @@ class Session:
     found: Measured
     _aged: str | None = None
 
-    async def add(self, name: str, load: "Load", number: int, tell: Callable[[Row], None]) -> None:
+    async def add(self, name: str, load: Load, number: int, tell: Callable[[Row], None]) -> None:
         """Measure a round, and keep it."""
         if (row := await self._row(name, load, number, self.plan.seconds)) is not None:
             self.found.rows.append(row)
             tell(row)
 
-    async def count_statements(self, name: str, load: "Load") -> None:
+    async def count_statements(self, name: str, load: Load) -> None:
         """Count them in a round of its own, and write them into the rows of this system and load."""
         row = await self._row(name, load, 0, min(self.plan.seconds, STATEMENTS_SECONDS), count=True)
         for index, old in enumerate(self.found.rows):
@@ -136,7 +136,7 @@ class Session:
             self._aged = AGED
         return self._aged
 
-    async def _row(self, name: str, load: "Load", number: int, seconds: float, *, count: bool = False) -> Row | None:
+    async def _row(self, name: str, load: Load, number: int, seconds: float, *, count: bool = False) -> Row | None:
         system = SYSTEMS[name]
         database = f"bench_{name}_{number}".replace("-", "_")
         like = await self._like() if system.about.aged else None

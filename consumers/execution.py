@@ -124,9 +124,8 @@ async def execute(
     loop = asyncio.get_running_loop()
     began = loop.time()
     limit = asyncio.timeout(command.timeout)
-    beats = pulse is not None and pulse.seconds is not None
     try:
-        async with limit, pulse.watched() if pulse is not None and beats else nullcontext():
+        async with limit, pulse.watched() if pulse is not None and pulse.seconds is not None else nullcontext():
             outcome = await _run(command, bound, here, transactional, context)
     except ArgumentError as unfit:
         outcome = _failed(command, unfit)
