@@ -3,9 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-from consumers.envelopes import load_command
-from sagas.ports import GONE, Command, EntryState
-
 Entry = tuple[bytes, dict[bytes, bytes]]
 Id = tuple[int, int]
 
@@ -34,30 +31,6 @@ def by_key(entries: Sequence[str]) -> dict[str, list[str]]:
         key, name = entry.split(" ")
         found.setdefault(key, []).append(name)
     return found
-
-
-def entry_state(entries: Any, pending: Any, idle_ms_max: int, read: Id) -> EntryState:
-    """Where an entry is, by what XRANGE and XPENDING say of it, and up to where its group has read (rule L5).
-
-    One that nobody renews is gone, and so is one that was handed out and that nobody holds.
-    """
-    if not entries or (pending and pending[0][2] > idle_ms_max):
-        return GONE
-    name, fields = pair(entries[0])
-    if not pending and id_of(name) <= read:
-        return GONE
-    command = load_command(fields.get(b"b", b""))
-    timeout = command.timeout if isinstance(command, Command) else 0.0
-    return EntryState("pending" if pending else "queued", timeout)
-
-
-def read_up_to(groups: Any, group: str) -> Id:
-    """Up to where a group has read its stream, by what XINFO GROUPS says."""
-    for flat in groups or ():
-        about = dict(zip(flat[::2], flat[1::2], strict=True))
-        if about[b"name"] == group.encode():
-            return id_of(about[b"last-delivered-id"])
-    return (0, 0)
 
 
 def id_of(name: bytes) -> Id:

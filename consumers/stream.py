@@ -15,9 +15,11 @@ from consumers.envelopes import Foreign, dump, load_command, load_word
 from consumers.keys import ORCHESTRATORS, OUTCOMES, SET_ASIDE, WORKERS, command_key, queue_of
 from consumers.memory import MARKER, MemoryLost, ServerMemory
 from consumers.priorities import PRIORITIES, YIELDING, Turns
+from consumers.reads import BLOCK_SECONDS_MAX, read_groups
 from consumers.receiver import CommandDelivery, LeaseKeeper
-from consumers.replies import Entry, entry_state, length_of, name_of, pair, read_up_to
+from consumers.replies import Entry, length_of, name_of, pair
 from consumers.scripts import MAKE_GROUP, NO_GROUP, PUT_BACK, WITHDRAW, was_unread
+from consumers.whereabouts import states_of
 from consumers.wire import RedisServer, Server, Wire
 from sagas.inputs import Word
 from sagas.manifest import Priority
@@ -36,9 +38,10 @@ from sagas.records import replace
 
 log = logging.getLogger("amends.stream")
 
-BLOCK_SECONDS_MAX = 5.0
 CLAIM_SECONDS = 1.0
 HIGH_WATER = 10_000
+SHARE_MIN = 16
+"""With room for so many of each stream, and no more than that waiting, all are read in one round trip."""
 
 
 def _now() -> float:
@@ -59,6 +62,7 @@ class RedisStreams:
         self._turn = 0
         self._turns = Turns()
         self._nothing_came = False
+        self._more = True
         self._pending_after: str | None = "0"
         self._claim_at = 0.0
 
@@ -115,7 +119,7 @@ class RedisStreams:
         drained = again = woken = False
         if self._pending_after is not None:
             await self._make_group(OUTCOMES, ORCHESTRATORS)
-            found = await self._read_group(ORCHESTRATORS, [OUTCOMES], count, start=self._pending_after)
+            found = await self._read_outcomes(count, start=self._pending_after)
             self._pending_after = found[-1][0].decode() if found else None
         if not found and _now() >= self._claim_at:
             self._claim_at = _now() + CLAIM_SECONDS
@@ -123,7 +127,7 @@ class RedisStreams:
             found = [entry for _, entry in await self._auto_claim([OUTCOMES], ORCHESTRATORS, idle_ms, count)]
             again = bool(found)
         if not found:
-            found = await self._read_group(ORCHESTRATORS, [OUTCOMES], count, block=block_seconds)
+            found = await self._read_outcomes(count, block_seconds)
             drained = len(found) < count
         deliveries: list[OutcomeDelivery] = []
         done: list[str] = []
@@ -168,20 +172,7 @@ class RedisStreams:
 
     async def inspect(self, waits: Sequence[WaitRow]) -> list[EntryState]:
         """Where the entries of commands are."""
-        places = [(command_key(row.queue or "", row.priority or "normal"), row.entry_id or "0-0") for row in waits]
-        keys = list(dict.fromkeys(key for key, _ in places))
-        batch: list[tuple[Any, ...]] = []
-        for key, entry in places:
-            batch += [("XRANGE", key, entry, entry), ("XPENDING", key, WORKERS, entry, entry, 1)]
-        answers = await self._wire.many(
-            [*batch, *(("XINFO", "GROUPS", key) for key in keys)], forgiven=("NOGROUP", "no such key")
-        )
-        read = {key: read_up_to(answer, WORKERS) for key, answer in zip(keys, answers[len(batch) :], strict=True)}
-        idle_ms = int(2000 * self._lease_seconds)
-        return [
-            entry_state(answers[2 * place], answers[2 * place + 1], idle_ms, read[key])
-            for place, (key, _) in enumerate(places)
-        ]
+        return await states_of(self._wire, waits, idle_ms_max=int(2000 * self._lease_seconds))
 
     async def withdraw(self, waits: Sequence[WaitRow]) -> list[bool]:
         """Take entries back that nobody has read, each in one step with the look at it."""
@@ -206,18 +197,33 @@ class RedisStreams:
         await self._make_command_groups(self._keys(PRIORITIES))
 
     async def read(self, count: int, block_seconds: float) -> list[CommandDelivery]:
-        """Up to `count` new commands: a read for each priority, and a blocking one over all when there are none."""
+        """Up to `count` new commands, and when there are none what comes first, of whatever priority."""
         if not self._memory.incarnation:
             await self._memory.meet()
         if self._nothing_came and block_seconds > 0:
             return await self._next(block_seconds)
+        share = count // max(1, len(PRIORITIES) * len(self._queues))
+        if not self._more and share >= (1 if buggify("streams.room_for_all") else SHARE_MIN):
+            found = await self._commands([self._keys([priority]) for priority in PRIORITIES], share, None)
+            empty = {*PRIORITIES} - {delivery.command.priority for delivery in found}
+            self._more = len(found) >= share
+        else:
+            found, empty = await self._in_turn(count)
+            self._more = len(found) >= count
+        self._turns.took([delivery.command.priority for delivery in found], empty)
+        if found or block_seconds <= 0:
+            return found
+        return await self._next(block_seconds)
+
+    async def _in_turn(self, count: int) -> tuple[list[CommandDelivery], set[Priority]]:
+        """A read for each priority, the more urgent ones first (rule C4); and those in which nothing waits."""
         found: list[CommandDelivery] = []
         empty: set[Priority] = set()
 
         async def take(priority: Priority, most: int) -> None:
             keys = self._some_keys(priority, most)
             if keys and priority not in empty:
-                taken = await self._commands(keys, max(1, most // len(keys)), None)
+                taken = await self._commands([keys], max(1, most // len(keys)), None)
                 found.extend(taken)
                 if not taken and len(keys) == len(self._queues):
                     empty.add(priority)
@@ -226,15 +232,12 @@ class RedisStreams:
             await take(priority, self._turns.owed(priority, count - len(found)))
         for priority in PRIORITIES:
             await take(priority, count - len(found))
-        self._turns.took([delivery.command.priority for delivery in found], empty)
-        if found or block_seconds <= 0:
-            return found
-        return await self._next(block_seconds)
+        return found, empty
 
     async def _next(self, block_seconds: float) -> list[CommandDelivery]:
         """What comes first, of whatever priority; while nothing comes, nothing else needs to be asked."""
         self._nothing_came = False  # an error says nothing
-        found = await self._commands(self._keys(PRIORITIES), 1, block_seconds)
+        found = await self._commands([self._keys(PRIORITIES)], 1, block_seconds)
         self._nothing_came = not found
         return found
 
@@ -296,9 +299,9 @@ class RedisStreams:
             log.info("left without a word: %s", loss)
         await self._wire.close()
 
-    async def _commands(self, keys: Sequence[str], count: int, block: float | None) -> list[CommandDelivery]:
+    async def _commands(self, reads: Sequence[Sequence[str]], count: int, block: float | None) -> list[CommandDelivery]:
         found: list[CommandDelivery] = []
-        for key, entries in await self._read_groups(WORKERS, keys, count, block, ">"):
+        for key, entries in await self._read_groups(WORKERS, reads, count, block, ">"):
             found += await self._deliveries(key.decode(), entries, first_sent=True)
         return found
 
@@ -356,31 +359,22 @@ class RedisStreams:
         if before in ("", self._memory.incarnation):  # the groups alone are gone, or nobody knows since when
             await self._memory.lost()
 
-    async def _read_group(
-        self, group: str, keys: Sequence[str], count: int, *, block: float | None = None, start: str = ">"
-    ) -> list[Entry]:
-        answer = await self._read_groups(group, keys, count, block, start)
+    async def _read_outcomes(self, count: int, block: float | None = None, start: str = ">") -> list[Entry]:
+        answer = await self._read_groups(ORCHESTRATORS, [[OUTCOMES]], count, block, start)
         return [entry for _, entries in answer for entry in entries]
 
     async def _read_groups(
-        self, group: str, keys: Sequence[str], count: int, block: float | None, start: str
+        self, group: str, reads: Sequence[Sequence[str]], count: int, block: float | None, start: str
     ) -> list[tuple[bytes, list[Entry]]]:
-        seconds = min(block or 0.0, BLOCK_SECONDS_MAX)
-        blocking = ("BLOCK", max(1, int(seconds * 1000))) if seconds else ()
-        command = ("XREADGROUP", "GROUP", group, self._consumer, "COUNT", count, *blocking, "STREAMS", *keys)
         try:
-            answer = await self._wire.wait(*command, *[start] * len(keys), block_seconds=seconds)
-        except TransportRefused as refused:
-            if str(refused).startswith(("NOGROUP", "UNBLOCKED")):
-                await self._forgotten()
-                return []
-            raise
+            found, gone = await read_groups(self._wire, group, self._consumer, reads, count, block or 0.0, start)
         except TransportUnavailable:
             self._pending_after = "0"
             self._memory.doubt()
             raise
-        read: list[tuple[bytes, list[Any]]] = answer or []
-        return [(key, [pair(entry) for entry in entries]) for key, entries in read]
+        if gone:
+            await self._forgotten()
+        return found
 
     async def _auto_claim(self, keys: Sequence[str], group: str, idle_ms: int, count: int) -> list[tuple[str, Entry]]:
         return await auto_claim(self._wire, self._memory, keys, group, self._consumer, idle_ms, count)

@@ -77,15 +77,15 @@ class Wire:
         """Seconds since the last gap (rule L4)."""
         return _now() - self._gap_at
 
-    async def wait(self, *command: Any, block_seconds: float = 0.0) -> Any:
-        """A command that may block for so long.
+    async def wait(self, batch: Sequence[Command], block_seconds: float = 0.0) -> list[Any]:
+        """Reads in one round trip, with errors among the answers. One that blocks, for so long at most, comes alone.
 
         Raises:
-            TransportRefused: the server refuses it. TransportUnavailable: there is no answer.
+            TransportUnavailable: there is no answer.
         """
         began = _now()
         try:
-            (answer,) = await self._read.ask([command])
+            answers = await self._read.ask(batch)
         except asyncio.CancelledError:
             self._read.drop()  # it may block for long still, and hand something out
             raise
@@ -94,9 +94,7 @@ class Wire:
             raise TransportUnavailable(_told(loss)) from loss
         finally:
             self._measure(began, block_seconds)
-        if isinstance(answer, Exception):
-            raise TransportRefused(str(answer)) from answer
-        return answer
+        return answers
 
     async def open(self) -> None:
         """Be connected: what is asked next is written at once.

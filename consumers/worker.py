@@ -23,8 +23,9 @@ from sagas.state import Value
 log = logging.getLogger("amends.worker")
 
 CANCEL_SECONDS = 5.0
-READ = 64
-"""How many commands at most are read at once: the outcomes of these go out while the next are read."""
+READ = 192
+"""How many commands at most are read at once, a third of them of each priority: their outcomes go out while the next
+are read."""
 
 
 @record
