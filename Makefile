@@ -69,7 +69,9 @@ lock: ## requirements/*.txt anew (needs uv)
 $(VENV)/bin/python:
 	scripts/make-venv $(VENV)
 
+# Compiled here once: where Python is told to write no bytecode, each process would compile everything anew.
 $(VENV)/%.done: requirements/%.txt pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r $<
 	$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps --no-index -e .
+	$(BIN)/python -m compileall -q $(wildcard $(CODE))
 	@touch $@ $(if $(filter test check,$*),$(VENV)/run.done) $(if $(filter check,$*),$(VENV)/test.done)

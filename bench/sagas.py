@@ -104,7 +104,7 @@ async def join(branch: list[Payload]) -> Payload:
 
 @dataclass(frozen=True)
 class Workload:
-    """A saga, what it is given for a text, how it ends, and how many handlers run for it, undos among them."""
+    """A saga, what it is given for a text, by which event it ends, and how many handlers run for it, with undos."""
 
     saga: Saga[Any, Any]
     ending: str
@@ -116,8 +116,11 @@ class Workload:
         return {"items": [{"text": text}] * self.branches} if self.branches else {"text": text}
 
 
-EVERYWHERE = {FORWARD: Workload(forward, "completed", 4), COMPENSATING: Workload(compensating, "compensated", 5)}
+EVERYWHERE = {
+    FORWARD: Workload(forward, "SagaCompleted", 4),
+    COMPENSATING: Workload(compensating, "SagaCompensated", 5),
+}
 """Those that each system has."""
-OURS = {f"branches-{count}": Workload(branches, "completed", count + 1, count) for count in BRANCHES}
+OURS = {f"branches-{count}": Workload(branches, "SagaCompleted", count + 1, count) for count in BRANCHES}
 """Those of Amends alone."""
 WORKLOADS = EVERYWHERE | OURS

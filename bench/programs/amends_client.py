@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -21,52 +20,58 @@ from orchestrator.publisher import beside
 from sagas.inputs import Start
 
 ENDED = """
-SELECT saga_id::text, status FROM amends.sagas
-WHERE saga_id = ANY($1::uuid[]) AND status IN ('completed', 'compensated', 'failed')
+SELECT upto::text, ARRAY(
+    SELECT workflow_id::text || ' ' || event_type FROM amends.workflow_events
+    WHERE epoch = (SELECT epoch FROM amends.cluster) AND transaction_id >= $1::text::xid8 AND transaction_id < upto
+        AND event_type IN ('SagaCompleted', 'SagaCompensated', 'SagaFailed')
+) AS ended FROM (SELECT pg_snapshot_xmin(pg_current_snapshot()) AS upto) AS snapshot
 """
+"""Rule A12: what older transactions may still commit is looked at next time, and nothing twice."""
 LOOK_SECONDS, LOOK_SECONDS_MAX = 0.001, 0.01
-"""How long between two looks at the sagas in flight: one, and from 400 on."""
-EARLIEST, LATELY = 0.7, 50
+"""How long between two looks: with one saga in flight, and with 400 or more."""
 
 
 class Watcher:
-    """Tells which sagas have ended, by one query for all that may have.
-
-    A saga is not looked at before it has lived most of what the quickest of late has.
-    """
+    """Tells which sagas have ended, by reading the feed of events, as whoever keeps a projection does."""
 
     def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
         self._pool = pool
-        self._open: dict[str, tuple[float, asyncio.Future[str]]] = {}
+        self._open: dict[str, asyncio.Future[str]] = {}
+        self._early: dict[str, str] = {}
         self._some = asyncio.Event()
-        self._lives: deque[float] = deque([0.0], maxlen=LATELY)
+        self._after = "0"
 
     async def end_of(self, saga_id: str) -> str:
-        """How this saga ended, once it has."""
+        """By which event this saga ended, once it has."""
+        if (ending := self._early.pop(saga_id, None)) is not None:
+            return ending
         ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._open[saga_id] = (time.perf_counter(), ended)
+        self._open[saga_id] = ended
         self._some.set()
         return await ended
 
     async def run(self) -> None:
         """Look until it is cancelled."""
+        self._after = await self._pool.fetchval("SELECT pg_snapshot_xmin(pg_current_snapshot())::text")
         while True:
             await self._some.wait()
             await self._look()
             if not self._open:
                 self._some.clear()
                 continue
-            first = next(iter(self._open.values()))[0] + EARLIEST * min(self._lives) - time.perf_counter()
-            pause = min(max(LOOK_SECONDS, len(self._open) * LOOK_SECONDS_MAX / 400), LOOK_SECONDS_MAX)
-            await asyncio.sleep(max(first, pause))
+            pause = len(self._open) * LOOK_SECONDS_MAX / 400
+            await asyncio.sleep(min(max(LOOK_SECONDS, pause), LOOK_SECONDS_MAX))
 
     async def _look(self) -> None:
-        before = time.perf_counter() - EARLIEST * min(self._lives)
-        ripe = [saga_id for saga_id, (since, _) in self._open.items() if since <= before]
-        for row in await self._pool.fetch(ENDED, ripe) if ripe else ():
-            since, ended = self._open.pop(row["saga_id"])
-            self._lives.append(time.perf_counter() - since)
-            ended.set_result(row["status"])
+        row = await self._pool.fetchrow(ENDED, self._after)
+        assert row is not None
+        self._after = row["upto"]
+        for told in row["ended"]:
+            saga_id, ending = told.split(" ")
+            if (ended := self._open.pop(saga_id, None)) is not None:
+                ended.set_result(ending)
+            else:
+                self._early[saga_id] = ending  # it was quicker than the answer to its start
 
 
 Starting = Callable[[dict[str, Any]], Awaitable[str]]

@@ -26,7 +26,7 @@ class Amends:
             processes="orchestrator, worker, reconciler, notifier, " + (VIA_API if api else WITHIN),
             keeps="every event of a saga, in PostgreSQL, before anything follows from it; Redis may lose everything",
             lacks="-",
-            ends="asks PostgreSQL for all sagas in flight, every 1 to 10 ms",
+            ends="reads the feed of events in PostgreSQL, every 1 to 10 ms",
             appendfsync="everysec",
             workloads=tuple(WORKLOADS),
             aged=aged,
