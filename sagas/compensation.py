@@ -11,6 +11,7 @@ from sagas.draft import Draft
 from sagas.forward import items_of
 from sagas.manifest import ITEMS_OPEN_MAX, UNDO_DELAYS_SECONDS, Node
 from sagas.state import StepState
+from sagas.waiting import question_of
 
 PROBES_MAX = len(UNDO_DELAYS_SECONDS) + 1
 NOTHING_TO_UNDO = frozenset({"pending", "skipped", "undone"})
@@ -110,7 +111,7 @@ def _settle(
         return "stuck"
     if not undoing and not needs_undo(node, step):
         return "busy" if leans and _may_still_run(draft, node, item) else "settled"
-    if draft.state.wait_of(node.name, item, "operator") is not None:
+    if question_of(draft.state, node.name, item) is not None:
         return "stuck"
     if not ready:
         return "blocked"

@@ -11,6 +11,7 @@ from sagas.forward import is_list, schedule, start_child
 from sagas.inputs import Due, Outcome
 from sagas.manifest import UNDO_DELAYS_SECONDS, Node, RetryPolicy, Role
 from sagas.state import Wait
+from sagas.waiting import question_of
 
 AT_ONCE = frozenset({"worker_lost", "lost", "drained"})
 PROBE_RETRY = RetryPolicy(delays=UNDO_DELAYS_SECONDS)
@@ -69,7 +70,7 @@ def owe(draft: Draft, node: Node, item: int | None, role: Role, cause: str) -> N
 
 def ask_operator(draft: Draft, node: Node, item: int | None, cause: str) -> None:
     """Put the step on an operator's desk, once."""
-    if draft.state.wait_of(node.name, item, "operator") is None:
+    if question_of(draft.state, node.name, item) is None:
         step = draft.step(node, item)
         draft.emit(
             e.WaitOpened(

@@ -9,6 +9,7 @@ from sagas.failure import ask_operator
 from sagas.inputs import Outcome
 from sagas.manifest import Node
 from sagas.state import OPEN
+from sagas.waiting import question_of
 
 NO_EVIDENCE = frozenset({"worker_lost", "lost"})
 
@@ -60,8 +61,8 @@ def fallback_used(draft: Draft, word: Outcome, facts: Mapping[str, bool | int]) 
 
 def _ended_before(draft: Draft, node: Node, word: Outcome) -> None:
     status = draft.step(node, word.item).status
-    on_desk = draft.state.wait_of(node.name, word.item, "operator") is not None
-    reopens = draft.state.status == "compensating" and node.undo is not None and not on_desk and status != "succeeded"
+    asked = question_of(draft.state, node.name, word.item) is not None
+    reopens = draft.state.status == "compensating" and node.undo is not None and not asked and status != "succeeded"
     draft.emit(_seen(word, reopens=reopens))
     if not reopens and status != "succeeded" and node.step_class != "no_undo":
         ask_operator(draft, node, word.item, "late_effect")

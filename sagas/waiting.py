@@ -71,6 +71,13 @@ def is_about_repairs(wait: Wait) -> bool:
     return wait.kind == "operator" and wait.cause == "repairs_used_up"
 
 
+def question_of(state: State, step: str, item: int | None) -> Wait | None:
+    """What an operator is asked about a step itself: that no repair ends a wait of it says nothing of the step."""
+    waits = state.waits.values()
+    asked = (one for one in waits if one.kind == "operator" and one.step == step and one.item == item)
+    return next((one for one in asked if not is_about_repairs(one)), None)
+
+
 def _is_node(wait: Wait) -> bool:
     return wait.kind == "signal" or (wait.kind == "timer" and wait.cause in PAUSES)
 

@@ -265,6 +265,42 @@ def used_up(play: Play, step: str, *kinds: WaitKind) -> None:
     assert play.find(step, "operator") is not None
 
 
+def test_used_up_repairs_of_a_step_that_may_still_run_do_not_let_the_saga_rest() -> None:
+    """rule_K2, rule_B4: the desk went with its timer, and left a failed saga that nobody was asked about."""
+    play = Play(node("x", delays=()), node("y", delays=()), node("z", "no_undo", after=("y",), delays=()))
+    play.tell("y")
+    for _ in range(DEFAULT_NUMBERS.repairs_max):
+        play.give(Repair(SAGA, play.command("x").opened_by, "wait overdue"))
+    play.tell("z", "failed", error=FAILED)
+    play.tell("x", "unknown", cause="timed_out")
+    timer = play.find("x", "timer")
+    assert timer is not None
+    assert timer.due_at is not None
+    play.now = timer.due_at + 6
+    play.give(Repair(SAGA, timer.opened_by, "wait overdue"))
+    play.tell("y")
+    play.give(Due(SAGA, timer.opened_by))
+    assert play.command("x").kind == "undo"
+
+
+def test_a_late_success_is_undone_also_while_somebody_is_asked_about_repairs_of_the_undo() -> None:
+    """rule_O4: the undo had been sent before that effect; its success ended the saga with the effect left."""
+    play = Play(node("a", delays=()), node("b", after=("a",), delays=()))
+    first = play.command("a")
+    play.tell("a", "unknown", cause="worker_lost")
+    play.tell("a")
+    play.tell("b", "failed", error=FAILED)
+    play.pass_time(BOUND_SECONDS)
+    used_up(play, "a", "undo")
+    undo = play.command("a")
+    play.tell("a", wait=first)
+    play.tell("a", wait=undo)
+    assert play.state.status == "compensating"
+    play.pass_time(BOUND_SECONDS)
+    play.tell("a")
+    assert play.state.status == "compensated"
+
+
 def test_a_step_whose_repairs_were_used_up_is_undone_when_nobody_knows_of_it() -> None:
     """rule_K2: the operator was asked about its command, which is over; the desk must not stand in the undo's way."""
     play = Play(node("a"))
