@@ -233,8 +233,7 @@ class InProcessTransport:
     def _hand_out(self, entry: _Entry) -> CommandDelivery:
         entry.consumer, entry.renewed_at = self._consumer, _now()
         entry.delivered += 1
-        age = _now() - entry.sent_at
-        return CommandDelivery(entry.name, entry.command, entry.delivered == 1, age, claimed=entry.claimed)
+        return CommandDelivery(entry.name, entry.command, entry.delivered == 1, entry.sent_at, claimed=entry.claimed)
 
     def _state(self, entry: _Entry | None) -> EntryState:
         if entry is None:

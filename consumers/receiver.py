@@ -13,14 +13,14 @@ class CommandDelivery:
     """A command as it was handed out. `entry` acknowledges it.
 
     `first_sent` is false for one that was handed out before; `current` for one of another incarnation of the server's
-    memory; `age_seconds` is the time since it was sent, by the server's clock (rule C3). `claimed` is true for one that
-    may have been another consumer's before, who may have entered it.
+    memory; `sent_at` is when it was sent, by the clock of the loop (rule C3). `claimed` is true for one that may have
+    been another consumer's before, who may have entered it.
     """
 
     entry: str
     command: Command
     first_sent: bool = True
-    age_seconds: float = 0.0
+    sent_at: float = 0.0
     current: bool = True
     claimed: bool = False
 

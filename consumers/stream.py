@@ -307,7 +307,6 @@ class RedisStreams:
 
     async def _deliveries(self, key: str, entries: Iterable[Entry], *, first_sent: bool) -> list[CommandDelivery]:
         found: list[CommandDelivery] = []
-        now = self._memory.now()
         met = False
         for name, fields in entries:
             entry, body = name.decode(), fields.get(b"b")
@@ -315,21 +314,19 @@ class RedisStreams:
                 (held,) = await self._wire.many([("XACK", key, WORKERS, entry)])
                 if held:  # trimmed under our eyes, not settled meanwhile: other entries may be missing too
                     await self._memory.lost()
-                now = self._memory.now()
                 continue
             command = load_command(body)
             if isinstance(command, Foreign):
                 await self._set_aside(key, entry, body, command.why)
                 await self._wire.many([("XACK", key, WORKERS, entry), ("XDEL", key, entry)])
-                now = self._memory.now()
                 continue
             if command.incarnation != self._memory.incarnation and not (met and self._memory.incarnation):
                 await self._memory.meet()  # others may have met a new memory before us
-                met, now = True, self._memory.now()
-            began_ms = min(int(entry.partition("-")[0]), command.sent_ms or sys.maxsize)
-            age = now - began_ms / 1000
+                met = True
+            sent_ms = min(int(entry.partition("-")[0]), command.sent_ms or sys.maxsize)
+            sent_at = _now() - max(self._memory.now() - sent_ms / 1000, 0.0)
             current = command.incarnation == self._memory.incarnation
-            found.append(CommandDelivery(f"{key} {entry}", command, first_sent, max(age, 0.0), current))
+            found.append(CommandDelivery(f"{key} {entry}", command, first_sent, sent_at, current))
         return found
 
     async def _set_aside(self, key: str, entry: str, body: bytes, why: str) -> None:

@@ -139,23 +139,16 @@ class Worker:
         missed, self._missed = self._missed, True
         if missed:
             await self._read_again()
-        if self._ahead:
-            deliveries = [replace(entry, first_sent=False) for entry in self._ahead[:free]]
-        else:
-            deliveries = await self._receiver.read(min(free, READ), self._numbers.block_seconds)
-        fresh: list[CommandDelivery] = []
-        stale: list[CommandDelivery] = []
-        for entry in deliveries:
-            (fresh if self._is_fresh(entry) else stale).append(entry)
-        wanted = fresh + (await self._still_wanted(stale) if stale else [])
-        if self._ahead:
-            over = {entry.entry for entry in deliveries}
-            self._ahead = [entry for entry in self._ahead if entry.entry not in over]
         loop = asyncio.get_running_loop()
-        for delivery in wanted[:free]:
-            self._begin(delivery, loop)
-        for delivery in wanted[free:]:
-            self._put_ahead(delivery)
+        if not self._ahead:
+            for delivery in await self._receiver.read(min(free, READ), self._numbers.block_seconds):
+                if self._is_fresh(delivery):
+                    self._begin(delivery, loop)
+                else:
+                    self._put_ahead(delivery)
+            free = self._numbers.concurrency - len(self._running)
+        if self._ahead and free > 0:
+            await self._begin_wanted(self._ahead[:free], loop)
         self._missed = False
 
     async def _read_again(self) -> None:
@@ -196,14 +189,30 @@ class Worker:
     def _is_fresh(self, delivery: CommandDelivery) -> bool:
         if buggify("worker.doubts"):
             return False
-        return delivery.first_sent and delivery.current and delivery.age_seconds < self._numbers.fresh_seconds
+        age_seconds = asyncio.get_running_loop().time() - delivery.sent_at
+        return delivery.first_sent and delivery.current and age_seconds < self._numbers.fresh_seconds
+
+    async def _begin_wanted(self, some: Sequence[CommandDelivery], loop: asyncio.AbstractEventLoop) -> None:
+        """Begin those that may be over, and are not. An answer that took long is none: they are asked about again."""
+        asked_at = loop.time()
+        wanted = await self._still_wanted(some)
+        over = {entry.entry for entry in some}
+        if loop.time() - asked_at >= self._numbers.fresh_seconds:
+            over -= {entry.entry for entry in wanted}
+            wanted = []
+        still = {entry.entry for entry in self._ahead}  # a lease may have been lost meanwhile
+        self._ahead = [entry for entry in self._ahead if entry.entry not in over]
+        for delivery in wanted:
+            if delivery.entry in still:
+                self._begin(delivery, loop)
 
     async def _still_wanted(self, stale: Sequence[CommandDelivery]) -> list[CommandDelivery]:
         """Look up entries that may be over: one query for all of them (rule C3)."""
-        foreign = [entry for entry in stale if not entry.current]
-        for delivery in foreign:
+        over = {*self._running, *self._reports.told}
+        left = [entry for entry in stale if entry.entry not in over]
+        for delivery in [entry for entry in left if not entry.current]:
             self._tell(delivery, self._unknown(delivery.command, "lost"))
-        asked = [entry for entry in stale if entry.current and entry.entry not in self._running]
+        asked = [entry for entry in left if entry.current]
         claims = await self._store.claims([(entry.command.saga_id, entry.command.opened_by) for entry in asked])
         wanted: list[CommandDelivery] = []
         gone: list[str] = []
@@ -218,6 +227,7 @@ class Worker:
         if gone:
             log.info("%d stale commands are forgotten", len(gone))
             await self._receiver.settle(gone)
+            self._settled(gone)
         return wanted
 
     def _begin(self, delivery: CommandDelivery, loop: asyncio.AbstractEventLoop) -> None:

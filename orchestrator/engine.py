@@ -121,7 +121,7 @@ class Engine:
         try:
             await self._round(work)
         except StoreUnavailable:
-            self._remembered.clear()
+            self.forget_heads()
             await self.publish(Applied([], work.take_moves()))  # what was committed is owed all the same
             raise
         work.lost_rounds = 0 if len(work.open()) < still else work.lost_rounds + 1
@@ -179,6 +179,10 @@ class Engine:
     def forget_clock(self) -> None:
         """Ask the database for its clock again."""
         self._offset = None
+
+    def forget_heads(self) -> None:
+        """Read all heads again: the store was away, and may be another that lacks what this one had (rule A8)."""
+        self._remembered.clear()
 
     def learn(self, told: Committed | Peek) -> None:
         """Take the database's clock from an answer of it."""

@@ -61,5 +61,8 @@ class Overlap:
         done, _ = await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             del self._under_way[task]
-        for task in done:
-            task.result()
+        losses = [loss for task in done if (loss := task.exception()) is not None]
+        for loss in losses[1:]:
+            log.warning("another batch failed: %r", loss)
+        if losses:
+            raise losses[0]

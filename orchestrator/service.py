@@ -81,6 +81,7 @@ class Orchestrator:
                     except (StoreUnavailable, TransportUnavailable, TransportRefused) as loss:
                         log.warning("waiting for the servers: %s", loss)
                         await self._overlap.abandoned()
+                        self._engine.forget_heads()
                         self._sender.recall()
                         await self._clock.sleep(RETRY_SECONDS)
             finally:

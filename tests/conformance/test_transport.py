@@ -21,7 +21,7 @@ async def test_a_command_goes_to_one_worker_and_its_outcome_comes_back(connect: 
     assert as_sent(delivery.command) == COMMAND
     assert delivery.first_sent
     assert delivery.current
-    assert delivery.age_seconds < 2
+    assert asyncio.get_running_loop().time() - delivery.sent_at < 2
     assert await two.read(10, 0.05) == []
     await one.send([STARTED, PROGRESSED, OUTCOME])
     assert await one.settle([delivery.entry]) == [True]

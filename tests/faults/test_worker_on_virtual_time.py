@@ -1,7 +1,7 @@
 """The worker on virtual time, with a transport whose answers are lost, or old, at the wrong moment."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from pydantic import BaseModel
 
@@ -18,6 +18,7 @@ from orchestrator.payloads import Limits
 from orchestrator.publisher import Publisher
 from sagas.inputs import Outcome, Start, Word
 from sagas.ports import TransportUnavailable
+from sagas.records import replace
 from sagas.seal import Sealed
 
 SAGA = "01900000-0000-7000-8000-000000000001"
@@ -34,6 +35,7 @@ class Troubled(InProcessTransport):
 
     fail_reads = 0
     lose_idle = False
+    age_by_step: Mapping[str, float] = {}
     before_pending: Callable[[], Awaitable[None]] | None = None
 
     def __init__(self, broker: Broker, consumer: str) -> None:
@@ -45,7 +47,8 @@ class Troubled(InProcessTransport):
         if self.fail_reads:
             self.fail_reads -= 1
             raise TransportUnavailable("reset")
-        return await super().read(count, block_seconds)
+        found = await super().read(count, block_seconds)
+        return [replace(one, sent_at=one.sent_at - self.age_by_step.get(one.command.step, 0.0)) for one in found]
 
     async def own_pending(self) -> list[CommandDelivery]:
         """What is held, as it was before something else was waited for."""
@@ -126,6 +129,40 @@ def test_what_is_settled_while_it_is_asked_for_is_not_run_again() -> None:
         stage.transport.fail_reads = 1
         await stage.clock.sleep(5)
         assert attempts == [1]
+
+    play(saga, scene)
+
+
+def test_an_entry_that_came_with_an_old_one_does_not_wait_for_what_the_store_says_of_that() -> None:
+    """rule_C3, rule_B1: it began 20 s later, long after somebody else had judged and undone it."""
+    saga = Saga("beside", input=Order)
+    began: dict[str, float] = {}
+
+    @saga.step("old")
+    async def old(order: Order) -> None:
+        began["old"] = asyncio.get_running_loop().time()
+
+    @saga.step("young")
+    async def young(order: Order) -> None:
+        began["young"] = asyncio.get_running_loop().time()
+
+    async def scene(stage: Stage) -> None:
+        claims, asked = stage.store.claims, list[float]()
+
+        async def slow(waits: Sequence[tuple[str, int]]) -> object:
+            asked.append(asyncio.get_running_loop().time())
+            if len(asked) == 1:
+                await stage.clock.sleep(20)
+            return await claims(waits)
+
+        stage.store.claims = slow  # type: ignore[assignment, method-assign]
+        stage.transport.age_by_step = {"old": 3.0}
+        await stage.start()
+        begun = asyncio.get_running_loop().time()
+        await stage.clock.sleep(30)
+        assert began["young"] - begun < 1
+        assert len(asked) == 2, "an answer that took so long is asked for again"
+        assert began["old"] >= asked[1]
 
     play(saga, scene)
 
