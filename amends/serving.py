@@ -62,7 +62,7 @@ class Outlook:
 
 
 async def look_ahead(store: Store, sagas: Mapping[str, Sealed]) -> Outlook:
-    """Look at every saga that may still run something, a page at a time; at most four queries a page.
+    """Look at every saga that may still run something, a page at a time; at most five queries a page.
 
     Raises:
         StoreUnavailable: the database is away.
@@ -73,8 +73,9 @@ async def look_ahead(store: Store, sagas: Mapping[str, Sealed]) -> Outlook:
         readable = [
             (page.manifests[head.fingerprint], head) for head in page.heads if _is_readable(outlook, page, head)
         ]
+        unborn = await _unborn(store, [head for _, head in readable])
         for old, head in readable:
-            for gap in gaps_of(old, head, sagas):
+            for gap in gaps_of(old, head, sagas, unborn):
                 outlook.add(head, gap)
         await _look_at_values(outlook, store, readable, sagas)
     return outlook
@@ -85,6 +86,12 @@ def _is_readable(outlook: Outlook, page: Page, head: State) -> bool:
         return True
     outlook.add(head, Gap(what_it_needs(head.release), "deploy with that version of amends"))
     return False
+
+
+async def _unborn(store: Store, heads: Sequence[State]) -> set[str]:
+    """The children that these wait for and whose start nobody has taken yet."""
+    awaited = {step.child for head in heads for step in head.steps.values() if step.child and step.status == "running"}
+    return awaited - (await store.heads(sorted(awaited))).keys() if awaited else set()
 
 
 async def _look_at_values(

@@ -5,7 +5,7 @@ committed: so it comes at least once, and in order.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from orchestrator.arguments import Plan, compose, plan_at, plan_of_result
 from orchestrator.engine import Engine
@@ -52,15 +52,17 @@ class Messages:
         heads = await self._store.heads(sorted({row.saga_id for row in rows}))
         manifests = await self._engine.manifests(list(heads.values()))
         entries = await self._store.events_at([(row.saga_id, row.opened_by) for row in rows])
-        children: dict[str, Manifest] = {}
-        if any(isinstance(entry.event, e.ChildStarted) for entry in entries.values()):
-            children = {found.name: found for found in (await self._store.manifests()).values()}
+        starts = [entry.event for entry in entries.values() if isinstance(entry.event, e.ChildStarted)]
+        children = {found.name: found for found in (await self._store.manifests()).values()} if starts else {}
+        with_pivot = {found.name for found in children.values() if found.pivot is not None}
+        doubtful = [event.child_id for event in starts if event.definition in with_pivot]
+        begun = (await self._store.heads(doubtful)).keys() if doubtful else ()
         letters: list[_Letter] = []
         for row in rows:
             head, entry = heads[row.saga_id], entries[row.saga_id, row.opened_by]
             if head.newer or head.fingerprint not in manifests:
                 continue  # only a newer program knows what it says
-            letter = _letter(row, head, manifests[head.fingerprint], entry, children)
+            letter = _letter(row, head, manifests[head.fingerprint], entry, children, begun)
             if letter is not None:
                 letters.append(letter)
         sent = {(letter.row.saga_id, letter.row.opened_by) for letter in letters}
@@ -112,15 +114,21 @@ def _refused(parent: str, message: str, child_id: str, step: str, attempt: int, 
 
 
 def _letter(
-    row: WaitRow, head: State, manifest: Manifest, entry: Recorded, children: Mapping[str, Manifest]
+    row: WaitRow,
+    head: State,
+    manifest: Manifest,
+    entry: Recorded,
+    children: Mapping[str, Manifest],
+    begun: Collection[str],
 ) -> _Letter | None:
+    """What `row` says; `begun` are the children with a pivot that exist: to these the start is only told again."""
     message = f"{row.saga_id}/{row.opened_by}"
     match entry.event:
         case e.ChildStarted(step=str(step), attempt=attempt, child_id=child_id, definition=definition):
             if definition not in children:
                 log.error("nobody has declared the saga '%s', which %s starts", definition, row.saga_id)
                 return None
-            if is_one_way(manifest.by_name[step], children[definition]):
+            if child_id not in begun and is_one_way(manifest.by_name[step], children[definition]):
                 log.error("the saga '%s' has a pivot now, and %s must be able to turn it back", definition, row.saga_id)
                 told = _refused(row.saga_id, message, child_id, step, attempt, entry.trace)
                 return _Letter(row, head, lambda _: told)

@@ -14,7 +14,7 @@ from orchestrator.overlap import Overlap
 from orchestrator.publisher import Publisher
 from orchestrator.timers import LOOK_SECONDS_MAX, SWEEP_SECONDS, Timers
 from sagas.decide import NOT_DUE
-from sagas.inputs import Answer, Due, Input
+from sagas.inputs import Answer, Due, Input, ParentTurnsBack
 from sagas.peek import Peek
 from sagas.points import buggify
 from sagas.ports import (
@@ -158,7 +158,8 @@ class Orchestrator:
         if newer:  # the store leaves alone those of which the row says it
             await self._store.postpone([(word.saga_id, word.opened_by, NEWER_SECONDS) for word in newer])
         for word, answer in told:
-            if answer.code == "not_found" or (answer.detail or "").startswith("divergence"):
+            nobody = answer.code == "not_found" and not isinstance(word, ParentTurnsBack)  # its start was refused
+            if nobody or (answer.detail or "").startswith("divergence"):
                 log.error("divergence: %s of saga %s: %s", type(word).__name__, word.saga_id, answer.detail)
         await self._look_sooner(applied)
         return applied.answers

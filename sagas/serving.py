@@ -1,6 +1,6 @@
 """What new definitions lack for sagas that go by an older version: functions by name, what they take, waits, queues."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from sagas.binding import BoundHandler
 from sagas.manifest import Handler, Manifest, Node, Role
@@ -26,8 +26,11 @@ class Gap:
     remedy: str
 
 
-def gaps_of(old: Manifest, state: State, new: Mapping[str, Sealed]) -> Iterator[Gap]:
-    """What a saga that goes by `old` still needs and does not find in the definitions `new`, by their names."""
+def gaps_of(old: Manifest, state: State, new: Mapping[str, Sealed], unborn: Collection[str] = ()) -> Iterator[Gap]:
+    """What a saga that goes by `old` still needs and does not find in the definitions `new`, by their names.
+
+    `unborn` are ids of children whose start is on its way.
+    """
     target = new.get(state.definition)
     if target is None:
         yield Gap(
@@ -40,7 +43,7 @@ def gaps_of(old: Manifest, state: State, new: Mapping[str, Sealed]) -> Iterator[
         before = old.by_name[node]
         if before.kind == "child" and before.child not in new:
             yield Gap(f"nothing that was named declares '{before.child}', which '{node}' starts", f"keep it: {WAIT}")
-        elif before.kind == "child" and _starts_one_way(before, state, new):
+        elif before.kind == "child" and _starts_one_way(before, state, new, unborn):
             yield Gap(f"'{before.child}', which '{node}' starts, has a pivot now: nobody could turn it back",
                       f"let it have none until they have ended; or {_move(state)}")  # fmt: skip
         if before.kind != "step":
@@ -100,9 +103,10 @@ def _wanted(manifest: Manifest, state: State, node: Node) -> set[Role]:
     return roles
 
 
-def _starts_one_way(node: Node, state: State, new: Mapping[str, Sealed]) -> bool:
+def _starts_one_way(node: Node, state: State, new: Mapping[str, Sealed], unborn: Collection[str]) -> bool:
     """Whether a child is yet to be started that could not be turned back."""
-    return state.step(node.name).status == "pending" and is_one_way(node, new[node.child or ""].manifest)
+    step = state.step(node.name)
+    return (step.status == "pending" or step.child in unborn) and is_one_way(node, new[node.child or ""].manifest)
 
 
 def _awaited(state: State, node: Node) -> bool:
