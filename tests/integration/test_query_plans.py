@@ -199,3 +199,12 @@ async def test_rule_a6_a_plan_made_anew_knows_tables_that_have_grown_since(
     await connection.close()
     (found,) = json.loads(explained)
     assert found["Plan"]["Shared Hit Blocks"] + found["Plan"]["Shared Read Blocks"] < 50
+
+
+async def test_rule_a6_large_values_go_in_by_their_hashes(database_url: str) -> None:
+    """Two who bring some of the same values at once must not wait for one another, however a plan joins."""
+    connection = await asyncpg.connect(database_url, statement_cache_size=0, server_settings=PLAN_SETTINGS)
+    await connection.execute(query("put_payloads"), ["c", "a", "b"], [b"1", b"2", b"3"])
+    found = [row["hash"] for row in await connection.fetch("SELECT hash FROM amends.payloads ORDER BY ctid")]
+    await connection.close()
+    assert found == ["a", "b", "c"]
