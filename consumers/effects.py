@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import orjson
 
-from consumers.execution import Call, ClosedError, Effect, key_of, keys_to_close
+from consumers.execution import Call, ClosedError, Effect, effect_held, key_of, keys_to_close
 from consumers.sessions import close_session, open_session
 from sagas.events import Json
 from sagas.ports import Command, CommitUnknown
@@ -195,7 +195,7 @@ async def _close(connection: Any, command: Command) -> Effect:
             continue
         row = await connection.fetchrow(FIND, key)
         if row["state"] == "done":
-            happened = Effect(_result(row), happened=True)
+            happened = effect_held(command, key, _result(row))
     return happened or Effect(closed=True)
 
 

@@ -110,6 +110,7 @@ _CHECKS: Mapping[str, Check] = {
     "retry_after": _maybe(_is_seconds),
     "closed": _is_flag,
     "happened": _is_flag,
+    "fallback": _is_flag,
     "turning_back": _is_flag,
     "arguments": _is_object,
     "given": _is_object,

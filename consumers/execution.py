@@ -31,11 +31,15 @@ LeftRunning = Callable[[Command, BoundHandler, "asyncio.Future[Any]"], None]
 
 @record
 class Effect:
-    """What became of a transaction step's call: its result, and what its key said (rules T1, T2)."""
+    """What became of a transaction step's call: its result, and what its keys said (rules T1, T2).
+
+    `fallback`: it was the fallback's key that held the result.
+    """
 
     result: Json = None
     closed: bool = False
     happened: bool = False
+    fallback: bool = False
 
 
 class ClosedError(Permanent):
@@ -69,6 +73,11 @@ def keys_to_close(command: Command) -> tuple[str, ...]:
     gives_it_up = command.role == "undo" or (command.role == "probe" and command.evidence > 0)
     fallback = (f"{command.step_key}/fallback",) if gives_it_up else ()
     return (command.step_key, *fallback)
+
+
+def effect_held(command: Command, key: str, result: Json) -> Effect:
+    """What one of `keys_to_close` held."""
+    return Effect(result, happened=True, fallback=key != command.step_key)
 
 
 class Transactions(Protocol):
@@ -321,6 +330,7 @@ def _of_effect(command: Command, effect: Effect) -> Outcome:
         result=None if command.role == "undo" else effect.result,
         closed=effect.closed and command.role != "fallback",
         happened=effect.happened,
+        fallback=effect.fallback and command.role == "probe",
     )
 
 

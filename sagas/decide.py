@@ -162,6 +162,8 @@ def _succeeded(draft: Draft, node: Node, word: Outcome) -> None:
             draft.emit(e.StepUndone(step=step, item=item, attempt=attempt, closed=word.closed, worker=word.worker))
         case "probe" if word.closed:
             did_not_happen(draft, node, word)
+        case "probe" if word.fallback:
+            draft.emit(fallback_used(draft, word, facts))
         case "probe":
             draft.emit(
                 e.ProbeAnswered(

@@ -51,8 +51,8 @@ class Outcome:
     `started_ago` and `ended_ago` are seconds before it was sent; `retry_after` is the least delay that a handler asked
     for. `result` is known even where it is kept under the hash `payload`, for the facts in it. `closed` (undo, probe
     and fallback of a transaction step) says that the step's key was closed and that it had never happened; `happened`
-    that the key held a result, which `result` is (rule T2). `signature` is the keyed hash of rule C8; empty until it is
-    checked.
+    that the key held a result, which `result` is (rule T2), `fallback` (probe) that it was the fallback's. `signature`
+    is the keyed hash of rule C8; empty until it is checked.
     """
 
     saga_id: str
@@ -69,6 +69,7 @@ class Outcome:
     retry_after: float | None = None
     closed: bool = False
     happened: bool = False
+    fallback: bool = False
     started_ago: float = 0.0
     ended_ago: float = 0.0
     worker: str | None = None

@@ -133,7 +133,8 @@ class FaultyWorker(InProcessTransport):
                 heard.append(word)
                 continue
             fault, command = found
-            silent = replace(word, kind="unknown", result=None, payload=None, error=None, closed=False, happened=False)
+            silent = replace(word, kind="unknown", result=None, payload=None, error=None, closed=False, happened=False,
+                             fallback=False)  # fmt: skip
             if fault == Fault.WORKER_DIES:
                 self._later(LEASE_SECONDS + LOOKED_FOR_SECONDS, replace(silent, cause="worker_lost"))
             else:

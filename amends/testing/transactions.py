@@ -3,7 +3,7 @@
 from collections.abc import Awaitable
 
 from amends.testing.answers import Answers, LostError
-from consumers.execution import Call, ClosedError, Effect, key_of, keys_to_close
+from consumers.execution import Call, ClosedError, Effect, effect_held, key_of, keys_to_close
 from sagas.events import Json
 from sagas.ports import Command, CommitUnknown
 
@@ -30,7 +30,7 @@ class MemoryTransactions:
         happened: Effect | None = None
         for key in keys_to_close(command):
             if key in self._kept:
-                happened = Effect(self._kept[key], happened=True)
+                happened = effect_held(command, key, self._kept[key])
             else:
                 self._closed.add(key)
         return happened or Effect(closed=True)

@@ -16,7 +16,7 @@ from amends.clock import LoopClock
 from amends.testing.pace import LEASE_SECONDS, WatchedStore
 from amends.testing.virtual import IN_HANDLER, VirtualLoop
 from amends.timeline import timeline
-from consumers.execution import Call, ClosedError, Effect, Surroundings, key_of, keys_to_close
+from consumers.execution import Call, ClosedError, Effect, Surroundings, effect_held, key_of, keys_to_close
 from consumers.inprocess import Broker, InProcessTransport
 from consumers.worker import Worker
 from orchestrator.engine import Engine
@@ -114,7 +114,7 @@ class Effects:
         happened: Effect | None = None
         for key in keys_to_close(command):
             if key in self._kept:
-                happened = Effect(self._kept[key], happened=True)
+                happened = effect_held(command, key, self._kept[key])
             else:
                 self._closed.add(key)
         return happened or Effect(closed=True)

@@ -134,6 +134,19 @@ async def test_a_transactional_fallback_runs_once_after_the_steps_key_is_closed(
     assert await lines(store) == ["fallback", "undo 1"]
 
 
+async def test_a_probe_says_whether_it_found_the_step_or_its_fallback(
+    store: PostgresStore, transactions: PostgresTransactions
+) -> None:
+    probe = replace(STEP, role="probe", attempt=3, evidence=2)
+    await transactions.run(FALLBACK, writing("fallback", 1))
+    found = await transactions.close_key(probe)
+    assert (found.happened, found.fallback, found.result) == (True, True, 1)
+    other = replace(probe, saga_id="01900000-0000-7000-8000-00000000000b")
+    await transactions.run(replace(other, role="step"), writing("a", 5))
+    found = await transactions.close_key(other)
+    assert (found.happened, found.fallback, found.result) == (True, False, 5)
+
+
 async def test_a_transactional_undo_of_a_plain_step_runs_once_for_each_sign_of_an_effect(
     store: PostgresStore, transactions: PostgresTransactions
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Self
 from amends.testing.simulator.hosts import Host
 from amends.testing.simulator.network import SILENCE_SECONDS, Link
 from amends.testing.simulator.outside import Outside
-from consumers.execution import Call, ClosedError, Effect, key_of, keys_to_close
+from consumers.execution import Call, ClosedError, Effect, effect_held, key_of, keys_to_close
 from consumers.wire import Disconnected
 from sagas.events import Json
 from sagas.ports import Command, CommitUnknown
@@ -40,7 +40,7 @@ class SimulatedTransactions:
         """Close the step's key, and the fallback's for an undo, or find the result."""
         keys = keys_to_close(command)
         async with self._holding(keys) as held:
-            found = await self._ask(lambda: self._find(keys))
+            found = await self._ask(lambda: self._find(command))
             await self._commit(held, {}, keys, [])
         return found or Effect(closed=True)
 
@@ -48,7 +48,7 @@ class SimulatedTransactions:
         """Undo what happened, once."""
         keys, undone = keys_to_close(command), f"{command.step_key}/undo"
         async with self._holding((*keys, undone)) as held:
-            found = await self._ask(lambda: self._find(keys))
+            found = await self._ask(lambda: self._find(command))
             staged: Staged = []
             kept: dict[str, Json] = {}
             if found is not None and undone not in self._outside.kept:
@@ -65,8 +65,9 @@ class SimulatedTransactions:
             raise ClosedError(f"the key {key} is closed: the step was given up")
         return Effect(self._outside.kept[key]) if key in self._outside.kept else None
 
-    def _find(self, keys: tuple[str, ...]) -> Effect | None:
-        found = [Effect(self._outside.kept[key], happened=True) for key in keys if key in self._outside.kept]
+    def _find(self, command: Command) -> Effect | None:
+        kept = self._outside.kept
+        found = [effect_held(command, key, kept[key]) for key in keys_to_close(command) if key in kept]
         return found[-1] if found else None
 
     async def _ask(self, run: Callable[[], Any]) -> Any:

@@ -54,7 +54,7 @@ def test_a_message_with_any_field_replaced_is_loaded_or_set_aside(message: Word 
     [
         ("kind", []), ("role", {}), ("error", "text"), ("error", {"type": "E"}), ("retry_after", "soon"),
         ("retry_after", -1), ("attempt", True), ("started_ago", 1e300), ("cause", "whim"), ("payload", "ab12"),
-        ("result", "a\x00b"), ("closed", 1), ("surprise", 1),
+        ("result", "a\x00b"), ("closed", 1), ("fallback", 1), ("surprise", 1),
     ],
 )  # fmt: skip
 def test_a_field_of_another_kind_is_named(field: str, value: object) -> None:
