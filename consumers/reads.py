@@ -29,5 +29,6 @@ async def read_groups(
     for refused in refusals:
         if not str(refused).startswith(GONE):
             raise TransportRefused(str(refused)) from refused
-    read: list[Any] = [stream for answer in answers if isinstance(answer, list) for stream in answer]
-    return [(key, [pair(entry) for entry in entries]) for key, entries in read], bool(refusals)
+    read: list[list[Any]] = [answer or [] for answer in answers if not isinstance(answer, Exception)]
+    found = [(key, [pair(entry) for entry in entries]) for streams in read for key, entries in streams]
+    return found, bool(refusals)

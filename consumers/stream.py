@@ -205,7 +205,7 @@ class RedisStreams:
         share = count // max(1, len(PRIORITIES) * len(self._queues))
         if not self._more and share >= (1 if buggify("streams.room_for_all") else SHARE_MIN):
             found = await self._commands([self._keys([priority]) for priority in PRIORITIES], share, None)
-            empty = {*PRIORITIES} - {delivery.command.priority for delivery in found}
+            empty = set(PRIORITIES).difference(delivery.command.priority for delivery in found)
             self._more = len(found) >= share
         else:
             found, empty = await self._in_turn(count)
