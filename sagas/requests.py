@@ -17,7 +17,7 @@ from sagas.inputs import Asked, Cancel, Correct, Hold, Migrate, Outcome, Release
 from sagas.manifest import ITEMS_MAX, Node, Role
 from sagas.migrating import migrate
 from sagas.state import Key, StepState, Wait
-from sagas.waiting import is_about_repairs, question_of
+from sagas.waiting import is_about_repairs
 
 IN_FLIGHT = frozenset({"scheduled", "running", "undoing"})
 
@@ -347,8 +347,7 @@ def _step_asked(draft: Draft, name: str, item: int | None) -> tuple[Node, StepSt
     if node.kind not in ("step", "child"):
         draft.refuse(_what_ends(node))
         return None
-    step = draft.step(node, item)
-    desk = question_of(draft.state, name, item) or draft.state.wait_of(name, item, "operator")
+    step, desk = draft.step(node, item), draft.state.wait_of(name, item, "operator")
     if (node.each is None) != (item is None) and not (is_list(node, item) and desk is not None):
         draft.refuse(f"'{name}' " + ("has no items" if node.each is None else "has items: say which"))
         return None

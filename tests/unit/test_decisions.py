@@ -7,6 +7,7 @@ from sagas.compensation import turn_back
 from sagas.decide import decide
 from sagas.draft import Draft
 from sagas.events import Recorded, StepFailed, UndoScheduled
+from sagas.failure import ask_operator
 from sagas.inputs import Cancel, Due, Input, Outcome, Repair, Start, TryAgain
 from sagas.manifest import ITEMS_MAX, ITEMS_OPEN_MAX, Handler, Manifest, Node, RetryPolicy, StepClass
 from sagas.numbers import DEFAULT_NUMBERS
@@ -281,6 +282,16 @@ def test_used_up_repairs_of_a_step_that_may_still_run_do_not_let_the_saga_rest()
     play.tell("y")
     play.give(Due(SAGA, timer.opened_by))
     assert play.command("x").kind == "undo"
+
+
+def test_a_question_about_a_step_takes_the_place_of_one_about_its_repairs() -> None:
+    """inv 19: one operator wait for one thing."""
+    play = Play(node("a", delays=()))
+    used_up(play, "a", "step")
+    asked = Draft(play.manifest, play.state, Cancel(SAGA, "c", "c1"), play.now, DEFAULT_NUMBERS)
+    ask_operator(asked, play.manifest.by_name["a"], None, "late_effect")
+    ask_operator(asked, play.manifest.by_name["a"], None, "late_effect")
+    assert [wait.cause for wait in asked.state.waits.values() if wait.kind == "operator"] == ["late_effect"]
 
 
 def test_a_late_success_is_undone_also_while_somebody_is_asked_about_repairs_of_the_undo() -> None:
