@@ -285,7 +285,7 @@ def test_used_up_repairs_of_a_step_that_may_still_run_do_not_let_the_saga_rest()
 
 
 def test_a_question_about_a_step_takes_the_place_of_one_about_its_repairs() -> None:
-    """inv 19: one operator wait for one thing."""
+    """Inv 19: one operator wait for one thing."""
     play = Play(node("a", delays=()))
     used_up(play, "a", "step")
     asked = Draft(play.manifest, play.state, Cancel(SAGA, "c", "c1"), play.now, DEFAULT_NUMBERS)
