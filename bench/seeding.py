@@ -20,7 +20,7 @@ from pydantic import BaseModel
 
 from amends import Saga
 from bench import sagas
-from eventstore.arrays import arguments_of, keys_of
+from eventstore.arrays import columns_of, keys_of
 from orchestrator.waits import move_of
 from sagas.decide import decide
 from sagas.inputs import Outcome, Start
@@ -110,7 +110,7 @@ def template_of(saga: Saga[Any, Any]) -> Template:
 
 
 def _rendered(manifest: Manifest, move: Move) -> Template:
-    columns = arguments_of([move])
+    columns = columns_of([move])
     _, _, version, status, state, fingerprint, _, _ = (column[0] for column in columns[:8])
     freed, key = columns[33][0], keys_of([move])[1][0]
     instants = {BEGAN: BEGAN_AT, BEGAN + PATIENCE: ENDS_AT}

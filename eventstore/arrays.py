@@ -9,11 +9,30 @@ from eventstore.rows import frees_key
 from sagas.codec import encode
 from sagas.ports import Move
 
+PLAIN = frozenset({*range(4), *range(5, 12), 13, *range(17, 22), 23, 24, *range(26, 31), 33, 34})
+"""The columns of ids, numbers, flags and words of ours: as text the driver need not look at each element."""
 
-def arguments_of(moves: Sequence[Move]) -> list[Any]:
-    """The arguments of `append.sql`: sagas, events, waits gone, waits new, outbox, freed keys, formats."""
+
+def written(columns: Sequence[list[Any]]) -> list[Any]:
+    """Columns as the statements take them: plain ones as text, others as arrays.
+
+    Raises:
+        TypeError: what should be an id or a word is none.
+    """
+    return [_text(column) if place in PLAIN else column for place, column in enumerate(columns)]
+
+
+def _text(column: Sequence[object]) -> str:
+    text = ",".join(["NULL" if value is None else str(value) for value in column])
+    if column and (not text or text.count(",") != len(column) - 1):
+        raise TypeError(f"an id or a word is empty, or has a comma: {text:.200}")
+    return f"{{{text}}}"
+
+
+def columns_of(moves: Sequence[Move]) -> list[list[Any]]:
+    """The columns of `append.sql`: sagas, events, waits gone, waits new, outbox, freed keys, formats."""
     ordered = sorted(moves, key=lambda move: move.saga_id)
-    last = [_freed(ordered), [move.state.format for move in ordered]]
+    last: list[list[Any]] = [_freed(ordered), [move.state.format for move in ordered]]
     return [*_sagas(ordered), *_events(ordered), *_gone(ordered), *_new(ordered), *_outbox(ordered), *last]
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import asyncpg
 import orjson
 
-from eventstore.arrays import arguments_of, keys_of
+from eventstore.arrays import columns_of, keys_of, written
 from eventstore.connecting import PLAN_SETTINGS, append_settings, pool_of, role_of
 from eventstore.listing import statement_of
 from eventstore.queries import query
@@ -380,7 +380,7 @@ async def reachable() -> AsyncGenerator[None]:
 def _encoded(moves: Sequence[Move]) -> list[Any]:
     """The arguments of an append. Text that is no text (half a surrogate pair) fails here already."""
     try:
-        return arguments_of(moves)
+        return written(columns_of(moves))
     except (TypeError, UnicodeError) as unfit:
         raise Unstorable(str(unfit)) from unfit
 

@@ -10,7 +10,7 @@ import pytest
 from amends.clock import LoopClock
 from amends.identifiers import new_id
 from eventstore import queries
-from eventstore.arrays import arguments_of
+from eventstore.arrays import columns_of, written
 from eventstore.postgres import PostgresStore
 from eventstore.queries import query
 from orchestrator.engine import Engine
@@ -118,7 +118,7 @@ async def test_an_append_goes_by_the_primary_key_on_empty_and_on_large_tables(st
     decision = decide(MANIFEST, State(word.saga_id), word, 0.0)
     move = move_of(MANIFEST, State(word.saga_id), decision.state, decision.recorded, 4.0)
     async with store.appending.acquire() as connection:
-        plan = await connection.fetchval("EXPLAIN (FORMAT JSON) " + query("append"), *arguments_of([move]))
+        plan = await connection.fetchval("EXPLAIN (FORMAT JSON) " + query("append"), *written(columns_of([move])))
     assert indexes_of(json.loads(plan)) == {"sagas_pkey"}
 
 
