@@ -1,10 +1,14 @@
-"""Two running Amends that tests share: starting and ending one takes longer than most of what they look at."""
+"""The running Amends that tests share: starting and ending one takes longer than most of what they look at."""
 
 from collections.abc import AsyncGenerator
+from pathlib import Path
 
 import pytest_asyncio
 
+from tests.acceptance import crowds, errands, moving
+from tests.acceptance.damage import folder_of
 from tests.acceptance.running import Running, running
+from tests.acceptance.stage import Stage
 
 BROKEN = {
     "AMENDS_DEVELOPMENT": "1",
@@ -26,3 +30,13 @@ async def broken() -> AsyncGenerator[Running]:
     """One in which no approval can assign its tasks, and no analysis can begin."""
     async with running(environment=BROKEN) as started:
         yield started
+
+
+@pytest_asyncio.fixture(scope="package", loop_scope="package")
+async def stage() -> AsyncGenerator[Stage]:
+    """One with sagas from a file outside this repository, which use the whole language."""
+    with folder_of("amends-language-") as folder:
+        (folder / "moving.py").write_text(moving.MODULE + crowds.MODULE + errands.MODULE)
+        async with Running(Path(folder), sagas="moving") as made:
+            yield Stage(made)
+            made.check_invariants()

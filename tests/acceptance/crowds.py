@@ -2,7 +2,6 @@
 
 MODULE = """
 
-import asyncio
 from datetime import datetime
 
 from amends import Context, Given

@@ -3,6 +3,7 @@
 MODULE = '''
 """A move: pack, ask, wait, let a firm carry, settle. Files beside this one say what goes wrong."""
 
+import asyncio
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -59,6 +60,8 @@ async def give_back(load: Load) -> None:
 
 @carrying.step("receipt")
 async def carry(load: Load, van: int) -> Receipt:
+    while wrong("jam"):
+        await asyncio.sleep(0.02)
     return Receipt(number=van)
 
 

@@ -3,33 +3,19 @@
 import importlib
 import subprocess
 import sys
-from collections.abc import AsyncGenerator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from amends import Client, ClientError, MovedError
 from sagas.nodes import Signal
-from tests.acceptance import crowds
-from tests.acceptance.damage import folder_of
 from tests.acceptance.moving import MODULE
-from tests.acceptance.running import Running, until
+from tests.acceptance.running import until
 from tests.acceptance.stage import Stage
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stage() -> AsyncGenerator[Stage]:
-    with folder_of("amends-language-") as folder:
-        (folder / "moving.py").write_text(MODULE + crowds.MODULE)
-        async with Running(Path(folder), sagas="moving") as made:
-            yield Stage(made)
-            made.check_invariants()
-
-
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="package")
 
 
 async def test_a_signal_a_pause_and_a_child_lead_to_the_end(stage: Stage) -> None:
