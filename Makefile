@@ -9,7 +9,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 CODE := amends bench consumers eventstore marketplace orchestrator reconciler sagas tests scripts docs/examples
 
-.PHONY: help setup demo test run check bench peers lock soak survival figures idle starts wheel planted
+.PHONY: help setup demo test run check bench peers lock soak survival figures idle starts wheel planted prover
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -52,6 +52,9 @@ idle: $(VENV)/test.done ## what a system costs a minute in which 100,000 sagas w
 
 starts: $(VENV)/test.done ## how long `amends --help`, a worker and `amends up` take to start
 	$(BIN)/python -m tests.survival.starts
+
+prover: $(VENV)/test.done ## how long it takes to prove sagas of 12 steps, of which at most 4 run at once
+	$(BIN)/python -m tests.property.proving
 
 wheel: $(VENV)/run.done ## the wheel in an empty environment: its sagas, and the demo from another folder
 	scripts/check-wheel

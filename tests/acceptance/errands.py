@@ -1,6 +1,6 @@
 """One more saga for the file outside this repository: it may be found at any place, and asks its operator twice."""
 
-MODULE = '''
+MODULE = """
 
 errand = Saga("errand", input=Move, result=Receipt)
 
@@ -34,4 +34,4 @@ async def pay(move: Move, papers: Yes) -> Receipt:
 @errand.step("filed")
 async def file(move: Move, paid: Receipt) -> None:
     note(f"file {move.name} as {paid.number}")
-'''
+"""

@@ -14,7 +14,6 @@ from tests.acceptance.moving import MODULE
 from tests.acceptance.running import until
 from tests.acceptance.stage import Stage
 
-
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 
 

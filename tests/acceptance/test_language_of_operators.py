@@ -44,7 +44,7 @@ async def test_a_signal_that_comes_before_its_wait_is_kept_for_it(stage: Stage) 
 async def test_an_input_is_corrected_and_the_original_is_kept(stage: Stage, client: Client) -> None:
     saga_id = await stage.start("val", "errand", boxes=4)
     await stage.waiting(saga_id, "signal")
-    with pytest.raises(ClientError, match="422.*field 'boxes'"):
+    with pytest.raises(ClientError, match=r"422.*field 'boxes'"):
         await client.correct(saga_id, {"name": "val", "boxes": "many"}, reason="typo")
     await client.correct(saga_id, {"name": "val", "boxes": 40}, reason="a nought was missing")
     await signal(stage, saga_id, "papers")
@@ -65,7 +65,7 @@ async def test_an_operator_says_whether_a_step_that_nobody_knows_of_happened(sta
             await stage.waiting(saga_id, "operator")
     with pytest.raises(ClientError, match=r"409.*may still run until"):
         await client.resolve(did_not, "did_not_happen", step="paid", reason="no trace of it")
-    with pytest.raises(ClientError, match="422.*what 'paid' gives.*field 'number'"):
+    with pytest.raises(ClientError, match=r"422.*what 'paid' gives.*field 'number'"):
         await client.resolve(did, "happened", step="paid", result={"nummer": 7}, reason="they said so")
     await client.resolve(did, "happened", step="paid", result={"number": 7}, reason="they said so")
     assert (await stage.ended(did))["status"] == "completed"
@@ -131,7 +131,7 @@ async def test_a_cancel_turns_a_child_under_way_back_before_its_parent(stage: St
         await cancel(stage, saga_id)
 
         async def told() -> bool:
-            return (await stage.made.saga(child))["status"] == "compensating"
+            return bool((await stage.made.saga(child))["status"] == "compensating")
 
         await until(told, 30)
         assert stage.notes("abe") == ["pack", "rent"]
