@@ -12,6 +12,7 @@ from itertools import product
 from typing import Any, Literal, cast
 
 from sagas.compensation import PROBES_MAX
+from sagas.copies import changed
 from sagas.decide import decide
 from sagas.events import Failure, Json
 from sagas.inputs import Cancel, ChildEnds, Due, Input, Outcome, ParentTurnsBack, Send, Start
@@ -266,11 +267,11 @@ class Choices:
         yield f"the child {node.name} is compensated", says("compensated")
 
     def _after(self, here: Point, word: Input) -> Point:
-        return replace(here, state=decide(self.manifest, here.state, word, here.now).state)
+        return Point(decide(self.manifest, here.state, word, here.now).state, here.now, here.spoke, here.asks)
 
     def _due(self, here: Point, wait: Wait, verdict: Literal["fire", "withdrawn"] = "fire") -> Point:
         """Long enough has passed that nothing else keeps the saga waiting for a time."""
-        later = replace(here, now=max(here.now, wait.due_at or 0.0) + LONG_SECONDS)
+        later = Point(here.state, max(here.now, wait.due_at or 0.0) + LONG_SECONDS, here.spoke, here.asks)
         return self._after(later, Due(SAGA, wait.opened_by, verdict))
 
     def _all_due(self, here: Point, wait: Wait) -> Point:
@@ -323,8 +324,8 @@ def _open(state: State) -> list[Wait]:
 def _asked_before(here: Point, key: Key) -> Point:
     """The point where its probe may be asked once more: what it could not tell before changed its number alone."""
     step = here.state.steps[key]
-    step = replace(step, probes=max(step.probes, PROBES_MAX - 1))
-    return replace(here, state=replace(here.state, steps={**here.state.steps, key: step}))
+    step = changed(step, probes=max(step.probes, PROBES_MAX - 1))
+    return Point(changed(here.state, steps={**here.state.steps, key: step}), here.now, here.spoke, here.asks)
 
 
 def _told(wait: Wait, where: str) -> str:

@@ -78,7 +78,7 @@ class Reduced:
 
     def key(self, here: Point) -> Key:
         """What the rules may still look at; twins and items in any order."""
-        return self._key(here, self._locals(here), NOTHING)
+        return (*self._frame(here), here.asks, self._together(here.state, self._locals(here), NOTHING))
 
     def parts(self, here: Point) -> Sequence[tuple[Key, Set[str]]]:
         """Where nothing turns back any more that goes forward: branches that do not lean on one another, each alone.
@@ -103,27 +103,36 @@ class Reduced:
             waiting = {wait.step for wait in state.waits.values()}
             every = frozenset[str]().union(*parts)
             alone = [every - part for part in parts if not waiting.isdisjoint(part)] or alone
-        return [(self._key(here, found, others), others) for others in alone]
+        frame = self._frame(here)
+        return [
+            ((*frame, here.asks or not asked.isdisjoint(others), self._together(state, found, others)), others)
+            for others in alone
+        ]
 
-    def _key(self, here: Point, locals_: Locals, others: Set[str]) -> Key:
-        """The key of a point without these steps."""
+    def _frame(self, here: Point) -> Key:
+        """What the key of a point says of the saga as a whole."""
         state = here.state
         passed = _has_passed(self._manifest, state)  # then neither a deadline nor a cancel changes anything
         of_saga = [wait.kind for wait in state.waits.values() if wait.step is None]
         if passed:
             of_saga = [kind for kind in of_saga if kind != "deadline"]
-        if others:
-            left: tuple[Local, ...] = (SETTLED,) if state.status == "active" else ()
-            locals_ = {name: left if name in others else many for name, many in locals_.items()}
-        groups = [
-            locals_[group[0]] if len(group) == 1 else tuple(sorted(locals_[name] for name in group))
-            for group in self._groups
-        ]
         forward = self._is_forward(state)
         facts = tuple(sorted(item for item in state.facts.items() if forward or item[0].startswith("each:")))
         wants_back = forward and not passed and state.back_cause is not None
         stuck = not forward and any(step.status == "undo_failed" for step in state.steps.values())
-        return (state.status, wants_back, stuck, *groups, *sorted(of_saga), facts, here.spoke, _asks(here, others))
+        return state.status, wants_back, stuck, tuple(sorted(of_saga)), facts, here.spoke
+
+    def _together(self, state: State, locals_: Locals, others: Set[str]) -> Key:
+        """What the key of a point says of steps, without these."""
+        if state.status == "compensating" and len(self._groups) == len(self._manifest.nodes):
+            return tuple([(name, many) for name, many in locals_.items() if many and name not in others])
+        if others:
+            left: tuple[Local, ...] = (SETTLED,) if state.status == "active" else ()
+            locals_ = {name: left if name in others else many for name, many in locals_.items()}
+        return tuple([
+            locals_[group[0]] if len(group) == 1 else tuple(sorted(locals_[name] for name in group))
+            for group in self._groups
+        ])  # fmt: skip
 
     def _locals(self, here: Point) -> Locals:
         waits: dict[tuple[str, int | None], list[str]] = {}

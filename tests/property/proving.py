@@ -3,7 +3,7 @@
 import json
 import resource
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,9 +11,13 @@ from sagas.manifest import Handler, Manifest, Node, PathKind
 from sagas.prove import prove
 from tests.unit.test_decisions import node
 
-SECONDS_MAX = 10.0
 STEPS = 12
 FLAG: tuple[str, PathKind] = ("input.flag", "when")
+PROBE: Mapping[str, Any] = {"probe": Handler("ask")}
+FALLBACK: Mapping[str, Any] = {"fallback": Handler("or")}
+LIMIT: Mapping[str, Any] = {"schedule_timeout": 5.0}
+TRANSACTION: Mapping[str, Any] = {"transactional": True}
+PAIRS = ({**PROBE, **FALLBACK}, {**FALLBACK, **LIMIT}, {**PROBE, **LIMIT}, {**TRANSACTION, **LIMIT})
 ITEMS: tuple[str, PathKind] = ("input.items", "each")
 
 
@@ -35,13 +39,13 @@ def layers(*groups: str, when: str | None = None, each: str | None = None) -> li
     return found
 
 
-def lanes(when: str | None = None) -> list[Node]:
-    """Four times three steps one after the other; the last of one lane may have a condition."""
+def lanes(when: str | None = None, kinds: Sequence[Mapping[str, Any]] = ({},)) -> list[Node]:
+    """Four times three steps one after the other, of these kinds in turn; the last may have a condition."""
     found: list[Node] = []
-    for lane in ("abc", "def", "ghi", "jkl"):
+    for start, lane in enumerate(("abc", "def", "ghi", "jkl")):
         for place, name in enumerate(lane):
-            after = (lane[place - 1],) if place else ()
-            found.append(node(name, after=after, when=when if name == "l" else None))
+            after, kind = (lane[place - 1],) if place else (), kinds[(start + place) % len(kinds)]
+            found.append(node(name, after=after, when=when if name == "l" else None, **kind))
     return found
 
 
@@ -53,7 +57,7 @@ def pivoted() -> list[Node]:
 
 def of_all_kinds() -> list[Node]:
     """Three layers of a plain step, a transaction, one with a probe and one with a fallback."""
-    kinds: list[dict[str, Any]] = [{}, {"transactional": True}, {"probe": Handler("ask")}, {"fallback": Handler("or")}]
+    kinds: list[Mapping[str, Any]] = [{}, TRANSACTION, PROBE, FALLBACK]
     groups = ("abcd", "efgh", "ijkl")
     return [
         node(name, after=tuple(before), **kind)
@@ -67,6 +71,8 @@ SHAPES = {
     "four lanes of three": of(*lanes()),
     "four, four, a pivot, three": of(*pivoted()),
     "layers of four kinds of steps": of(*of_all_kinds()),
+    "lanes, of probes, fallbacks, start limits and transactions two for each": of(*lanes(kinds=PAIRS)),
+    "lanes, a probe, a fallback and a start limit for each": of(*lanes(kinds=[{**PROBE, **FALLBACK, **LIMIT}])),
     "layers, one step with a condition": of(*layers("abcd", "efgh", "ijkl", when=FLAG[0]), paths=[FLAG]),
     "lanes, one step with a condition": of(*lanes(when=FLAG[0]), paths=[FLAG]),
     "four, each of a list, four, three": of(*layers("abcd", "e", "fghi", "jkl", each=ITEMS[0]), paths=[ITEMS]),
@@ -83,7 +89,7 @@ def unlike(manifest: Manifest) -> Manifest:
 
 def main() -> None:
     """Prove all shapes, of steps that are alike and of such that are not."""
-    slow: list[str] = []
+    wrong: list[str] = []
     for name, shape in SHAPES.items():
         for manifest in (shape, unlike(shape)):
             before = resource.getrusage(resource.RUSAGE_SELF).ru_utime
@@ -93,10 +99,10 @@ def main() -> None:
                     "clean": proof.good, "processor_seconds": round(seconds, 2)}  # fmt: skip
             sys.stdout.write(json.dumps(told) + "\n")
             sys.stdout.flush()
-            if not proof.good or seconds >= SECONDS_MAX:
-                slow.append(name)
-    if slow:
-        sys.exit(f"not proved within {SECONDS_MAX:.0f} s: {', '.join(slow)}")
+            if not proof.good:
+                wrong.append(name)
+    if wrong:
+        sys.exit(f"not proved: {', '.join(wrong)}")
 
 
 if __name__ == "__main__":
