@@ -15,6 +15,7 @@ from consumers.stream import RedisStreams
 from eventstore.memory import MemoryStore
 from eventstore.postgres import PostgresStore
 from sagas.ports import Store
+from tests.conformance.replicas import RealReplica, Replica, ReplicaInMemory
 from tests.conformance.test_store import MANIFEST
 from tests.conformance.transports import Connect, Raw, Transport
 from tests.servers import raw_redis
@@ -54,9 +55,15 @@ def server() -> MemoryServer:
 
 
 @pytest.fixture
-async def in_memory(server: MemoryServer) -> Connect:
+def links() -> list[Link]:
+    """The ways to servers in memory."""
+    return []
+
+
+@pytest.fixture
+async def in_memory(server: MemoryServer, links: list[Link]) -> Connect:
     """The production adapter over the server in memory: what the simulator runs."""
-    return over(server)
+    return over(server, links)
 
 
 @pytest.fixture
@@ -65,18 +72,17 @@ def oldest_memory() -> MemoryServer:
 
 
 @pytest.fixture
-async def oldest_in_memory(oldest_memory: MemoryServer) -> Connect:
+async def oldest_in_memory(oldest_memory: MemoryServer, links: list[Link]) -> Connect:
     """The same over one that keeps deleted entries pending, as Redis 6.2."""
-    return over(oldest_memory)
+    return over(oldest_memory, links)
 
 
-def over(server: MemoryServer) -> Connect:
+def over(server: MemoryServer, links: list[Link]) -> Connect:
     names = count(1)
 
     def connect(consumer: str) -> Transport:
-        return RedisStreams(
-            StreamsServer(server, Link(RunningLoop(), None, Random(1)), lambda: str(next(names))), consumer
-        )
+        links.append(Link(RunningLoop(), None, Random(1)))
+        return RedisStreams(StreamsServer(server, links[-1], lambda: str(next(names))), consumer)
 
     return connect
 
@@ -119,6 +125,18 @@ def by_hand(server: MemoryServer, command: tuple[Any, ...]) -> Any:
             return None
         case _:
             return server.execute(command)
+
+
+@pytest.fixture(params=["in_memory", "oldest_in_memory", "valkey", "oldest"])
+def replicated(request: pytest.FixtureRequest) -> tuple[Connect, Replica]:
+    """A transport, and a replica of its server that may take over with what it had at its last copy."""
+    url = {"valkey": "redis_url", "oldest": "oldest_redis_url"}.get(request.param)
+    if url is not None:
+        replica: Replica = RealReplica(raw_redis(request.getfixturevalue(url)))
+    else:
+        which = "oldest_memory" if request.param == "oldest_in_memory" else "server"
+        replica = ReplicaInMemory(request.getfixturevalue(which), request.getfixturevalue("links"))
+    return request.getfixturevalue(request.param), replica
 
 
 @pytest.fixture(params=["in_memory", "oldest_in_memory", "valkey", "oldest"])
