@@ -30,6 +30,10 @@ class Order(BaseModel):
     id: int = 1
 
 
+class Printer:
+    """A resource that nobody can make here."""
+
+
 class Troubled(InProcessTransport):
     """A worker's transport that loses answers when it is told to, and remembers when verdicts were sent."""
 
@@ -217,5 +221,30 @@ def test_a_step_whose_arguments_do_not_come_within_its_timeout_never_begins() ->
         await stage.clock.sleep(15)
         words = [word for _, word in stage.transport.sent if isinstance(word, Outcome)]
         assert (attempts, [(word.kind, word.cause) for word in words]) == ([], [("refused", "busy")])
+
+    play(saga, scene)
+
+
+def test_a_worker_that_cannot_make_a_resource_refuses_the_steps_that_take_it_and_runs_the_others() -> None:
+    """def_R5."""
+    saga = Saga("printing", input=Order, resources=[Printer])
+    ran: list[str] = []
+
+    @saga.step("printed")
+    async def print_it(order: Order, printer: Printer) -> None:
+        ran.append("printed")
+
+    @saga.step("noted")
+    async def note(order: Order) -> None:
+        ran.append("noted")
+
+    async def scene(stage: Stage) -> None:
+        await stage.start()
+        while len(stage.transport.sent) < 2:
+            await stage.clock.sleep(0.1)
+        words = [word for _, word in stage.transport.sent if isinstance(word, Outcome)]
+        said = {word.step: (word.kind, word.cause) for word in words}
+        assert said == {"printed": ("refused", "no_resource"), "noted": ("succeeded", None)}
+        assert ran == ["noted"]
 
     play(saga, scene)

@@ -29,6 +29,7 @@ def test_a_saga_without_trouble_left_out_ends_in_three_ways() -> None:
 
 
 def test_behind_the_pivot_an_operator_decides_and_the_windows_are_named() -> None:
+    """def_R9, def_R10."""
     proof = prove.prove(of(node("a"), node("n", "no_undo", after=("a",)), node("p", "pivot", after=("n",)),
                            node("r", "retriable", after=("p",))))  # fmt: skip
     assert proof.good

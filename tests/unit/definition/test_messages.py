@@ -72,6 +72,8 @@ def graph_message_of(declare: Callable[[], object]) -> str:
 
 
 def test_typo() -> None:
+    """def_R4: what concerns one function is said by its decorator."""
+
     def declare() -> None:
         saga, _ = trip()
 
@@ -117,6 +119,8 @@ def test_wrongtype() -> None:
 
 
 def test_noresource() -> None:
+    """def_R5."""
+
     def declare() -> None:
         saga, _ = trip()
 
@@ -149,6 +153,8 @@ def test_unknown_undo() -> None:
 
 
 def test_own_name() -> None:
+    """def_R6."""
+
     def declare() -> None:
         _, book_hotel = trip()
 
@@ -239,6 +245,8 @@ def test_changes() -> None:
 
 
 def test_parallel_pivot() -> None:
+    """def_R4, def_R9: what concerns the graph is said when it is checked."""
+
     def declare() -> None:
         saga, _ = trip()
 
@@ -254,6 +262,8 @@ def test_parallel_pivot() -> None:
 
 
 def test_behind() -> None:
+    """def_R9."""
+
     def declare() -> None:
         saga, book_hotel = trip()
 
@@ -276,6 +286,8 @@ def test_behind() -> None:
 
 
 def test_result_none() -> None:
+    """def_R14."""
+
     def declare() -> None:
         saga = Saga("trip", input=Trip, result=Itinerary)
 

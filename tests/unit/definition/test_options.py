@@ -253,6 +253,7 @@ def test_a_saga_is_no_child_of_itself() -> None:
 
 
 def test_sealing_a_saga_seals_its_children() -> None:
+    """def_R4, def_R9: a child that has a pivot is one for its parent, which is sealed as it is."""
     child, parent = Saga("child", input=T), saga_of()
 
     @child.step("a")

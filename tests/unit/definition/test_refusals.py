@@ -27,6 +27,8 @@ def loosely(saga: Saga[Any, Any], name: str = "a") -> Any:
 
 
 def test_a_step_without_parentheses_says_so() -> None:
+    """def_R1."""
+
     def declare() -> None:
         saga, _ = trip()
         bare: Any = saga.step
@@ -119,6 +121,7 @@ def test_an_input_with_a_field_that_is_never_stored_is_refused() -> None:
 
 
 def test_a_sealed_saga_takes_no_more_steps() -> None:
+    """def_R4."""
     saga, _ = trip()
     saga.check()
 
@@ -149,6 +152,7 @@ def test_a_transaction_may_not_be_declared_longer_than_ten_seconds() -> None:
 
 
 def test_names_are_checked() -> None:
+    """def_R1."""
     for name in ("Hotel", "item", "result", "input", "start", "x" * 101, "hotel", "a b", ""):
         saga, _ = trip()
 

@@ -28,6 +28,7 @@ def shop() -> Saga[Order, None]:
 
 
 def test_def_r8_a_step_without_an_edge_begins_at_once() -> None:
+    """def_R8."""
     saga = shop()
 
     @saga.step("one")
@@ -196,6 +197,8 @@ def test_def_r22_an_input_is_normalised_once_by_field_names() -> None:
 
 
 def test_def_r5_a_registered_type_is_a_resource_without_a_list() -> None:
+    """def_R5."""
+
     class Printer: ...
 
     resource(Printer, lambda: nullcontext(Printer()))

@@ -28,6 +28,7 @@ def each_of(saga: Saga[Lines, Any]) -> None:
 
 
 def test_def_r14_the_items_of_an_each_step_are_the_result() -> None:
+    """def_R14."""
     s: Saga[Lines, list[int | None]] = Saga("t", input=Lines, result=list[int | None])
     each_of(s)
     assert run(s, Lines()).result == [2, None, 6]
