@@ -16,6 +16,7 @@ from eventstore.queries import query
 from orchestrator.engine import Engine
 from orchestrator.waits import move_of
 from sagas.decide import decide
+from sagas.events import CancelRequested
 from sagas.inputs import Cancel, Outcome, Start
 from sagas.ports import Store, StoreUnavailable
 from sagas.state import State
@@ -64,6 +65,23 @@ async def test_a_key_is_known_in_conflict_or_free_again(store: PostgresStore, en
     assert state.status == "compensated"
     (answer,) = await engine.apply([start({"n": 2}, key="k")])
     assert answer.code == "created"
+
+
+ODD = ("", " ", "NULL", "null", "a,b", "{a}", '"', 'a"b', "\\", 'a\\"b', "a\nb\t", "{}", "é", "\U0001f600", "'; --")
+
+
+async def test_texts_come_back_as_they_were_whatever_they_hold(store: PostgresStore, engine: Engine) -> None:
+    words = [start(text, key=text) for text in ODD]
+    assert {answer.code for answer in await engine.apply(words)} == {"created"}
+    found = await store.by_key([(MANIFEST.name, text) for text in ODD])
+    assert {key: state.saga_id for (_, key), state in found.items()} == {word.key: word.saga_id for word in words}
+    await engine.apply([Cancel(word.saga_id, text, text, actor=text) for word, text in zip(words, ODD, strict=True)])
+    for word, text in zip(words, ODD, strict=True):
+        entries = await store.history(word.saga_id)
+        asked = next(entry for entry in entries if isinstance(entry.event, CancelRequested))
+        assert isinstance(asked.event, CancelRequested)
+        assert (asked.actor, asked.event.reason) == (text, text)
+        assert text in asked.causation
 
 
 async def test_a_large_value_stands_once_under_its_hash(store: PostgresStore, engine: Engine) -> None:
