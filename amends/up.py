@@ -108,16 +108,12 @@ class Up:
 
     async def _start_servers(self) -> None:
         self._runtime.api_key = self._settings.api_key or own_key(self._folder)
-        self._runtime.database_url, self._runtime.redis_url = await asyncio.gather(
-            self._server(self._settings.database_url, lambda: EmbeddedPostgres(self._folder / "postgres-18")),
-            self._server(self._settings.redis, lambda: EmbeddedValkey(self._folder)),
+        self._runtime.database_url = self._settings.database_url or await self._embedded(
+            EmbeddedPostgres(self._folder / "postgres-18")
         )
+        self._runtime.redis_url = self._settings.redis or await self._embedded(EmbeddedValkey(self._folder))
 
-    async def _server(self, named: str | None, embedded: Callable[[], EmbeddedPostgres | EmbeddedValkey]) -> str:
-        """Where the server is that the settings name; else one of our own is started."""
-        if named is not None:
-            return named
-        server = embedded()
+    async def _embedded(self, server: EmbeddedPostgres | EmbeddedValkey) -> str:
         described = server.process()
         self._servers[described.name] = server
         plan = ProcessPlan(

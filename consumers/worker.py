@@ -139,14 +139,14 @@ class Worker:
         missed, self._missed = self._missed, True
         if missed:
             await self._read_again()
-        loop = asyncio.get_running_loop()
-        if not self._ahead:
-            for delivery in await self._receiver.read(min(free, READ), self._numbers.block_seconds):
-                if self._is_fresh(delivery):
+        loop, numbers = asyncio.get_running_loop(), self._numbers
+        if (room := free - len(self._ahead)) > 0:
+            for delivery in await self._receiver.read(min(room, READ), 0.0 if self._ahead else numbers.block_seconds):
+                if self._is_fresh(delivery) and len(self._running) < numbers.concurrency:
                     self._begin(delivery, loop)
                 else:
                     self._put_ahead(delivery)
-            free = self._numbers.concurrency - len(self._running)
+            free = numbers.concurrency - len(self._running)
         if self._ahead and free > 0:
             await self._begin_wanted(self._ahead[:free], loop)
         self._missed = False
@@ -208,11 +208,11 @@ class Worker:
 
     async def _still_wanted(self, stale: Sequence[CommandDelivery]) -> list[CommandDelivery]:
         """Look up entries that may be over: one query for all of them (rule C3)."""
-        over = {*self._running, *self._reports.told}
-        left = [entry for entry in stale if entry.entry not in over]
-        for delivery in [entry for entry in left if not entry.current]:
+        for delivery in [entry for entry in stale if not entry.current]:
             self._tell(delivery, self._unknown(delivery.command, "lost"))
-        asked = [entry for entry in left if entry.current]
+        asked = [entry for entry in stale if entry.current and entry.entry not in self._running]
+        if not asked:
+            return []
         claims = await self._store.claims([(entry.command.saga_id, entry.command.opened_by) for entry in asked])
         wanted: list[CommandDelivery] = []
         gone: list[str] = []
@@ -330,6 +330,7 @@ class Worker:
         self._reports.mention(word)
 
     def _tell(self, delivery: CommandDelivery, outcome: Outcome) -> None:
+        self._ahead = [entry for entry in self._ahead if entry.entry != delivery.entry]
         self._reports.tell(delivery.entry, outcome)
 
     def _settled(self, entries: Sequence[str]) -> None:
@@ -375,8 +376,8 @@ class Worker:
     async def _end(self) -> None:
         """Refuse what was not entered; let what runs end within the limit; cancel the rest; say everything."""
         for delivery in self._ahead:
-            self._tell(delivery, self._refused(delivery.command, "drained"))
-        self._ahead.clear()
+            word = self._refused(delivery.command, "drained")
+            self._tell(delivery, word if delivery.current else self._unknown(delivery.command, "lost"))
         loop = asyncio.get_running_loop()
         until = loop.time() + self._numbers.drain_seconds
         if tasks := list(self._running.values()):

@@ -158,8 +158,9 @@ class Orchestrator:
         if newer:  # the store leaves alone those of which the row says it
             await self._store.postpone([(word.saga_id, word.opened_by, NEWER_SECONDS) for word in newer])
         for word, answer in told:
-            nobody = answer.code == "not_found" and not isinstance(word, ParentTurnsBack)  # its start was refused
-            if nobody or (answer.detail or "").startswith("divergence"):
+            if answer.code == "not_found" and isinstance(word, ParentTurnsBack):
+                log.warning("saga %s is to turn back, and was never started", word.saga_id)  # it was refused, maybe
+            elif answer.code == "not_found" or (answer.detail or "").startswith("divergence"):
                 log.error("divergence: %s of saga %s: %s", type(word).__name__, word.saga_id, answer.detail)
         await self._look_sooner(applied)
         return applied.answers

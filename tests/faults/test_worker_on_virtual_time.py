@@ -17,7 +17,7 @@ from orchestrator.engine import Engine
 from orchestrator.payloads import Limits
 from orchestrator.publisher import Publisher
 from sagas.inputs import Outcome, Start, Word
-from sagas.ports import TransportUnavailable
+from sagas.ports import Claim, TransportUnavailable
 from sagas.records import replace
 from sagas.seal import Sealed
 
@@ -167,6 +167,46 @@ def test_an_entry_that_came_with_an_old_one_does_not_wait_for_what_the_store_say
         assert began["young"] - begun < 1
         assert len(asked) == 2, "an answer that took so long is asked for again"
         assert began["old"] >= asked[1]
+
+    play(saga, scene)
+
+
+def test_what_was_refused_is_not_looked_up_again() -> None:
+    """rule_O1: it ran after the hold, under the attempt of which it had been said that nothing ran."""
+    saga = Saga("twice", input=Order)
+    ran: list[str] = []
+
+    @saga.step("x")
+    async def x(order: Order) -> None:
+        ran.append("x")
+
+    @saga.step("y")
+    async def y(order: Order) -> None:
+        ran.append("y")
+
+    async def scene(stage: Stage) -> None:
+        claims, settle = stage.store.claims, stage.transport.settle
+        asked: list[int] = []
+        settled: list[int] = []
+
+        async def held_first(waits: Sequence[tuple[str, int]]) -> dict[tuple[str, int], Claim]:
+            asked.append(1)
+            found = list((await claims(waits)).items())
+            return dict(found) if len(asked) > 1 else {key: replace(one, held=True) for key, one in found[:1]}
+
+        async def reset_first(entries: Sequence[str]) -> list[bool]:
+            settled.append(1)
+            if len(settled) == 1:
+                raise TransportUnavailable("reset")
+            return await settle(entries)
+
+        stage.store.claims = held_first  # type: ignore[method-assign]
+        stage.transport.settle = reset_first  # type: ignore[method-assign]
+        stage.transport.age_by_step = {"x": 3.0, "y": 3.0}
+        await stage.start()
+        await stage.clock.sleep(3)
+        (refused,) = [word for _, word in stage.transport.sent if isinstance(word, Outcome) and word.kind == "refused"]
+        assert refused.step not in ran
 
     play(saga, scene)
 

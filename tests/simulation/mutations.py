@@ -159,7 +159,6 @@ def what_was_never_entered_is_run_though_it_was_refused(patch: Patch) -> None:
     async def again(self: Worker) -> None:
         for delivery in await self._receiver.own_pending():
             if delivery.entry not in self._running:
-                self._reports.told.discard(delivery.entry)
                 self._put_ahead(delivery)
 
     patch.setattr(Worker, "_read_again", again)
