@@ -31,7 +31,8 @@ def wait_opened(state: State, event: e.WaitOpened, recorded: Recorded) -> Change
     if _is_node(wait):
         return with_step(drop(state, event), event, changed(step, status="running")), wait
     if wait.kind == "operator":  # one desk a step: a question about it takes the place of one about repairs
-        return drop(state, event, "operator"), wait
+        mine = [one for one in state.waits.values() if (one.step, one.item) == (wait.step, wait.item)]
+        return without(state, *(one.opened_by for one in mine if is_about_repairs(one))), wait
     return state, wait
 
 
