@@ -8,6 +8,7 @@ from bench.systems.system import System
 OWN = "amends"
 USUAL_BYTES = 180
 BEGIN, END = "<!-- {}: begin -->", "<!-- {}: end -->"
+FIGURES = "figures"
 FIGURES: tuple[tuple[str, Callable[[Row], float | None]], ...] = (
     ("sagas/s", lambda row: row.sagas_per_second),
     ("p50 ms", lambda row: row.p50_ms),
@@ -100,7 +101,7 @@ def kept(systems: Mapping[str, System]) -> str:
     return _table(titles, lines)
 
 
-def put_into(document: str, generated: str, place: str = "figures") -> str:
+def put_into(document: str, generated: str, place: str = FIGURES) -> str:
     """The document with what stands between the marks of a place replaced.
 
     Raises:
