@@ -8,7 +8,7 @@ from bench.systems.system import System
 OWN = "amends"
 USUAL_BYTES = 180
 BEGIN, END = "<!-- {}: begin -->", "<!-- {}: end -->"
-FIGURES = "figures"
+MAIN = "figures"
 FIGURES: tuple[tuple[str, Callable[[Row], float | None]], ...] = (
     ("sagas/s", lambda row: row.sagas_per_second),
     ("p50 ms", lambda row: row.p50_ms),
@@ -101,7 +101,7 @@ def kept(systems: Mapping[str, System]) -> str:
     return _table(titles, lines)
 
 
-def put_into(document: str, generated: str, place: str = FIGURES) -> str:
+def put_into(document: str, generated: str, place: str = MAIN) -> str:
     """The document with what stands between the marks of a place replaced.
 
     Raises:

@@ -7,7 +7,7 @@ from pathlib import Path
 from bench.command import Measured, Plan, run
 from bench.rows import Row
 from bench.systems import SYSTEMS
-from bench.table import FIGURES, conditions, kept, noise, put_into, tables
+from bench.table import MAIN, conditions, kept, noise, put_into, tables
 
 
 def bench(plan: Plan, *, as_json: bool, document: Path | None, place: str) -> int:
@@ -31,14 +31,14 @@ def bench(plan: Plan, *, as_json: bool, document: Path | None, place: str) -> in
     return 1 if found.failed or any(row.wrong for row in found.rows) else 0
 
 
-def report(plan: Plan, found: Measured, place: str = FIGURES) -> str:
+def report(plan: Plan, found: Measured, place: str = MAIN) -> str:
     """Everything in Markdown; what each system keeps is told among the figures alone."""
     named = {name: SYSTEMS[name] for name in plan.systems}
     absent = [f"`{name}` was not measured: {lacks}" for name, lacks in found.absent.items()]
     failed = [f"Failed: {failure.splitlines()[0]}" for failure in found.failed]
     parts = [conditions(found.machine, found.versions, found.rows, plan.warm_seconds), noise(), *absent, *failed,
              tables(found.rows)]  # fmt: skip
-    parts += ["### What each keeps", kept(named)] if place == FIGURES else []
+    parts += ["### What each keeps", kept(named)] if place == MAIN else []
     return "\n\n".join(parts)
 
 
