@@ -12,8 +12,8 @@ from amends.testing.simulator.callers import CallersTransaction, Changes
 from amends.testing.simulator.database import EPOCH, Database, store_of
 from amends.testing.simulator.hosts import Host, SimulatedLoop, close_all
 from amends.testing.simulator.network import Link
+from amends.testing.simulator.stored import CheckedStore
 from consumers.wire import Disconnected
-from eventstore.memory import MemoryStore
 from orchestrator.engine import Engine
 from sagas.inputs import Start
 
@@ -26,7 +26,7 @@ class Callers:
     def __init__(self, loop: SimulatedLoop) -> None:
         self.failed: list[str] = []
         self.changes = Changes(lambda rule, where, detail: self.failed.append(detail))
-        self.store = MemoryStore(lambda: EPOCH + loop.now)
+        self.store = CheckedStore(lambda: EPOCH + loop.now, lambda _: None)
         self.database = Database(loop, self.store, Random(1))
         self.links = [Link(loop, Host(f"api{number}", Random(number), loop), Random(number)) for number in (1, 2)]
         sealed = batch.sagas_of([])[0].seal()

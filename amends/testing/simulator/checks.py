@@ -59,8 +59,8 @@ class Checks:
     """Watches one run."""
 
     outside: "Outside"
-    unread: Callable[[Key, int], bool]
-    """Whether an outcome of an attempt has been standing in the stream for a while."""
+    unread: Callable[[Key, int, float], bool]
+    """Whether an outcome of an attempt has been standing in the stream for a while, and so many seconds more."""
     troubled_until = 0.0
     """Until when the living may be taken for dead, since the servers or the network have had trouble."""
     one_clock = True
@@ -269,7 +269,8 @@ class Checks:
         key = (state.saga_id, event.step or "", event.item)
         execution = self.outside.running.get((*key, event.attempt))
         judged = event.worker is None  # a worker that was handed a command of another memory says that it is lost (L7)
-        if cause == "lost" and judged and self.unread(key, event.attempt):
+        assert self._store is not None
+        if cause == "lost" and judged and self.unread(key, event.attempt, self._store.taking_seconds):
             self.fail("A11: no command is judged while its outcome lies unread", state.saga_id, f"{event.step}")
         host = execution.host if execution is not None else None
         well = self._began[state.saga_id] > self.peace_at

@@ -10,8 +10,8 @@ from typing import Any, TypeVar, cast
 
 from amends.testing.simulator.hosts import Host, SimulatedLoop, at_once
 from amends.testing.simulator.network import Link
+from amends.testing.simulator.stored import CheckedStore
 from consumers.wire import Disconnected
-from eventstore.memory import MemoryStore
 from reconciler.evidence import NewerSaga, Sight, StaleWait
 from sagas.events import SagaReleased
 from sagas.ports import CommitUnknown, Contended, Move, Store, StoreUnavailable, WaitRow
@@ -48,7 +48,7 @@ class Locks:
 class Database:
     """The server: the store, the locks of what is under way, and its mishaps."""
 
-    def __init__(self, loop: SimulatedLoop, store: MemoryStore, rng: Random) -> None:
+    def __init__(self, loop: SimulatedLoop, store: CheckedStore, rng: Random) -> None:
         self.loop = loop
         self.store = store
         self.locks = Locks()
@@ -85,7 +85,7 @@ class Database:
 
     async def _append(self, name: str, arguments: Sequence[Any], more: dict[str, Any]) -> Any:
         moves: Sequence[Move] = arguments[0]
-        generation = self.generation
+        generation, asked_at = self.generation, self.loop.now
         names = names_of(moves) if name == "start" else sorted(move.saga_id for move in moves)
         await self.locks.take(names)
         self.appends += 1
@@ -103,12 +103,12 @@ class Database:
                 await asyncio.sleep(seconds * self.rng.random())
             if generation != self.generation:
                 raise Disconnected("the server was killed before the commit")
-            self.store.within = transaction
+            self.store.within, self.store.taking_seconds = transaction, self.loop.now - asked_at
             return at_once(getattr(self.store, name)(*arguments, **more))
         except Exception as error:  # noqa: BLE001 - the answer, to whoever asked
             return error
         finally:
-            self.store.within = None
+            self.store.within, self.store.taking_seconds = None, 0.0
             self.store.end(transaction)
             self.locks.give(names)
 

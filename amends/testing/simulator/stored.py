@@ -12,6 +12,8 @@ class CheckedStore(MemoryStore):
 
     def __init__(self, now: Callable[[], float], commits: Callable[[Move], None]) -> None:
         super().__init__(now)
+        self.taking_seconds = 0.0
+        """How long the append has taken that is committed now."""
         self._commits = commits
         self._owed: dict[Waiting, float] = {}
 

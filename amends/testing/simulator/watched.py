@@ -29,12 +29,13 @@ class WatchedServer(MemoryServer):
         self._checks = checks
         checks.unread = self._stands
 
-    def _stands(self, key: Key, attempt: int) -> bool:
+    def _stands(self, key: Key, attempt: int, taking_seconds: float) -> bool:
         """Whether the first word about this attempt that stands here says how it ended, and has for a while.
 
+        Longer than `taking_seconds`: what came while the judgement was being committed, nobody could read before.
         Who was handed a command of another memory says that it is lost (rule L7): such a word is no judgement.
         """
-        now_ms = self._clock() * 1000
+        now_ms = (self._clock() - taking_seconds) * 1000
         for name, fields in super().execute(("XRANGE", OUTCOMES, "-", "+")):
             word = load_word(fields[1]) if fields[0] == b"b" else None
             if not isinstance(word, Outcome) or not (word.kind in ("succeeded", "failed") or word.cause == "lost"):
