@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from math import inf
 
 from orchestrator.limits import StartLimits
 from sagas.inputs import Due
@@ -19,6 +20,7 @@ GAP_SECONDS = 5.0
 QUEUED_SECONDS_MAX = 60.0
 AGAIN_SECONDS = 0.2
 CLOCKS_SECONDS = 0.02
+UNREAD_SECONDS = 1.0
 REMEMBERED_MAX = 10_000
 Waiting = tuple[str, int]
 
@@ -97,7 +99,8 @@ class Timers:
         """Of commands that stand in no stream those that have left no outcome either.
 
         A step that ended since the outcomes were read has put its own into the stream before its entry went (rule C5):
-        only when all that stood there at the first sight is committed is there none, whoever read it (rule A11).
+        only when all that stood there at the first sight is committed is there none, whoever read it (rule A11). One
+        that nobody renewed, or confirmed, may end later still: so nothing may have stood for `UNREAD_SECONDS` either.
         """
         if not gone:
             return []
@@ -111,7 +114,8 @@ class Timers:
             log.warning("cannot look for outcomes: %s", loss)
             return []
         since = self._clock.monotonic()
-        sure = [key for key, first in seen.items() if oldest is None or oldest + CLOCKS_SECONDS < since - first]
+        unread = -inf if oldest is None else oldest + CLOCKS_SECONDS
+        sure = [key for key, first in seen.items() if unread < min(since - first, UNREAD_SECONDS)]
         for key in sure:
             self._gone.pop(key, None)
         _shorten(self._gone)

@@ -23,6 +23,8 @@ BATCH = 500
 SLEEP_SECONDS_MAX = 15.0
 SLEEP_SECONDS_MIN = 0.5
 AUDIT_SECONDS = 300.0
+UNREAD_SECONDS = 1.0
+"""No command is judged while any outcome has stood for so long, however slowly it was looked for."""
 
 
 @record
@@ -122,7 +124,7 @@ class Reconciler:
         except (TransportUnavailable, TransportRefused) as loss:
             log.warning("commands are not judged while outcomes may lie unread: %s", loss)
             return False
-        return oldest is None or oldest < self._clock.monotonic() - looked_at
+        return oldest is None or oldest < min(self._clock.monotonic() - looked_at, UNREAD_SECONDS)
 
 
 def _until_something_could_be_overdue(peek: Peek) -> float:

@@ -2,6 +2,10 @@
 
 import asyncio
 
+import pytest
+
+from consumers.execution import outcome_of
+from consumers.inprocess import InProcessTransport
 from sagas.inputs import Start
 from tests.faults.test_engine_on_virtual_time import MANIFEST, TWIN, Stage, play
 from tests.unit.test_decisions import SAGA
@@ -35,6 +39,38 @@ def test_what_was_sent_while_a_confirm_stood_still_is_confirmed_a_second_later()
         assert await stage.unknowns(TWIN) == []
         stage.orchestrator.stop()
         await task
+
+    play(scene)
+
+
+@pytest.mark.parametrize("confirmed", [False, True])
+def test_nobody_is_judged_whose_outcome_came_while_the_server_kept_the_question_for_it_waiting(confirmed: bool) -> None:
+    """rule_A11: another orchestrator had it in hand (found by seed 18992)."""
+
+    async def scene(stage: Stage) -> None:
+        await stage.engine.apply([Start(SAGA, MANIFEST, None)])
+        if not confirmed:
+            stage.publisher.forget([(SAGA, wait.opened_by) for wait in await stage.store.waits(SAGA)])
+        worker, other = InProcessTransport(stage.broker, "w"), InProcessTransport(stage.broker, "o2")
+        await worker.open(["default"])
+        (delivery,) = await worker.read(1, 1.0)
+        oldest_outcome, asked = stage.sender.oldest_outcome, list[float]()
+
+        async def stalls() -> float | None:
+            asked.append(stage.clock.monotonic())
+            if len(asked) == 1:
+                await stage.clock.sleep(1)
+                await worker.send([outcome_of(delivery.command)])
+                await worker.settle([delivery.entry])
+                assert (await other.outcomes(9, 0.1)).deliveries
+                await stage.clock.sleep(2)
+            return await oldest_outcome()
+
+        stage.sender.oldest_outcome = stalls  # type: ignore[method-assign]
+        await stage.run(30)
+        assert asked
+        assert await stage.unknowns() == []
+        assert (await stage.store.heads([SAGA]))[SAGA].step("a").status == "succeeded"
 
     play(scene)
 
