@@ -8,17 +8,16 @@ from typing import Any
 from consumers.classify import failure
 from consumers.contexts import Attempts
 from consumers.execution import Surroundings, execute, late_outcome, look_away, outcome_of
+from consumers.loading import with_arguments
 from consumers.pulse import Pulse
 from consumers.receiver import CommandDelivery, CommandReceiver, LeaseKeeper
 from consumers.reports import LOST, Reports
 from sagas.binding import BoundHandler
-from sagas.events import Json
 from sagas.inputs import Applies, Outcome, RefusalReason, Started, UnknownCause
 from sagas.points import buggify
-from sagas.ports import Command, Store, StoreUnavailable
+from sagas.ports import Command, Store
 from sagas.records import record, replace
 from sagas.seal import Sealed
-from sagas.state import Value
 
 log = logging.getLogger("amends.worker")
 
@@ -134,7 +133,9 @@ class Worker:
         free = self._numbers.concurrency - len(self._running)
         if free <= 0:
             self._room.clear()
-            await self._first_of(self._room.wait(), self._draining.wait())
+            patience = self._numbers.fresh_seconds if self._ahead else None
+            if not await self._first_of(patience, self._room.wait(), self._draining.wait()):
+                self._give_back("busy")
             return
         missed, self._missed = self._missed, True
         if missed:
@@ -142,6 +143,8 @@ class Worker:
         loop, numbers = asyncio.get_running_loop(), self._numbers
         if (room := free - len(self._ahead)) > 0:
             for delivery in await self._receiver.read(min(room, READ), 0.0 if self._ahead else numbers.block_seconds):
+                if delivery.entry in self._reports.told:
+                    continue  # the answer was slow, and it was taken over meanwhile
                 if self._is_fresh(delivery) and len(self._running) < numbers.concurrency:
                     self._begin(delivery, loop)
                 else:
@@ -178,10 +181,11 @@ class Worker:
         self._keeper.hold(delivery.entry)
         self._ahead.append(delivery)
 
-    async def _first_of(self, *waits: Coroutine[Any, Any, Any]) -> None:
+    async def _first_of(self, seconds: float | None, *waits: Coroutine[Any, Any, Any]) -> bool:
         tasks = [asyncio.ensure_future(wait) for wait in waits]
         try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            return bool(done)
         finally:
             for task in tasks:
                 task.cancel()
@@ -239,7 +243,13 @@ class Worker:
             return
         assert self._keeper is not None
         self._keeper.hold(delivery.entry)
-        self._running[delivery.entry] = loop.create_task(self._work(delivery, loop))
+        self._running[delivery.entry] = task = loop.create_task(self._work(delivery, loop))
+        task.add_done_callback(lambda task: self._ended(task, delivery))
+
+    def _ended(self, task: asyncio.Task[None], delivery: CommandDelivery) -> None:
+        """A task that was cancelled before its first step has told nothing (rule L3)."""
+        if task.cancelled():
+            self._tell(delivery, self._unknown(delivery.command, "cancelled"))
 
     def _why_not(self, command: Command) -> RefusalReason | None:
         if self._draining.is_set():
@@ -287,28 +297,13 @@ class Worker:
             loaded = command
             if command.payloads:
                 async with asyncio.timeout(command.timeout):
-                    loaded = await self._with_payloads(command)
+                    loaded = await with_arguments(command, self._store, self._numbers.retry_seconds)
         except TimeoutError:  # by now it may have been judged: what begins so late nobody expects (rule B1)
             return self._refused(command, "busy")
         # Not of the saga's own manifest: whether a handler says that it is alive is a matter of the code that runs.
         pulse = Pulse(sealed.manifest.by_name[command.step].heartbeat_timeout if command.role == "step" else None)
         with self._attempts.under_way(loaded, bound, pulse) as context:
             return await execute(loaded, bound, self._here, self._transactional(sealed, command), context, pulse)
-
-    async def _with_payloads(self, command: Command) -> Command:
-        """The command with its large arguments loaded."""
-        names = list(command.payloads)
-        while True:
-            try:
-                wanted = [(command.saga_id, Value(payload=command.payloads[name])) for name in names]
-                found: list[Json] = await self._store.values(wanted)
-            except StoreUnavailable as loss:
-                log.warning("waiting for the arguments of %s: %s", command.step_key, loss)
-                await asyncio.sleep(self._numbers.retry_seconds)
-                continue
-            return replace(
-                command, arguments={**command.arguments, **dict(zip(names, found, strict=True))}, payloads={}
-            )
 
     def _left_running(self, command: Command, bound: BoundHandler, thread: "asyncio.Future[Any]") -> None:
         """A thread goes on though its call was given up: what it says in the end is sent as evidence (rule L3)."""
@@ -373,11 +368,15 @@ class Worker:
             log.warning("attempt %d of %s lost its worker", delivery.command.attempt, delivery.command.step_key)
             self._tell(delivery, self._unknown(delivery.command, "worker_lost"))
 
+    def _give_back(self, reason: RefusalReason) -> None:
+        """Refuse what waits for room and was never entered; what another memory held may have been (rule L7)."""
+        for delivery in self._ahead:
+            word = self._refused(delivery.command, reason)
+            self._tell(delivery, word if delivery.current else self._unknown(delivery.command, "lost"))
+
     async def _end(self) -> None:
         """Refuse what was not entered; let what runs end within the limit; cancel the rest; say everything."""
-        for delivery in self._ahead:
-            word = self._refused(delivery.command, "drained")
-            self._tell(delivery, word if delivery.current else self._unknown(delivery.command, "lost"))
+        self._give_back("drained")
         loop = asyncio.get_running_loop()
         until = loop.time() + self._numbers.drain_seconds
         if tasks := list(self._running.values()):

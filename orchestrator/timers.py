@@ -18,9 +18,10 @@ LOOK_SECONDS_MAX = 1.0
 SWEEP_SECONDS = 5.0
 GAP_SECONDS = 5.0
 QUEUED_SECONDS_MAX = 60.0
-AGAIN_SECONDS = 0.2
+AGAIN_SECONDS, AGAIN_SECONDS_MAX = 0.2, 5.0
 CLOCKS_SECONDS = 0.02
 UNREAD_SECONDS = 1.0
+PATIENCE_LEASES = 4
 REMEMBERED_MAX = 10_000
 Waiting = tuple[str, int]
 
@@ -100,7 +101,8 @@ class Timers:
 
         A step that ended since the outcomes were read has put its own into the stream before its entry went (rule C5):
         only when all that stood there at the first sight is committed is there none, whoever read it (rule A11). One
-        that nobody renewed, or confirmed, may end later still: so nothing may have stood for `UNREAD_SECONDS` either.
+        that nobody renewed, or confirmed, may end later still: so nothing may have stood for `UNREAD_SECONDS` either,
+        unless something always does, as outcomes do that only a newer program can apply.
         """
         if not gone:
             return []
@@ -115,7 +117,13 @@ class Timers:
             return []
         since = self._clock.monotonic()
         unread = -inf if oldest is None else oldest + CLOCKS_SECONDS
-        sure = [key for key, first in seen.items() if unread < min(since - first, UNREAD_SECONDS)]
+        quick = since - now < UNREAD_SECONDS
+        patience = PATIENCE_LEASES * self._lease_seconds
+        sure = [
+            key
+            for key, first in seen.items()
+            if unread < since - first and (unread < UNREAD_SECONDS or (quick and now - first >= patience))
+        ]
         for key in sure:
             self._gone.pop(key, None)
         _shorten(self._gone)
@@ -139,14 +147,16 @@ class Timers:
             key = (row.saga_id, row.opened_by)
             if state.place == "gone":
                 gone.append(key)
-            elif state.place == "queued":
+                continue
+            self._gone.pop(key, None)  # somebody renews it again
+            if state.place == "queued":
                 later.append((*key, min(state.timeout + 2 * self._lease_seconds, QUEUED_SECONDS_MAX)))
             elif (until := self._moved_on.setdefault(key, now + state.timeout + self._lease_seconds)) <= now:
                 found.append(Due(*key, "timed_out"))
             else:  # it may have begun just now; looking again before its time says nothing
                 later.append((*key, until - now))
         sure = await self._surely(gone)
-        later += [(*key, AGAIN_SECONDS) for key in gone if key not in sure]
+        later += [(*key, self._again_seconds(key, now)) for key in gone if key not in sure]
         if later:
             await self._store.postpone(later)
         found += [Due(*key, "lost") for key in sure]
@@ -154,6 +164,10 @@ class Timers:
             self._moved_on.pop((due.saga_id, due.opened_by), None)
         _shorten(self._moved_on)
         return found
+
+    def _again_seconds(self, key: Waiting, now: float) -> float:
+        """When to look again for what is gone: the longer it is, the later."""
+        return min(max((now - self._gone.get(key, now)) / 4, AGAIN_SECONDS), AGAIN_SECONDS_MAX)
 
 
 def _shorten(remembered: dict[Waiting, float]) -> None:

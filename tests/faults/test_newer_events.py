@@ -1,7 +1,10 @@
 """Sagas that a newer program wrote to: they stand still, nothing that comes for them is lost, and others go on."""
 
+import asyncio
 from dataclasses import replace
 from typing import Any
+
+import pytest
 
 from orchestrator.service import Orchestrator
 from sagas.inputs import Cancel, ChildEnds, Input, Outcome, Start
@@ -90,6 +93,26 @@ def test_a_lost_command_of_another_saga_is_judged_all_the_same() -> None:
         await stage.run(60)
         assert await stage.unknowns(TWIN) == ["lost"]
         assert await stage.unknowns(SAGA) == []
+
+    play(scene)
+
+
+@pytest.mark.parametrize("gaps", [(2.0,), (1.3, 1.3)])
+def test_a_lost_command_is_judged_though_some_word_for_a_newer_program_always_stands(gaps: tuple[float, ...]) -> None:
+    """rule_L5, inv 1: each is left for a lease and put back, and another is old meanwhile."""
+
+    async def scene(stage: Stage) -> None:
+        await begin(stage)
+        await stage.publisher.confirm(0)
+        await stage.broker.flush()
+        running = asyncio.create_task(stage.run(60))
+        await stage.sender.send([word(SAGA)])
+        for gap in gaps:
+            await stage.clock.sleep(gap)
+            await stage.sender.send([word(SAGA)])
+        await running
+        assert await stage.unknowns(TWIN) == ["lost"]
+        assert stage.store.looks < 300, "nothing spins"
 
     play(scene)
 

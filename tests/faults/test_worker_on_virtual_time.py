@@ -11,7 +11,7 @@ from amends.testing.virtual import run_virtual
 from consumers.execution import Surroundings
 from consumers.inprocess import Broker, InProcessTransport
 from consumers.receiver import CommandDelivery
-from consumers.worker import Worker
+from consumers.worker import Worker, WorkerNumbers
 from eventstore.memory import MemoryStore
 from orchestrator.engine import Engine
 from orchestrator.payloads import Limits
@@ -40,6 +40,7 @@ class Troubled(InProcessTransport):
     fail_reads = 0
     lose_idle = False
     age_by_step: Mapping[str, float] = {}
+    generous = False
     before_pending: Callable[[], Awaitable[None]] | None = None
 
     def __init__(self, broker: Broker, consumer: str) -> None:
@@ -51,7 +52,7 @@ class Troubled(InProcessTransport):
         if self.fail_reads:
             self.fail_reads -= 1
             raise TransportUnavailable("reset")
-        found = await super().read(count, block_seconds)
+        found = await super().read(9 if self.generous else count, block_seconds)
         return [replace(one, sent_at=one.sent_at - self.age_by_step.get(one.command.step, 0.0)) for one in found]
 
     async def own_pending(self) -> list[CommandDelivery]:
@@ -79,7 +80,7 @@ class Troubled(InProcessTransport):
 class Stage:
     """One worker and an engine; nobody reads the outcomes."""
 
-    def __init__(self, sealed: Sealed) -> None:
+    def __init__(self, sealed: Sealed, *, alone: bool = False) -> None:
         loop = asyncio.get_running_loop()
         self.clock, self.broker = LoopClock(), Broker()
         self.store = MemoryStore(lambda: EPOCH + loop.time())
@@ -87,7 +88,8 @@ class Stage:
         self.engine = Engine(self.store, self.clock, publisher)
         self.transport = Troubled(self.broker, "w")
         bound = {sealed.manifest.name: sealed}
-        self.worker = Worker(self.transport, self.store, bound, Surroundings(worker="w"), self.engine)
+        self.numbers = WorkerNumbers(concurrency=1) if alone else WorkerNumbers()
+        self.worker = Worker(self.transport, self.store, bound, Surroundings(worker="w"), self.engine, self.numbers)
         self.sealed = sealed
 
     async def start(self) -> None:
@@ -95,11 +97,11 @@ class Stage:
         await self.engine.apply([Start(SAGA, self.sealed.manifest, {"id": 1})])
 
 
-def play(saga: Saga[Order, None], scene: Callable[[Stage], Awaitable[None]]) -> None:
-    """Let a worker run through a scene."""
+def play(saga: Saga[Order, None], scene: Callable[[Stage], Awaitable[None]], *, alone: bool = False) -> None:
+    """Let a worker run through a scene; `alone`: it has room for one command."""
 
     async def drive() -> None:
-        stage = Stage(saga.seal())
+        stage = Stage(saga.seal(), alone=alone)
         running = asyncio.create_task(stage.worker.run())
         try:
             await scene(stage)
@@ -169,6 +171,30 @@ def test_an_entry_that_came_with_an_old_one_does_not_wait_for_what_the_store_say
         assert began["old"] >= asked[1]
 
     play(saga, scene)
+
+
+def test_what_came_beyond_the_room_is_given_back_while_that_is_taken() -> None:
+    """rule_C4: a blocking read gives one of each stream; behind a long step it would be judged without having run."""
+    saga = Saga("full", input=Order)
+    end = asyncio.Event()
+
+    @saga.step("x", timeout=600)
+    async def x(order: Order) -> None:
+        await end.wait()
+
+    @saga.step("y", timeout=600, queue="aside")
+    async def y(order: Order) -> None:
+        await end.wait()
+
+    async def scene(stage: Stage) -> None:
+        stage.transport.generous = True
+        await stage.start()
+        await stage.clock.sleep(2 * stage.numbers.fresh_seconds)
+        words = [word for _, word in stage.transport.sent if isinstance(word, Outcome)]
+        assert [(word.kind, word.cause) for word in words] == [("refused", "busy")]
+        end.set()
+
+    play(saga, scene, alone=True)
 
 
 def test_what_was_refused_is_not_looked_up_again() -> None:
