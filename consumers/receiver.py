@@ -53,7 +53,10 @@ class CommandReceiver(Protocol):
         ...
 
     async def read(self, count: int, block_seconds: float) -> list[CommandDelivery]:
-        """Up to `count` new commands, those of high priority first; one that waited, of each stream (rule C4)."""
+        """Up to `count` new commands, those of high priority first (rule C4).
+
+        When there were none it waits, and may give one of each stream, which may be more.
+        """
         ...
 
     async def own_pending(self) -> list[CommandDelivery]:

@@ -6,6 +6,7 @@ from math import inf
 
 from orchestrator.limits import StartLimits
 from sagas.inputs import Due
+from sagas.numbers import UNREAD_SECONDS
 from sagas.peek import Peek
 from sagas.points import buggify
 from sagas.ports import Clock, CommandSender, Store, TransportUnavailable, WaitRow
@@ -20,7 +21,6 @@ GAP_SECONDS = 5.0
 QUEUED_SECONDS_MAX = 60.0
 AGAIN_SECONDS, AGAIN_SECONDS_MAX = 0.2, 5.0
 CLOCKS_SECONDS = 0.02
-UNREAD_SECONDS = 1.0
 PATIENCE_LEASES = 4
 REMEMBERED_MAX = 10_000
 Waiting = tuple[str, int]

@@ -12,6 +12,7 @@ from reconciler.checks import sagas_newer, waits_overdue, waits_unpublished
 from reconciler.evidence import Evidence
 from reconciler.findings import Finding
 from sagas.inputs import Applies
+from sagas.numbers import UNREAD_SECONDS
 from sagas.peek import Peek
 from sagas.ports import Clock, Store, StoreUnavailable, TransportRefused, TransportUnavailable
 from sagas.records import record
@@ -23,8 +24,6 @@ BATCH = 500
 SLEEP_SECONDS_MAX = 15.0
 SLEEP_SECONDS_MIN = 0.5
 AUDIT_SECONDS = 300.0
-UNREAD_SECONDS = 1.0
-"""No command is judged while any outcome has stood for so long, however slowly it was looked for."""
 
 
 @record
