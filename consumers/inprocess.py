@@ -112,7 +112,7 @@ class InProcessTransport:
         taken, self._broker.words[:] = self._broker.words[:count], self._broker.words[count:]
         for entry in taken:
             self._broker.hand_out(self._consumer, entry)
-        return Arrivals(tuple(taken), len(taken) < count, woken)
+        return Arrivals(tuple(taken), woken)
 
     def recall(self) -> None:
         """Own pending ones come first."""
@@ -261,6 +261,7 @@ class InProcessKeeper:
 
     def hold(self, entry: str) -> None:
         """Renew this entry from now on."""
+        self.release(entry)
         if (found := self._broker.entries.get(entry)) is not None:
             found.renewed_at = _now()
         self._held[entry] = asyncio.get_running_loop().call_later(1.0, self.hold, entry)

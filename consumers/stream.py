@@ -116,7 +116,7 @@ class RedisStreams:
     async def outcomes(self, count: int, block_seconds: float) -> Arrivals:
         """Up to `count` outcomes: own pending ones first, then those that somebody left, then new ones."""
         found: list[Entry] = []
-        drained = again = woken = False
+        again = woken = False
         if self._pending_after is not None:
             await self._make_group(OUTCOMES, ORCHESTRATORS)
             found = await self._read_outcomes(count, start=self._pending_after)
@@ -128,7 +128,6 @@ class RedisStreams:
             again = bool(found)
         if not found:
             found = await self._read_outcomes(count, block_seconds)
-            drained = len(found) < count
         deliveries: list[OutcomeDelivery] = []
         done: list[str] = []
         for name, fields in found:
@@ -143,7 +142,7 @@ class RedisStreams:
                 await self._set_aside(OUTCOMES, entry, body or b"", word.why)
         if done:
             await self.acknowledge(done)
-        return Arrivals(tuple(deliveries), drained, woken)
+        return Arrivals(tuple(deliveries), woken)
 
     def recall(self) -> None:
         """Read own pending outcomes again."""

@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Coroutine, Mapping, Sequence
+from math import inf
 from typing import Any
 
 from consumers.classify import failure
 from consumers.contexts import Attempts
 from consumers.execution import Surroundings, execute, late_outcome, look_away, outcome_of
+from consumers.handlers import Handlers
 from consumers.loading import with_arguments
 from consumers.pulse import Pulse
 from consumers.receiver import CommandDelivery, CommandReceiver, LeaseKeeper
@@ -55,14 +57,14 @@ class Worker:
     ) -> None:
         self._receiver = receiver
         self._store = store
-        self._sagas = sagas
+        self._handlers = Handlers(sagas, here.resources)
         self._here = replace(here, left_running=self._left_running)
         self._numbers = numbers or WorkerNumbers()
         self._reports = Reports(receiver, apply, self._settled, self._numbers.retry_seconds)
         self._attempts = Attempts(store, self._reports.mention, here.worker)
         receiver.on_memory_lost(self._reports.recover)
         self._running: dict[str, asyncio.Task[None]] = {}
-        self._ahead: list[CommandDelivery] = []
+        self._ahead: dict[str, tuple[CommandDelivery, float]] = {}
         self._missed = False
         self._over: set[str] | None = None
         self._threads: set[asyncio.Future[Any]] = set()
@@ -73,7 +75,7 @@ class Worker:
     @property
     def queues(self) -> tuple[str, ...]:
         """The queues of all sagas that it has handlers of."""
-        return tuple(sorted({queue for sealed in self._sagas.values() for queue in sealed.manifest.queues}))
+        return self._handlers.queues
 
     @property
     def running(self) -> tuple[str, ...]:
@@ -130,62 +132,63 @@ class Worker:
 
     async def _turn(self) -> None:
         """Take as many commands as there is room for. After an error `_missed` stays: some may have come with it."""
-        free = self._numbers.concurrency - len(self._running)
+        loop, numbers = asyncio.get_running_loop(), self._numbers
+        free = numbers.concurrency - len(self._running)
         if free <= 0:
+            self._give_back("busy", loop.time() - numbers.fresh_seconds)
             self._room.clear()
-            patience = self._numbers.fresh_seconds if self._ahead else None
-            if not await self._first_of(patience, self._room.wait(), self._draining.wait()):
-                self._give_back("busy")
+            oldest = min((since for _, since in self._ahead.values()), default=loop.time())
+            await self._first_of(oldest + numbers.fresh_seconds - loop.time(), self._room.wait(), self._draining.wait())
             return
         missed, self._missed = self._missed, True
         if missed:
             await self._read_again()
-        loop, numbers = asyncio.get_running_loop(), self._numbers
         if (room := free - len(self._ahead)) > 0:
-            for delivery in await self._receiver.read(min(room, READ), 0.0 if self._ahead else numbers.block_seconds):
-                if delivery.entry in self._reports.told:
-                    continue  # the answer was slow, and it was taken over meanwhile
+            block = 0.0 if self._ahead else numbers.block_seconds
+            for delivery in await self._unsettled(self._receiver.read(min(room, READ), block)):
                 if self._is_fresh(delivery) and len(self._running) < numbers.concurrency:
                     self._begin(delivery, loop)
                 else:
                     self._put_ahead(delivery)
             free = numbers.concurrency - len(self._running)
         if self._ahead and free > 0:
-            await self._begin_wanted(self._ahead[:free], loop)
+            await self._begin_wanted([delivery for delivery, _ in self._ahead.values()][:free], loop)
         self._missed = False
 
     async def _read_again(self) -> None:
         """After an error: what was handed out to us and never entered is run, if it is wanted still (rule C6).
 
-        The answer may be older than what is settled while we ask. What was claimed is left to the takeover, which
-        looks again one lease after the gap: whoever holds it may live (rule L4).
+        What was claimed is left to the takeover, which looks again one lease after the gap: whoever holds it may live
+        (rule L4).
         """
-        self._over = {*self._running, *self._reports.told}
+        for delivery in await self._unsettled(self._receiver.own_pending()):
+            if not delivery.claimed:
+                self._put_ahead(delivery)
+
+    async def _unsettled(self, asking: Awaitable[list[CommandDelivery]]) -> list[CommandDelivery]:
+        """What is not known here. The answer may be older than what is settled while we ask."""
+        self._over = set()
         try:
-            pending = await self._receiver.own_pending()
+            found = await asking
             over = self._over
         finally:
             self._over = None
-        for delivery in pending:
-            if not (delivery.claimed or delivery.entry in over or self._is_known(delivery.entry)):
-                self._put_ahead(delivery)
+        return [delivery for delivery in found if not (delivery.entry in over or self._is_known(delivery.entry))]
 
     def _is_known(self, entry: str) -> bool:
         """Whether the entry is running here, was judged here, or waits for room."""
-        ahead = any(delivery.entry == entry for delivery in self._ahead)
-        return ahead or entry in self._running or entry in self._reports.told
+        return entry in self._ahead or entry in self._running or entry in self._reports.told
 
     def _put_ahead(self, delivery: CommandDelivery) -> None:
-        """Keep a command, and its lease, until there is room for it."""
+        """Keep a command, and its lease, until there is room for it; but not for long (`_give_back`)."""
         assert self._keeper is not None
         self._keeper.hold(delivery.entry)
-        self._ahead.append(delivery)
+        self._ahead[delivery.entry] = (delivery, asyncio.get_running_loop().time())
 
-    async def _first_of(self, seconds: float | None, *waits: Coroutine[Any, Any, Any]) -> bool:
+    async def _first_of(self, seconds: float, *waits: Coroutine[Any, Any, Any]) -> None:
         tasks = [asyncio.ensure_future(wait) for wait in waits]
         try:
-            done, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-            return bool(done)
+            await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in tasks:
                 task.cancel()
@@ -200,21 +203,17 @@ class Worker:
         """Begin those that may be over, and are not. An answer that took long is none: they are asked about again."""
         asked_at = loop.time()
         wanted = await self._still_wanted(some)
-        over = {entry.entry for entry in some}
         if loop.time() - asked_at >= self._numbers.fresh_seconds:
-            over -= {entry.entry for entry in wanted}
-            wanted = []
-        still = {entry.entry for entry in self._ahead}  # a lease may have been lost meanwhile
-        self._ahead = [entry for entry in self._ahead if entry.entry not in over]
+            return
         for delivery in wanted:
-            if delivery.entry in still:
+            if self._ahead.pop(delivery.entry, None) is not None:  # else its lease was lost meanwhile
                 self._begin(delivery, loop)
 
     async def _still_wanted(self, stale: Sequence[CommandDelivery]) -> list[CommandDelivery]:
         """Look up entries that may be over: one query for all of them (rule C3)."""
         for delivery in [entry for entry in stale if not entry.current]:
             self._tell(delivery, self._unknown(delivery.command, "lost"))
-        asked = [entry for entry in stale if entry.current and entry.entry not in self._running]
+        asked = [entry for entry in stale if entry.current]
         if not asked:
             return []
         claims = await self._store.claims([(entry.command.saga_id, entry.command.opened_by) for entry in asked])
@@ -231,13 +230,15 @@ class Worker:
         if gone:
             log.info("%d stale commands are forgotten", len(gone))
             await self._receiver.settle(gone)
+            for entry in gone:
+                self._ahead.pop(entry, None)
             self._settled(gone)
         return wanted
 
     def _begin(self, delivery: CommandDelivery, loop: asyncio.AbstractEventLoop) -> None:
         if delivery.entry in self._running:
             return
-        reason = self._why_not(delivery.command)
+        reason = "drained" if self._draining.is_set() else self._handlers.why_not(delivery.command)
         if reason is not None:
             self._tell(delivery, self._refused(delivery.command, reason))
             return
@@ -247,28 +248,12 @@ class Worker:
         task.add_done_callback(lambda task: self._ended(task, delivery))
 
     def _ended(self, task: asyncio.Task[None], delivery: CommandDelivery) -> None:
-        """A task that was cancelled before its first step has told nothing (rule L3)."""
+        """A task that was cancelled before its first step, or broke off by no `Exception`, told nothing (rule L3)."""
         if task.cancelled():
-            self._tell(delivery, self._unknown(delivery.command, "cancelled"))
-
-    def _why_not(self, command: Command) -> RefusalReason | None:
-        if self._draining.is_set():
-            return "drained"
-        sealed = self._sagas.get(command.definition)
-        bound = sealed.handlers.get((command.step, command.role)) if sealed is not None else None
-        if sealed is None or (bound is None and not self._built_in(sealed, command)):
-            return "no_handler"
-        if bound is not None and any(kind not in self._here.resources for kind in bound.resources.values()):
-            return "no_resource"
-        return None
-
-    def _built_in(self, sealed: Sealed, command: Command) -> bool:
-        """A transaction step's probe asks its key; there is no function for it."""
-        return command.role == "probe" and self._transactional(sealed, command)
-
-    def _transactional(self, sealed: Sealed, command: Command) -> bool:
-        step = sealed.handlers.get((command.step, "step"))
-        return step is not None and step.transactional
+            self._tell(delivery, self._not_entered(delivery.command))
+        elif (error := task.exception()) is not None:
+            log.error("attempt %d of %s broke off", delivery.command.attempt, delivery.command.step_key, exc_info=error)
+            self._tell(delivery, self._broken(delivery.command, error))
 
     async def _work(self, delivery: CommandDelivery, loop: asyncio.AbstractEventLoop) -> None:
         command = delivery.command
@@ -281,7 +266,7 @@ class Worker:
             outcome = replace(self._unknown(command, cause), started_ago=loop.time() - began)
         except Exception as error:
             log.exception("attempt %d of %s cannot be run", command.attempt, command.step_key)
-            outcome = replace(self._unknown(command, "error"), error=failure(error, command.attempt))
+            outcome = self._broken(command, error)
         finally:
             late.cancel()
         level = logging.DEBUG if outcome.kind == "succeeded" else logging.INFO
@@ -291,8 +276,7 @@ class Worker:
         self._reports.tell(delivery.entry, outcome)
 
     async def _outcome(self, command: Command) -> Outcome:
-        sealed = self._sagas[command.definition]
-        bound: BoundHandler | None = sealed.handlers.get((command.step, command.role))
+        bound = self._handlers.bound(command)
         try:
             loaded = command
             if command.payloads:
@@ -300,10 +284,11 @@ class Worker:
                     loaded = await with_arguments(command, self._store, self._numbers.retry_seconds)
         except TimeoutError:  # by now it may have been judged: what begins so late nobody expects (rule B1)
             return self._refused(command, "busy")
-        # Not of the saga's own manifest: whether a handler says that it is alive is a matter of the code that runs.
-        pulse = Pulse(sealed.manifest.by_name[command.step].heartbeat_timeout if command.role == "step" else None)
+        except asyncio.CancelledError:
+            return self._not_entered(command)
+        pulse = Pulse(self._handlers.heartbeat_timeout(command))
         with self._attempts.under_way(loaded, bound, pulse) as context:
-            return await execute(loaded, bound, self._here, self._transactional(sealed, command), context, pulse)
+            return await execute(loaded, bound, self._here, self._handlers.is_transactional(command), context, pulse)
 
     def _left_running(self, command: Command, bound: BoundHandler, thread: "asyncio.Future[Any]") -> None:
         """A thread goes on though its call was given up: what it says in the end is sent as evidence (rule L3)."""
@@ -325,7 +310,7 @@ class Worker:
         self._reports.mention(word)
 
     def _tell(self, delivery: CommandDelivery, outcome: Outcome) -> None:
-        self._ahead = [entry for entry in self._ahead if entry.entry != delivery.entry]
+        self._ahead.pop(delivery.entry, None)
         self._reports.tell(delivery.entry, outcome)
 
     def _settled(self, entries: Sequence[str]) -> None:
@@ -344,9 +329,16 @@ class Worker:
     def _refused(self, command: Command, reason: RefusalReason) -> Outcome:
         return replace(outcome_of(command), kind="refused", cause=reason, worker=self._here.worker)
 
+    def _broken(self, command: Command, error: BaseException) -> Outcome:
+        return replace(self._unknown(command, "error"), error=failure(error, command.attempt))
+
+    def _not_entered(self, command: Command) -> Outcome:
+        """It was cancelled before its handler was called: nothing ran."""
+        return self._refused(command, "drained" if self._draining.is_set() else "busy")
+
     def _lease_lost(self, entry: str) -> None:
         """Somebody else has judged the attempt: the handler is cancelled, its outcome is evidence (rule L3)."""
-        self._ahead = [delivery for delivery in self._ahead if delivery.entry != entry]
+        self._ahead.pop(entry, None)
         task = self._running.get(entry)
         if task is not None:
             log.warning("the lease of entry %s is lost", entry)
@@ -368,9 +360,12 @@ class Worker:
             log.warning("attempt %d of %s lost its worker", delivery.command.attempt, delivery.command.step_key)
             self._tell(delivery, self._unknown(delivery.command, "worker_lost"))
 
-    def _give_back(self, reason: RefusalReason) -> None:
-        """Refuse what waits for room and was never entered; what another memory held may have been (rule L7)."""
-        for delivery in self._ahead:
+    def _give_back(self, reason: RefusalReason, until: float = inf) -> None:
+        """Refuse what has waited for room since `until` and was never entered: it would be judged without having run.
+
+        What another memory held may have been entered there (rule L7).
+        """
+        for delivery in [delivery for delivery, since in self._ahead.values() if since <= until]:
             word = self._refused(delivery.command, reason)
             self._tell(delivery, word if delivery.current else self._unknown(delivery.command, "lost"))
 

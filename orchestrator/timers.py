@@ -3,10 +3,11 @@
 import logging
 from collections.abc import Sequence
 from math import inf
+from typing import Literal
 
 from orchestrator.limits import StartLimits
 from sagas.inputs import Due
-from sagas.numbers import UNREAD_SECONDS
+from sagas.numbers import CLOCKS_SECONDS, UNREAD_SECONDS
 from sagas.peek import Peek
 from sagas.points import buggify
 from sagas.ports import Clock, CommandSender, Store, TransportUnavailable, WaitRow
@@ -20,10 +21,18 @@ SWEEP_SECONDS = 5.0
 GAP_SECONDS = 5.0
 QUEUED_SECONDS_MAX = 60.0
 AGAIN_SECONDS, AGAIN_SECONDS_MAX = 0.2, 5.0
-CLOCKS_SECONDS = 0.02
 PATIENCE_LEASES = 4
 REMEMBERED_MAX = 10_000
+FORGET_SECONDS = 60.0
 Waiting = tuple[str, int]
+
+
+@record
+class _Sights:
+    """When a command was first found so that it is to be judged, and when last."""
+
+    first: float
+    last: float
 
 
 @record
@@ -45,7 +54,7 @@ class Timers:
         self._batch = batch
         self._limits = StartLimits(store, sender)
         self._moved_on: dict[Waiting, float] = {}
-        self._gone: dict[Waiting, float] = {}
+        self._sights: dict[Waiting, _Sights] = {}
         self._committed_at = clock.monotonic()
         self._grace_until = 0.0
         self._stalled = False
@@ -67,11 +76,12 @@ class Timers:
         """Nothing can be committed; that reading works says nothing (a full disk, a standby)."""
         self._stalled = True
 
-    async def due(self, peek: Peek, *, drained: bool) -> WhatIsDue:
-        """What is due, after a glance; what judges an outcome only if the outcomes are `drained`.
+    async def due(self, peek: Peek) -> WhatIsDue:
+        """What is due, after a glance.
 
         While nothing can be committed the first alone tries it: the others get their grace when it goes in.
         """
+        self._forget(self._clock.monotonic())
         rows = await self._store.due(self._batch) if peek.due_at is not None and peek.due_at <= peek.now else []
         if self._stalled:
             rows = rows[:1]
@@ -83,10 +93,8 @@ class Timers:
         limits = [row for row in rows if is_start_limit(row)]
         others = [row for row in rows if row.kind not in (*COMMAND_KINDS, "notify") and not is_start_limit(row)]
         found = [Due(row.saga_id, row.opened_by) for row in others] + await self._limits.judged(limits)
-        if drained:
-            commands = [row for row in rows if row.kind in COMMAND_KINDS]
-            found += await self._checked(commands)
-            found += await self._never_sent(peek)
+        found += await self._checked([row for row in rows if row.kind in COMMAND_KINDS])
+        found += await self._never_sent(peek)
         return WhatIsDue(tuple(found), tuple(messages))
 
     async def _never_sent(self, peek: Peek) -> list[Due]:
@@ -94,83 +102,84 @@ class Timers:
         if peek.unconfirmed_since is None or peek.unconfirmed_since > peek.now - SWEEP_SECONDS:
             return []
         rows = await self._store.unpublished(SWEEP_SECONDS, self._batch)
-        return [Due(*key, "lost") for key in await self._surely([(row.saga_id, row.opened_by) for row in rows])]
+        sure = await self._without_outcome([(row.saga_id, row.opened_by) for row in rows])
+        return [Due(*key, "lost") for key in sure]
 
-    async def _surely(self, gone: Sequence[Waiting]) -> list[Waiting]:
-        """Of commands that stand in no stream those that have left no outcome either.
+    async def _without_outcome(self, found: Sequence[Waiting]) -> list[Waiting]:
+        """Of commands that are to be judged those that have left no outcome, whoever has it in hand (rule A11).
 
-        A step that ended since the outcomes were read has put its own into the stream before its entry went (rule C5):
-        only when all that stood there at the first sight is committed is there none, whoever read it (rule A11). One
-        that nobody renewed, or confirmed, may end later still: so nothing may have stood for `UNREAD_SECONDS` either,
-        unless something always does, as outcomes do that only a newer program can apply.
+        A step that ended before its command was found so has put its outcome into the stream before (rule C5): there is
+        none if all that stood there then is committed. The oldest that is not came later if it is younger than the time
+        from that first sight to the question for it. A command that nobody renewed, or confirmed, may end later still:
+        so nothing may have stood for `UNREAD_SECONDS` either, unless something always does, as outcomes do that only a
+        newer program can apply.
         """
-        if not gone:
+        if not found:
             return []
         now = self._clock.monotonic()
         if buggify("timers.forget"):
-            self._gone.clear()
-        seen = {key: self._gone.setdefault(key, now) for key in gone}
+            self._sights.clear()
+        first = {key: self._sights[key].first if key in self._sights else now for key in found}
+        self._sights |= {key: _Sights(first[key], now) for key in found}
         try:
             oldest = await self._sender.oldest_outcome()
         except TransportUnavailable as loss:
             log.warning("cannot look for outcomes: %s", loss)
             return []
-        since = self._clock.monotonic()
         unread = -inf if oldest is None else oldest + CLOCKS_SECONDS
-        quick = since - now < UNREAD_SECONDS
+        quick = self._clock.monotonic() - now < UNREAD_SECONDS
         patience = PATIENCE_LEASES * self._lease_seconds
         sure = [
             key
-            for key, first in seen.items()
-            if unread < since - first and (unread < UNREAD_SECONDS or (quick and now - first >= patience))
+            for key, since in first.items()
+            if unread < now - since and (unread < UNREAD_SECONDS or (quick and now - since >= patience))
         ]
         for key in sure:
-            self._gone.pop(key, None)
-        _shorten(self._gone)
+            self._sights.pop(key, None)
         return sure
 
     async def _checked(self, rows: Sequence[WaitRow]) -> list[Due]:
         """The check of commands that were sent: still queued, still running, or lost (rule L5)."""
-        found: list[Due] = []
         sent = [row for row in rows if row.entry_id is not None]  # the others are the sweep's
         if not sent:
-            return found
+            return []
         try:
             states = await self._sender.inspect(sent)
         except TransportUnavailable as loss:
             log.warning("cannot look for %d commands: %s", len(sent), loss)
-            return found
+            return []
         later: list[tuple[str, int, float]] = []
-        gone: list[Waiting] = []
+        judged: dict[Waiting, Literal["lost", "timed_out"]] = {}
         now = self._clock.monotonic()
         for row, state in zip(sent, states, strict=True):
             key = (row.saga_id, row.opened_by)
             if state.place == "gone":
-                gone.append(key)
+                judged[key] = "lost"
                 continue
-            self._gone.pop(key, None)  # somebody renews it again
             if state.place == "queued":
                 later.append((*key, min(state.timeout + 2 * self._lease_seconds, QUEUED_SECONDS_MAX)))
             elif (until := self._moved_on.setdefault(key, now + state.timeout + self._lease_seconds)) <= now:
-                found.append(Due(*key, "timed_out"))
+                judged[key] = "timed_out"
+                continue
             else:  # it may have begun just now; looking again before its time says nothing
                 later.append((*key, until - now))
-        sure = await self._surely(gone)
-        later += [(*key, self._again_seconds(key, now)) for key in gone if key not in sure]
+            self._sights.pop(key, None)  # somebody renews it again
+        sure = await self._without_outcome(list(judged))
+        later += [(*key, self._again_seconds(key, now)) for key in judged if key not in sure]
         if later:
             await self._store.postpone(later)
-        found += [Due(*key, "lost") for key in sure]
-        for due in found:
-            self._moved_on.pop((due.saga_id, due.opened_by), None)
-        _shorten(self._moved_on)
-        return found
+        for key in sure:
+            self._moved_on.pop(key, None)
+        return [Due(*key, judged[key]) for key in sure]
 
     def _again_seconds(self, key: Waiting, now: float) -> float:
-        """When to look again for what is gone: the longer it is, the later."""
-        return min(max((now - self._gone.get(key, now)) / 4, AGAIN_SECONDS), AGAIN_SECONDS_MAX)
+        """When to look again for what is not judged: the longer it is known, the later."""
+        known = now - self._sights[key].first if key in self._sights else 0.0
+        return min(max(known / 4, AGAIN_SECONDS), AGAIN_SECONDS_MAX)
 
-
-def _shorten(remembered: dict[Waiting, float]) -> None:
-    """Most end by themselves; the oldest may be seen for the first time once more."""
-    while len(remembered) > REMEMBERED_MAX:
-        remembered.pop(next(iter(remembered)))
+    def _forget(self, now: float) -> None:
+        """What ended by itself is looked for no more."""
+        if len(self._sights) > REMEMBERED_MAX:
+            self._sights = {key: seen for key, seen in self._sights.items() if seen.last > now - FORGET_SECONDS}
+        if len(self._moved_on) > REMEMBERED_MAX:
+            self._moved_on = {key: until for key, until in self._moved_on.items() if until > now - FORGET_SECONDS}

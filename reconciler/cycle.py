@@ -12,7 +12,7 @@ from reconciler.checks import sagas_newer, waits_overdue, waits_unpublished
 from reconciler.evidence import Evidence
 from reconciler.findings import Finding
 from sagas.inputs import Applies
-from sagas.numbers import UNREAD_SECONDS
+from sagas.numbers import CLOCKS_SECONDS, UNREAD_SECONDS
 from sagas.peek import Peek
 from sagas.ports import Clock, Store, StoreUnavailable, TransportRefused, TransportUnavailable
 from sagas.records import record
@@ -24,6 +24,7 @@ BATCH = 500
 SLEEP_SECONDS_MAX = 15.0
 SLEEP_SECONDS_MIN = 0.5
 AUDIT_SECONDS = 300.0
+ASK_AGAIN_SECONDS = 0.1
 
 
 @record
@@ -99,16 +100,15 @@ class Reconciler:
         async with self._evidence.look() as sight:
             if sight is None:
                 return Report(busy=True)
-            looked_at = self._clock.monotonic()
             found = [finding for find in CHECKS for finding in await find(sight, BATCH)]
             for finding in found:
                 log.warning("%s: saga %s: %s", finding.check, finding.saga_id, finding.what)
-            repaired = 0 if report_only else await self._repair(found, looked_at)
+            repaired = 0 if report_only else await self._repair(found)
             return Report(tuple(found), repaired)
 
-    async def _repair(self, found: Sequence[Finding], looked_at: float) -> int:
+    async def _repair(self, found: Sequence[Finding]) -> int:
         ready = [finding for finding in found if finding.repair is not None]
-        if any(finding.judges for finding in ready) and not await self._all_committed_since(looked_at):
+        if any(finding.judges for finding in ready) and not await self._all_committed():
             ready = [finding for finding in ready if not finding.judges]
         repairs = [finding.repair for finding in ready if finding.repair is not None]
         if not repairs:
@@ -116,14 +116,24 @@ class Reconciler:
         answers: Sequence[Any] = await self._engine.apply(repairs)
         return sum(answer.code == "accepted" for answer in answers)
 
-    async def _all_committed_since(self, looked_at: float) -> bool:
-        """Whether every outcome that came before is committed: else a command may have ended well (rule A11)."""
-        try:
-            oldest = await self._oldest_outcome()
-        except (TransportUnavailable, TransportRefused) as loss:
-            log.warning("commands are not judged while outcomes may lie unread: %s", loss)
-            return False
-        return oldest is None or oldest < min(self._clock.monotonic() - looked_at, UNREAD_SECONDS)
+    async def _all_committed(self) -> bool:
+        """Whether every outcome that came before now is committed: else a command may have ended well (rule A11).
+
+        Others come meanwhile: so it is asked until those that stand there are younger, for a second at most.
+        """
+        since = self._clock.monotonic()
+        while True:
+            known_for = self._clock.monotonic() - since
+            try:
+                oldest = await self._oldest_outcome()
+            except (TransportUnavailable, TransportRefused) as loss:
+                log.warning("commands are not judged while outcomes may lie unread: %s", loss)
+                return False
+            if oldest is None or oldest + CLOCKS_SECONDS < known_for:
+                return True
+            if known_for >= UNREAD_SECONDS:
+                return False
+            await self._clock.sleep(ASK_AGAIN_SECONDS)
 
 
 def _until_something_could_be_overdue(peek: Peek) -> float:

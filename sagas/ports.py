@@ -322,10 +322,9 @@ GONE = EntryState("gone")
 
 @record
 class Arrivals:
-    """Outcomes that have come. `drained`: nothing lies unread behind them (A11). `woken`: `wake` was called (A4)."""
+    """Outcomes that have come. `woken`: `wake` was called (rule A4)."""
 
     deliveries: tuple[OutcomeDelivery, ...] = ()
-    drained: bool = False
     woken: bool = False
 
 

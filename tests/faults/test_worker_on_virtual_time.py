@@ -1,115 +1,15 @@
-"""The worker on virtual time, with a transport whose answers are lost, or old, at the wrong moment."""
+"""The worker on virtual time: what answers that are lost, or old, must not make it do."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-
-from pydantic import BaseModel
+from collections.abc import Sequence
 
 from amends import Context, Saga
-from amends.clock import LoopClock
-from amends.testing.virtual import run_virtual
-from consumers.execution import Surroundings
-from consumers.inprocess import Broker, InProcessTransport
-from consumers.receiver import CommandDelivery
-from consumers.worker import Worker, WorkerNumbers
-from eventstore.memory import MemoryStore
-from orchestrator.engine import Engine
+from consumers.inprocess import InProcessTransport
 from orchestrator.payloads import Limits
-from orchestrator.publisher import Publisher
-from sagas.inputs import Outcome, Start, Word
+from sagas.inputs import Outcome
 from sagas.ports import Claim, TransportUnavailable
 from sagas.records import replace
-from sagas.seal import Sealed
-
-SAGA = "01900000-0000-7000-8000-000000000001"
-EPOCH = 1_767_225_600.0
-LEASE_SECONDS = 4.0
-
-
-class Order(BaseModel):
-    id: int = 1
-
-
-class Printer:
-    """A resource that nobody can make here."""
-
-
-class Troubled(InProcessTransport):
-    """A worker's transport that loses answers when it is told to, and remembers when verdicts were sent."""
-
-    fail_reads = 0
-    lose_idle = False
-    age_by_step: Mapping[str, float] = {}
-    generous = False
-    before_pending: Callable[[], Awaitable[None]] | None = None
-
-    def __init__(self, broker: Broker, consumer: str) -> None:
-        super().__init__(broker, consumer)
-        self.sent: list[tuple[float, Word]] = []
-
-    async def read(self, count: int, block_seconds: float) -> list[CommandDelivery]:
-        """A read, unless it fails."""
-        if self.fail_reads:
-            self.fail_reads -= 1
-            raise TransportUnavailable("reset")
-        found = await super().read(9 if self.generous else count, block_seconds)
-        return [replace(one, sent_at=one.sent_at - self.age_by_step.get(one.command.step, 0.0)) for one in found]
-
-    async def own_pending(self) -> list[CommandDelivery]:
-        """What is held, as it was before something else was waited for."""
-        found = await super().own_pending()
-        if found and self.before_pending is not None:
-            await self.before_pending()
-        return found
-
-    async def idle(self, idle_seconds: float, count: int) -> list[CommandDelivery]:
-        """What nobody renews; or it is claimed, and left alone because of a gap."""
-        found = await super().idle(idle_seconds, count)
-        if found and self.lose_idle:
-            self.lose_idle = False
-            self.fail_reads = 1
-            return []
-        return found
-
-    async def send(self, words: Sequence[Word]) -> None:
-        """Send, and remember when."""
-        self.sent += [(asyncio.get_running_loop().time(), word) for word in words]
-        await super().send(words)
-
-
-class Stage:
-    """One worker and an engine; nobody reads the outcomes."""
-
-    def __init__(self, sealed: Sealed, *, alone: bool = False) -> None:
-        loop = asyncio.get_running_loop()
-        self.clock, self.broker = LoopClock(), Broker()
-        self.store = MemoryStore(lambda: EPOCH + loop.time())
-        publisher = Publisher(self.store, InProcessTransport(self.broker, "o"), self.clock, LEASE_SECONDS)
-        self.engine = Engine(self.store, self.clock, publisher)
-        self.transport = Troubled(self.broker, "w")
-        bound = {sealed.manifest.name: sealed}
-        self.numbers = WorkerNumbers(concurrency=1) if alone else WorkerNumbers()
-        self.worker = Worker(self.transport, self.store, bound, Surroundings(worker="w"), self.engine, self.numbers)
-        self.sealed = sealed
-
-    async def start(self) -> None:
-        await self.store.put_manifest(self.sealed.manifest)
-        await self.engine.apply([Start(SAGA, self.sealed.manifest, {"id": 1})])
-
-
-def play(saga: Saga[Order, None], scene: Callable[[Stage], Awaitable[None]], *, alone: bool = False) -> None:
-    """Let a worker run through a scene; `alone`: it has room for one command."""
-
-    async def drive() -> None:
-        stage = Stage(saga.seal(), alone=alone)
-        running = asyncio.create_task(stage.worker.run())
-        try:
-            await scene(stage)
-        finally:
-            stage.worker.drain()
-            await running
-
-    run_virtual(drive)
+from tests.faults.working import LEASE_SECONDS, Order, Printer, Stage, play
 
 
 def test_what_is_settled_while_it_is_asked_for_is_not_run_again() -> None:
@@ -171,30 +71,6 @@ def test_an_entry_that_came_with_an_old_one_does_not_wait_for_what_the_store_say
         assert began["old"] >= asked[1]
 
     play(saga, scene)
-
-
-def test_what_came_beyond_the_room_is_given_back_while_that_is_taken() -> None:
-    """rule_C4: a blocking read gives one of each stream; behind a long step it would be judged without having run."""
-    saga = Saga("full", input=Order)
-    end = asyncio.Event()
-
-    @saga.step("x", timeout=600)
-    async def x(order: Order) -> None:
-        await end.wait()
-
-    @saga.step("y", timeout=600, queue="aside")
-    async def y(order: Order) -> None:
-        await end.wait()
-
-    async def scene(stage: Stage) -> None:
-        stage.transport.generous = True
-        await stage.start()
-        await stage.clock.sleep(2 * stage.numbers.fresh_seconds)
-        words = [word for _, word in stage.transport.sent if isinstance(word, Outcome)]
-        assert [(word.kind, word.cause) for word in words] == [("refused", "busy")]
-        end.set()
-
-    play(saga, scene, alone=True)
 
 
 def test_what_was_refused_is_not_looked_up_again() -> None:

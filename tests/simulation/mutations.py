@@ -65,11 +65,11 @@ def due_at_is_a_verdict(patch: Patch) -> None:
     async def gone(self: RedisStreams, waits: Sequence[WaitRow]) -> list[EntryState]:
         return [GONE for _ in waits]
 
-    async def sure(self: Timers, gone: Sequence[Any]) -> list[Any]:
-        return list(gone)
+    async def sure(self: Timers, found: Sequence[Any]) -> list[Any]:
+        return list(found)
 
     patch.setattr(RedisStreams, "inspect", gone)
-    patch.setattr(Timers, "_surely", sure)
+    patch.setattr(Timers, "_without_outcome", sure)
 
 
 @mutation

@@ -166,12 +166,12 @@ def commands_are_confirmed_by_the_append(patch: Patch) -> None:
 
 @bug("20", "A11")
 def the_reconciler_repairs_what_lives(patch: Patch) -> None:
-    async def yes(self: Reconciler, looked_at: float) -> bool:
+    async def yes(self: Reconciler) -> bool:
         return True
 
     patch.setattr(waits_overdue, "GRACE_SECONDS", -60.0)
     patch.setattr(waits_overdue, "COMMAND_SECONDS", -inf)
-    patch.setattr(Reconciler, "_all_committed_since", yes)
+    patch.setattr(Reconciler, "_all_committed", yes)
 
 
 @bug("9")
@@ -277,16 +277,10 @@ def the_living_are_taken_over(patch: Patch) -> None:
 
 @bug("A11")
 def waits_are_judged_while_outcomes_lie_unread(patch: Patch) -> None:
-    async def sure(self: Timers, gone: Sequence[Any]) -> list[Any]:
-        return list(gone)
+    async def sure(self: Timers, found: Sequence[Any]) -> list[Any]:
+        return list(found)
 
-    due = Timers.due
-
-    async def always(self: Timers, peek: Any, *, drained: bool) -> Any:
-        return await due(self, peek, drained=True)
-
-    patch.setattr(Timers, "_surely", sure)
-    patch.setattr(Timers, "due", always)
+    patch.setattr(Timers, "_without_outcome", sure)
 
 
 @bug("1")

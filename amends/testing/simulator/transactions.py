@@ -92,8 +92,10 @@ class SimulatedTransactions:
                 await asyncio.shield(committing)
             except asyncio.CancelledError:
                 await asyncio.wait([committing])  # as the real one: who has sent a commit waits for its answer
-            except Disconnected as loss:
-                raise CommitUnknown(str(loss)) from loss
+            except Disconnected:
+                break
+        if isinstance(loss := committing.exception(), Disconnected):
+            raise CommitUnknown(str(loss)) from loss
         committing.result()
 
 
