@@ -30,6 +30,4 @@ async def reconcile(settings: Settings, *, report_only: bool) -> Report:
 
 
 def _reconciler(made: Core) -> Reconciler:
-    return Reconciler(
-        made.store, PostgresEvidence(made.store.pool), made.engine, LoopClock(), made.streams.oldest_outcome
-    )
+    return Reconciler(made.store, PostgresEvidence(made.store.pool), made.engine, LoopClock(), made.streams.unread)

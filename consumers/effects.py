@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import orjson
 
-from consumers.execution import Call, ClosedError, Effect, effect_held, key_of, keys_to_close
+from consumers.execution import Call, ClosedError, Effect, effect_held, key_of, keys_to_close, look_away
 from consumers.sessions import close_session, open_session
 from sagas.events import Json
 from sagas.ports import Command, CommitUnknown
@@ -219,17 +219,24 @@ async def _roll_back(transaction: Any) -> None:
 async def _commit(transaction: Any) -> None:
     """Commit, and do not let go before the answer is there: a timeout that cuts in would leave nobody knowing.
 
+    Who gives up, several limits maybe, waits `TRANSACTION_SECONDS_MAX` longer.
+
     Raises:
-        CommitUnknown: the connection broke while the commit was on its way.
+        CommitUnknown: the connection broke while the commit was on its way, or the answer did not come.
     """
+    loop = asyncio.get_running_loop()
     committing = asyncio.ensure_future(transaction.commit())
+    until: float | None = None
     while not committing.done():
+        if until is not None and loop.time() >= until:
+            committing.add_done_callback(look_away)
+            raise CommitUnknown(f"no answer to the commit within {TRANSACTION_SECONDS_MAX:g} s")
         try:
-            await asyncio.shield(committing)
+            await asyncio.wait([committing], timeout=None if until is None else until - loop.time())
         except asyncio.CancelledError:
-            await asyncio.wait([committing], timeout=TRANSACTION_SECONDS_MAX)
-        except BROKEN as loss:
-            raise CommitUnknown(str(loss) or type(loss).__name__) from loss
-    if committing.cancelled() or isinstance(committing.exception(), BROKEN):
-        raise CommitUnknown("the connection broke while the commit was on its way")
+            until = until or loop.time() + TRANSACTION_SECONDS_MAX
+    if committing.cancelled():
+        raise CommitUnknown("the commit was broken off")
+    if isinstance(loss := committing.exception(), BROKEN):
+        raise CommitUnknown(str(loss) or type(loss).__name__) from loss
     committing.result()

@@ -9,6 +9,7 @@ from consumers.receiver import CommandDelivery
 from sagas.inputs import Word
 from sagas.manifest import Priority
 from sagas.ports import GONE, Arrivals, Command, EntryState, OutcomeDelivery, WaitRow
+from sagas.unread import Unread
 
 IDLE_SECONDS_MAX = 8.0
 LEASE_SECONDS = 4.0
@@ -124,11 +125,13 @@ class InProcessTransport:
             self._broker.pending_words.pop(entry, None)
             self._broker.came.pop(entry, None)
 
-    async def oldest_outcome(self) -> float | None:
-        """The age of the first outcome that nobody has acknowledged."""
+    async def unread(self) -> Unread | None:
+        """The outcomes that nobody has acknowledged."""
         pending = [entry for _, _, entry in self._broker.pending_words.values()]
-        came = [self._broker.came[entry.entry] for entry in (*pending, *self._broker.words)]
-        return _now() - min(came) if came else None
+        names = sorted(int(entry.entry) for entry in (*pending, *self._broker.words))
+        if not names:
+            return None
+        return Unread((names[0], 0), (names[-1], 0), _now() - self._broker.came[str(names[0])])
 
     async def put_back(self, deliveries: Sequence[OutcomeDelivery]) -> None:
         """Put outcomes to the end."""

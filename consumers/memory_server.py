@@ -80,6 +80,7 @@ class MemoryServer:
             "XADD": self._add,
             "XLEN": self._length,
             "XRANGE": self._range,
+            "XREVRANGE": self._range_back,
             "XDEL": self._delete,
             "XACK": self._acknowledge,
             "XREADGROUP": self._read_group,
@@ -195,6 +196,9 @@ class MemoryServer:
             return [[_name(low), stream.entries[low]]] if low in stream.entries else []
         found = [[_name(name), fields] for name, fields in stream.entries.items() if low <= name <= high]
         return found[:count]
+
+    def _range_back(self, key: str, last: Any, first: Any, *words: Any) -> list[Any]:
+        return self._range(key, first, last)[::-1][: int(words[1]) if words else None]
 
     def _delete(self, key: str, *names: Any) -> int:
         stream = self._memory.streams.get(key)

@@ -17,7 +17,7 @@ from consumers.memory import MARKER, MemoryLost, ServerMemory
 from consumers.priorities import PRIORITIES, YIELDING, Turns
 from consumers.reads import BLOCK_SECONDS_MAX, read_groups
 from consumers.receiver import CommandDelivery, LeaseKeeper
-from consumers.replies import Entry, length_of, name_of, pair
+from consumers.replies import Entry, id_of, length_of, name_of, pair
 from consumers.scripts import MAKE_GROUP, NO_GROUP, PUT_BACK, WITHDRAW, was_unread
 from consumers.whereabouts import states_of
 from consumers.wire import RedisServer, Server, Wire
@@ -35,6 +35,7 @@ from sagas.ports import (
     WaitRow,
 )
 from sagas.records import replace
+from sagas.unread import Unread
 
 log = logging.getLogger("amends.stream")
 
@@ -161,13 +162,19 @@ class RedisStreams:
         if batch:
             await self._wire.many(batch)
 
-    async def oldest_outcome(self) -> float | None:
-        """How old the first entry is that stands in the stream: what is acknowledged is deleted."""
-        found, (seconds, micros) = await self._wire.many([("XRANGE", OUTCOMES, "-", "+", "COUNT", 1), ("TIME",)])
-        if not found:
+    async def unread(self) -> Unread | None:
+        """What stands in the stream: what is acknowledged is deleted."""
+        oldest, newest, (seconds, micros) = await self._wire.many(
+            [
+                ("XRANGE", OUTCOMES, "-", "+", "COUNT", 1),
+                ("XREVRANGE", OUTCOMES, "+", "-", "COUNT", 1),
+                ("TIME",),
+            ]
+        )
+        if not (oldest and newest):
             return None
-        name, _ = pair(found[0])
-        return max(int(seconds) + int(micros) / 1e6 - int(name.partition(b"-")[0]) / 1000, 0.0)
+        first, last = (id_of(pair(entry)[0]) for entry in (oldest[0], newest[0]))
+        return Unread(first, last, max(int(seconds) + int(micros) / 1e6 - first[0] / 1000, 0.0))
 
     async def inspect(self, waits: Sequence[WaitRow]) -> list[EntryState]:
         """Where the entries of commands are."""

@@ -24,6 +24,7 @@ from sagas.seal import Sealed
 log = logging.getLogger("amends.worker")
 
 CANCEL_SECONDS = 5.0
+PATIENCE_SECONDS_MIN = 0.01
 READ = 192
 """How many commands at most are read at once, a third of them of each priority: their outcomes go out while the next
 are read."""
@@ -138,7 +139,8 @@ class Worker:
             self._give_back("busy", loop.time() - numbers.fresh_seconds)
             self._room.clear()
             oldest = min((since for _, since in self._ahead.values()), default=loop.time())
-            await self._first_of(oldest + numbers.fresh_seconds - loop.time(), self._room.wait(), self._draining.wait())
+            patience = max(oldest + numbers.fresh_seconds - loop.time(), PATIENCE_SECONDS_MIN)
+            await self._first_of(patience, self._room.wait(), self._draining.wait())
             return
         missed, self._missed = self._missed, True
         if missed:

@@ -1,18 +1,18 @@
 """Timers: what is due, and what became of commands that were sent or never sent (rules A11, C1, C9, L5)."""
 
 import logging
-from collections.abc import Sequence
-from math import inf
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from orchestrator.limits import StartLimits
 from sagas.inputs import Due
-from sagas.numbers import CLOCKS_SECONDS, UNREAD_SECONDS
+from sagas.numbers import UNREAD_SECONDS
 from sagas.peek import Peek
 from sagas.points import buggify
 from sagas.ports import Clock, CommandSender, Store, TransportUnavailable, WaitRow
-from sagas.records import record
+from sagas.records import record, replace
 from sagas.state import COMMAND_KINDS, is_start_limit
+from sagas.unread import Place
 
 log = logging.getLogger("amends.timers")
 
@@ -27,12 +27,17 @@ FORGET_SECONDS = 60.0
 Waiting = tuple[str, int]
 
 
-@record
-class _Sights:
-    """When a command was first found so that it is to be judged, and when last."""
+Why = Literal["unconfirmed", "gone", "over time"]
 
+
+@record
+class _Sight:
+    """Why a command is to be judged, when it was first found so and when last, and the last outcome that stood then."""
+
+    why: Why
     first: float
     last: float
+    stood: Place
 
 
 @record
@@ -54,7 +59,7 @@ class Timers:
         self._batch = batch
         self._limits = StartLimits(store, sender)
         self._moved_on: dict[Waiting, float] = {}
-        self._sights: dict[Waiting, _Sights] = {}
+        self._sights: dict[Waiting, _Sight] = {}
         self._committed_at = clock.monotonic()
         self._grace_until = 0.0
         self._stalled = False
@@ -102,40 +107,40 @@ class Timers:
         if peek.unconfirmed_since is None or peek.unconfirmed_since > peek.now - SWEEP_SECONDS:
             return []
         rows = await self._store.unpublished(SWEEP_SECONDS, self._batch)
-        sure = await self._without_outcome([(row.saga_id, row.opened_by) for row in rows])
+        sure = await self._without_outcome({(row.saga_id, row.opened_by): "unconfirmed" for row in rows})
         return [Due(*key, "lost") for key in sure]
 
-    async def _without_outcome(self, found: Sequence[Waiting]) -> list[Waiting]:
+    async def _without_outcome(self, found: Mapping[Waiting, Why]) -> list[Waiting]:
         """Of commands that are to be judged those that have left no outcome, whoever has it in hand (rule A11).
 
         A step that ended before its command was found so has put its outcome into the stream before (rule C5): there is
-        none if all that stood there then is committed. The oldest that is not came later if it is younger than the time
-        from that first sight to the question for it. A command that nobody renewed, or confirmed, may end later still:
-        so nothing may have stood for `UNREAD_SECONDS` either, unless something always does, as outcomes do that only a
-        newer program can apply.
+        none if all that stood there at that first sight is committed. A command that nobody renewed, or confirmed, may
+        end later still: so nothing may have stood for `UNREAD_SECONDS` either, unless something always does, as
+        outcomes do that only a newer program can apply.
         """
         if not found:
             return []
         now = self._clock.monotonic()
         if buggify("timers.forget"):
             self._sights.clear()
-        first = {key: self._sights[key].first if key in self._sights else now for key in found}
-        self._sights |= {key: _Sights(first[key], now) for key in found}
         try:
-            oldest = await self._sender.oldest_outcome()
+            unread = await self._sender.unread()
         except TransportUnavailable as loss:
             log.warning("cannot look for outcomes: %s", loss)
             return []
-        unread = -inf if oldest is None else oldest + CLOCKS_SECONDS
+        if unread is None:
+            return list(found)
         quick = self._clock.monotonic() - now < UNREAD_SECONDS
         patience = PATIENCE_LEASES * self._lease_seconds
-        sure = [
-            key
-            for key, since in first.items()
-            if unread < now - since and (unread < UNREAD_SECONDS or (quick and now - since >= patience))
-        ]
-        for key in sure:
-            self._sights.pop(key, None)
+        sure: list[Waiting] = []
+        for key, why in found.items():
+            sight = self._sights.get(key)
+            if sight is None or sight.why != why:
+                sight = _Sight(why, now, now, unread.last)
+            self._sights[key] = replace(sight, last=now)
+            impatient = quick and now - sight.first >= patience
+            if unread.first > sight.stood and (unread.seconds < UNREAD_SECONDS or impatient):
+                sure.append(key)
         return sure
 
     async def _checked(self, rows: Sequence[WaitRow]) -> list[Due]:
@@ -149,28 +154,26 @@ class Timers:
             log.warning("cannot look for %d commands: %s", len(sent), loss)
             return []
         later: list[tuple[str, int, float]] = []
-        judged: dict[Waiting, Literal["lost", "timed_out"]] = {}
+        judged: dict[Waiting, Why] = {}
         now = self._clock.monotonic()
         for row, state in zip(sent, states, strict=True):
             key = (row.saga_id, row.opened_by)
             if state.place == "gone":
-                judged[key] = "lost"
+                judged[key] = "gone"
                 continue
             if state.place == "queued":
                 later.append((*key, min(state.timeout + 2 * self._lease_seconds, QUEUED_SECONDS_MAX)))
             elif (until := self._moved_on.setdefault(key, now + state.timeout + self._lease_seconds)) <= now:
-                judged[key] = "timed_out"
+                judged[key] = "over time"
                 continue
             else:  # it may have begun just now; looking again before its time says nothing
                 later.append((*key, until - now))
             self._sights.pop(key, None)  # somebody renews it again
-        sure = await self._without_outcome(list(judged))
+        sure = await self._without_outcome(judged)
         later += [(*key, self._again_seconds(key, now)) for key in judged if key not in sure]
         if later:
             await self._store.postpone(later)
-        for key in sure:
-            self._moved_on.pop(key, None)
-        return [Due(*key, judged[key]) for key in sure]
+        return [Due(*key, "lost" if judged[key] == "gone" else "timed_out") for key in sure]
 
     def _again_seconds(self, key: Waiting, now: float) -> float:
         """When to look again for what is not judged: the longer it is known, the later."""

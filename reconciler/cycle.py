@@ -12,10 +12,11 @@ from reconciler.checks import sagas_newer, waits_overdue, waits_unpublished
 from reconciler.evidence import Evidence
 from reconciler.findings import Finding
 from sagas.inputs import Applies
-from sagas.numbers import CLOCKS_SECONDS, UNREAD_SECONDS
+from sagas.numbers import UNREAD_SECONDS
 from sagas.peek import Peek
 from sagas.ports import Clock, Store, StoreUnavailable, TransportRefused, TransportUnavailable
 from sagas.records import record
+from sagas.unread import Place, Unread
 
 log = logging.getLogger("amends.reconciler")
 
@@ -39,7 +40,7 @@ class Report:
 class Reconciler:
     """One reconciler; of several only the one that holds the lock looks.
 
-    `apply` is the engine, `oldest_outcome` tells how old the first outcome is that nobody has acknowledged.
+    `apply` is the engine, `unread` tells of the outcomes that nobody has acknowledged.
     """
 
     def __init__(
@@ -48,13 +49,13 @@ class Reconciler:
         evidence: Evidence,
         apply: Applies,
         clock: Clock,
-        oldest_outcome: Callable[[], Awaitable[float | None]],
+        unread: Callable[[], Awaitable[Unread | None]],
     ) -> None:
         self._store = store
         self._evidence = evidence
         self._engine = apply
         self._clock = clock
-        self._oldest_outcome = oldest_outcome
+        self._unread = unread
         self._audit_at = 0.0
         self._stopping = False
 
@@ -119,19 +120,20 @@ class Reconciler:
     async def _all_committed(self) -> bool:
         """Whether every outcome that came before now is committed: else a command may have ended well (rule A11).
 
-        Others come meanwhile: so it is asked until those that stand there are younger, for a second at most.
+        Others come meanwhile: so it is asked until those that stood there are gone, for a second at most.
         """
-        since = self._clock.monotonic()
+        until = self._clock.monotonic() + UNREAD_SECONDS
+        stood: Place | None = None
         while True:
-            known_for = self._clock.monotonic() - since
             try:
-                oldest = await self._oldest_outcome()
+                unread = await self._unread()
             except (TransportUnavailable, TransportRefused) as loss:
                 log.warning("commands are not judged while outcomes may lie unread: %s", loss)
                 return False
-            if oldest is None or oldest + CLOCKS_SECONDS < known_for:
+            if unread is None or (stood is not None and unread.first > stood):
                 return True
-            if known_for >= UNREAD_SECONDS:
+            stood = stood or unread.last
+            if self._clock.monotonic() >= until:
                 return False
             await self._clock.sleep(ASK_AGAIN_SECONDS)
 

@@ -4,8 +4,6 @@ from sagas.records import record
 
 UNREAD_SECONDS = 1.0
 """No command is judged while any outcome has stood for so long, however slowly it was looked for (rule A11)."""
-CLOCKS_SECONDS = 0.02
-"""By how much the clock of Redis, which tells how old outcomes are, may differ from ours within a few seconds."""
 
 
 @record

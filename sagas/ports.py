@@ -15,6 +15,7 @@ from sagas.peek import Peek
 from sagas.records import record
 from sagas.state import State, Value
 from sagas.statuses import WaitKind
+from sagas.unread import Unread
 
 
 class StoreUnavailable(Exception):
@@ -374,8 +375,8 @@ class CommandSender(Protocol):
         """The incarnation of the transport's memory, read anew (rule L7)."""
         ...
 
-    async def oldest_outcome(self) -> float | None:
-        """Seconds since the oldest outcome came that is not acknowledged; `None` when there is none (rule A11)."""
+    async def unread(self) -> Unread | None:
+        """The outcomes that are not acknowledged, whoever has them; `None` when there are none (rule A11)."""
         ...
 
     async def full(self) -> list[tuple[str, Priority]]:

@@ -50,23 +50,29 @@ async def test_an_outcome_that_is_left_hides_no_other_and_can_be_put_to_the_end_
     assert again.word == OUTCOME
     assert again.entry != left.entry
     await one.acknowledge([again.entry])
-    assert await one.oldest_outcome() is None
+    assert await one.unread() is None
 
 
 async def test_the_oldest_outcome_counts_until_it_is_acknowledged_whoever_has_it(connect: Connect) -> None:
     """rule_A11: a wait may be judged when all that has come since is committed."""
     worker, one, two = connect("w"), connect("o1"), connect("o2")
     await one.outcomes(1, 0)
-    assert await two.oldest_outcome() is None
+    assert await two.unread() is None
     await worker.send([OUTCOME])
-    unread = await two.oldest_outcome()
+    unread = await two.unread()
     words = (await one.outcomes(10, 1)).deliveries
-    in_hand = await two.oldest_outcome()
+    in_hand = await two.unread()
     assert unread is not None
     assert in_hand is not None
-    assert 0 <= unread <= in_hand < 5
+    assert (in_hand.first, in_hand.last) == (unread.first, unread.first)
+    assert 0 <= unread.seconds <= in_hand.seconds < 5
+    await worker.send([OUTCOME])
     await one.acknowledge([entry.entry for entry in words])
-    assert await two.oldest_outcome() is None
+    younger = await two.unread()
+    assert younger is not None
+    assert younger.first > unread.last
+    await one.acknowledge([entry.entry for entry in (await one.outcomes(10, 1)).deliveries])
+    assert await two.unread() is None
 
 
 async def test_high_priority_goes_first_and_no_more_than_there_is_room_for(connect: Connect) -> None:

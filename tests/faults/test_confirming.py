@@ -7,6 +7,7 @@ import pytest
 from consumers.execution import outcome_of
 from consumers.inprocess import InProcessTransport
 from sagas.inputs import Start
+from sagas.unread import Unread
 from tests.faults.test_engine_on_virtual_time import MANIFEST, TWIN, Stage, play
 from tests.unit.test_decisions import SAGA
 
@@ -54,9 +55,9 @@ def test_nobody_is_judged_whose_outcome_came_while_the_server_kept_the_question_
         worker, other = InProcessTransport(stage.broker, "w"), InProcessTransport(stage.broker, "o2")
         await worker.open(["default"])
         (delivery,) = await worker.read(1, 1.0)
-        oldest_outcome, asked = stage.sender.oldest_outcome, list[float]()
+        unread, asked = stage.sender.unread, list[float]()
 
-        async def stalls() -> float | None:
+        async def stalls() -> Unread | None:
             asked.append(stage.clock.monotonic())
             if len(asked) == 1:
                 await stage.clock.sleep(1)
@@ -64,9 +65,9 @@ def test_nobody_is_judged_whose_outcome_came_while_the_server_kept_the_question_
                 await worker.settle([delivery.entry])
                 assert (await other.outcomes(9, 0.1)).deliveries
                 await stage.clock.sleep(2)
-            return await oldest_outcome()
+            return await unread()
 
-        stage.sender.oldest_outcome = stalls  # type: ignore[method-assign]
+        stage.sender.unread = stalls  # type: ignore[method-assign]
         await stage.run(30)
         assert asked
         assert await stage.unknowns() == []

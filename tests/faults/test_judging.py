@@ -12,14 +12,72 @@ from amends.testing.virtual import run_virtual
 from consumers.execution import outcome_of
 from consumers.inprocess import Broker, InProcessTransport
 from eventstore.memory import MemoryStore
-from orchestrator.timers import REMEMBERED_MAX, Timers
+from orchestrator.timers import REMEMBERED_MAX, Timers, WhatIsDue
 from reconciler.cycle import Reconciler
 from reconciler.evidence import NewerSaga, Sight, StaleWait
-from sagas.inputs import Outcome, Start
+from sagas.inputs import Due, Outcome, Start
 from sagas.peek import Peek
 from sagas.ports import GONE, EntryState, WaitRow
+from sagas.unread import Unread
 from tests.faults.test_engine_on_virtual_time import EPOCH, MANIFEST, TWIN, Stage, play
 from tests.unit.test_decisions import SAGA
+
+DUE = Peek(1.0, False, None, 0.0)
+
+
+class Redis(InProcessTransport):
+    """A transport that says of every command, and of the outcomes, what it is told to."""
+
+    def __init__(self, state: EntryState) -> None:
+        super().__init__(Broker(), "o")
+        self.state = state
+        self.stand: Unread | None = None
+
+    async def inspect(self, waits: Sequence[WaitRow]) -> list[EntryState]:
+        """The same of all."""
+        return [self.state for _ in waits]
+
+    async def unread(self) -> Unread | None:
+        """What stands."""
+        return self.stand
+
+
+class Postgres(MemoryStore):
+    """A store in which what was looked at last is due last."""
+
+    def __init__(self, rows: Sequence[WaitRow]) -> None:
+        super().__init__(lambda: EPOCH)
+        self.turns = list(rows)
+        self.unconfirmed: list[WaitRow] = []
+        self._taken: list[WaitRow] = []
+
+    async def due(self, limit: int) -> list[WaitRow]:
+        """Those whose turn it is; the last ones that were judged come no more once others are asked for."""
+        self._taken, self.turns = self.turns[:limit], self.turns[limit:]
+        return self._taken
+
+    async def unpublished(self, age_seconds: float, limit: int) -> list[WaitRow]:
+        """Those that nobody confirmed."""
+        return self.unconfirmed
+
+    async def postpone(self, waits: Sequence[tuple[str, int, float]]) -> None:
+        """These come again."""
+        again = {saga_id for saga_id, _, _ in waits}
+        self.turns += [row for row in self._taken if row.saga_id in again]
+
+
+def row(saga_id: str = SAGA, entry: str | None = "1-1") -> WaitRow:
+    sent = None if entry is None else 0.0
+    return WaitRow(saga_id, 2, "step", "a", None, 1, "q", "normal", 0.0, 0.0, sent, entry)
+
+
+def outcomes(first: int, last: int, seconds: float = 0.05) -> Unread:
+    return Unread((first, 0), (last, 0), seconds)
+
+
+def timers_of(clock: LoopClock, redis: Redis, rows: Sequence[WaitRow]) -> tuple[Timers, Postgres]:
+    store = Postgres(rows)
+    return Timers(store, redis, clock, 4.0, 500), store
 
 
 @pytest.mark.parametrize("delay", [0.05, 0.5, 5.0])
@@ -33,7 +91,7 @@ def test_a_slow_answer_about_outcomes_is_no_time_in_which_none_came(delay: float
         (delivery,) = await worker.read(1, 1.0)
         keeper = worker.keeper(lambda _: None)
         keeper.hold(delivery.entry)
-        inspect, oldest_outcome = stage.sender.inspect, stage.sender.oldest_outcome
+        inspect, unread = stage.sender.inspect, stage.sender.unread
         looks: list[float] = []
 
         async def look(rows: list[WaitRow]) -> list[EntryState]:
@@ -44,13 +102,13 @@ def test_a_slow_answer_about_outcomes_is_no_time_in_which_none_came(delay: float
                 await worker.settle([delivery.entry])
             return await inspect(rows)
 
-        async def slow() -> float | None:
-            age = await oldest_outcome()
+        async def slow() -> Unread | None:
+            found = await unread()
             await stage.clock.sleep(delay)
-            return age
+            return found
 
         stage.sender.inspect = look  # type: ignore[method-assign, assignment]
-        stage.sender.oldest_outcome = slow  # type: ignore[method-assign]
+        stage.sender.unread = slow  # type: ignore[method-assign]
         await stage.run(60)
         assert len(looks) >= 2
         assert await stage.unknowns() == []
@@ -95,37 +153,85 @@ def test_more_lost_commands_than_are_remembered_are_all_judged_while_outcomes_co
     """rule_L5, rule_L7: each was forgotten before it was looked at again."""
     count = REMEMBERED_MAX + 2_000
 
-    class Redis(InProcessTransport):
-        async def oldest_outcome(self) -> float | None:
-            return 0.05
+    async def go() -> None:
+        clock, redis = LoopClock(), Redis(GONE)
+        timers, store = timers_of(clock, redis, [row(saga_id=f"s{index}") for index in range(count)])
+        judged = place = 0
+        while judged < count and clock.monotonic() < 60:
+            place += 1
+            redis.stand = outcomes(place, place)
+            judged += len((await timers.due(DUE)).words)
+            await clock.sleep(0.05)
+        assert (judged, store.turns) == (count, [])
 
-        async def inspect(self, waits: Sequence[WaitRow]) -> list[EntryState]:
-            return [GONE for _ in waits]
+    run_virtual(go)
 
-    class Postgres(MemoryStore):
-        def __init__(self) -> None:
-            super().__init__(lambda: EPOCH)
-            self.queued = {
-                (f"s{index}", 1): WaitRow(f"s{index}", 1, "step", "a", None, 1, "q", "normal", 0.0, 0.0, 0.0, "1-1")
-                for index in range(count)
-            }
-            self.turns = list(self.queued)
 
-        async def due(self, limit: int) -> list[WaitRow]:
-            found, self.turns = self.turns[:limit], self.turns[limit:]
-            return [self.queued[key] for key in found]
-
-        async def postpone(self, waits: Sequence[tuple[str, int, float]]) -> None:
-            self.turns += [(saga_id, opened_by) for saga_id, opened_by, _ in waits]
+def test_what_stood_when_a_command_ran_beyond_its_time_says_nothing_of_one_that_is_gone() -> None:
+    """rule_A11: its own outcome came in between, and it was judged lost."""
 
     async def go() -> None:
-        clock, store = LoopClock(), Postgres()
-        timers = Timers(store, Redis(Broker(), "o"), clock, 4.0, 500)
-        judged = 0
-        while judged < count and clock.monotonic() < 60:
-            judged += len((await timers.due(Peek(1.0, False, None, 0.0))).words)
-            await clock.sleep(0.05)
-        assert judged == count
+        clock, redis = LoopClock(), Redis(EntryState("pending", 0.5))
+        timers, _ = timers_of(clock, redis, [row()])
+        assert await timers.due(DUE) == WhatIsDue()
+        await clock.sleep(4.6)
+        redis.stand = outcomes(7, 7)
+        assert await timers.due(DUE) == WhatIsDue(), "beyond its time, and an outcome stands"
+        redis.state, redis.stand = GONE, outcomes(8, 8)
+        assert await timers.due(DUE) == WhatIsDue(), "the one that stands now may be its own"
+        redis.stand = None
+        assert await timers.due(DUE) == WhatIsDue((Due(SAGA, 2, "lost"),))
+
+    run_virtual(go)
+
+
+def test_what_stood_when_a_command_was_not_confirmed_says_nothing_of_one_that_is_gone() -> None:
+    """rule_A11: it was judged lost at the first look, while its own outcome had lain unread for nine seconds."""
+
+    async def go() -> None:
+        clock, redis = LoopClock(), Redis(GONE)
+        timers, store = timers_of(clock, redis, [])
+        store.unconfirmed = [row(entry=None)]
+        redis.stand = outcomes(5, 7, 10.0)
+        assert await timers.due(Peek(100.0, False, 90.0, None)) == WhatIsDue()
+        store.unconfirmed, store.turns = [], [row()]
+        for _ in range(6):
+            await clock.sleep(4)
+            await timers.due(Peek(100.0, False, None, None))
+        redis.stand = outcomes(8, 9, 9.0)
+        assert await timers.due(DUE) == WhatIsDue()
+
+    run_virtual(go)
+
+
+def test_how_long_outcomes_have_stood_is_no_matter_of_the_clock_of_redis() -> None:
+    """rule_A11: it went back, and each that stood seemed to have come just now."""
+
+    async def go() -> None:
+        clock, redis = LoopClock(), Redis(GONE)
+        timers, _ = timers_of(clock, redis, [row()])
+        redis.stand = outcomes(7, 9, 3.0)
+        assert await timers.due(DUE) == WhatIsDue()
+        await clock.sleep(5)
+        redis.stand = outcomes(7, 12, 0.0)
+        assert await timers.due(DUE) == WhatIsDue()
+        redis.stand = outcomes(10, 12, 0.0)
+        assert await timers.due(DUE) == WhatIsDue((Due(SAGA, 2, "lost"),))
+
+    run_virtual(go)
+
+
+def test_a_verdict_that_could_not_be_committed_is_given_again() -> None:
+    """rule_L5: a command is moved on once, not once for each commit that fails."""
+
+    async def go() -> None:
+        clock, redis = LoopClock(), Redis(EntryState("pending", 0.5))
+        timers, store = timers_of(clock, redis, [row()])
+        assert await timers.due(DUE) == WhatIsDue()
+        await clock.sleep(4.6)
+        for _ in range(3):
+            store.turns = [row()]
+            assert await timers.due(DUE) == WhatIsDue((Due(SAGA, 2, "timed_out"),))
 
     run_virtual(go)
 
@@ -152,17 +258,19 @@ def test_the_reconciler_repairs_only_what_is_left_when_all_outcomes_that_came_be
 
     async def scene(stage: Stage) -> None:
         await stage.engine.apply([Start(SAGA, MANIFEST, None)])
-        came: list[float] = [1.0]
+        first = 7
 
-        async def oldest() -> float | None:
-            now = stage.clock.monotonic()
+        async def unread() -> Unread | None:
+            nonlocal first
+            first += flowing
+            found = Unread((first, 0), (10 + first, 0), 0.05)
             await stage.clock.sleep(delay)
-            return now - came[0] if came else 0.05
+            return found
 
-        reconciler = Reconciler(stage.store, Looks(), stage.engine, stage.clock, oldest)
-        await stage.clock.sleep(1.3)
+        reconciler = Reconciler(stage.store, Looks(), stage.engine, stage.clock, unread)
+        flowing = 0
         assert (await reconciler.run_once()).repaired == 0
-        came.clear()
+        flowing = 11
         assert (await reconciler.run_once()).repaired == 1
 
     play(scene)

@@ -1,7 +1,8 @@
 """The slots of a worker: what waits for one is given back, and what ends in whatever way leaves its own."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 import pytest
 
@@ -164,3 +165,38 @@ def test_what_was_judged_and_settled_here_while_a_read_took_long_is_not_run() ->
         assert (ran, [(word.kind, word.cause) for word in words]) == ([], [("unknown", "worker_lost")])
 
     play(saga, scene)
+
+
+@pytest.mark.parametrize("seconds", [1.6, 5.9, 15.978937091080832])
+def test_a_full_worker_rests_until_what_waits_is_to_be_given_back(seconds: float) -> None:
+    """What was left of its patience could be nothing, by rounding, and it looked again and again."""
+    saga = Saga("patient", input=Order)
+    end = asyncio.Event()
+
+    @saga.step("x", timeout=600)
+    async def x(order: Order) -> None:
+        await end.wait()
+
+    @saga.step("y", timeout=600, queue="later")
+    async def y(order: Order) -> None: ...
+
+    async def scene(stage: Stage) -> None:
+        rests = 0
+        first_of = stage.worker._first_of  # pyright: ignore[reportPrivateUsage]
+
+        async def counted(seconds: float, *waits: Coroutine[Any, Any, Any]) -> None:
+            nonlocal rests
+            rests += 1
+            assert rests < 1_000, "it spins"
+            await first_of(seconds, *waits)
+
+        stage.worker._first_of = counted  # type: ignore[method-assign] # pyright: ignore[reportPrivateUsage]
+        stage.transport.generous = True
+        await stage.clock.sleep(seconds)
+        await stage.start()
+        await stage.clock.sleep(20)
+        end.set()
+        words = [word for _, word in stage.transport.sent if isinstance(word, Outcome)]
+        assert [(word.kind, word.cause) for word in words] == [("refused", "busy")]
+
+    play(saga, scene, room=1)

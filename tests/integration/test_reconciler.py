@@ -15,6 +15,7 @@ from sagas import events as e
 from sagas.inputs import Hold, Release, Start
 from sagas.ports import Published, StoreUnavailable, TransportUnavailable
 from sagas.state import State
+from sagas.unread import Unread
 from tests.acceptance.running import until
 from tests.conformance.test_store import MANIFEST, failed, saga_id, succeeded
 
@@ -26,7 +27,7 @@ def reconciler(store: PostgresStore, engine: Engine) -> Reconciler:
     return Reconciler(store, PostgresEvidence(store.pool), engine, LoopClock(), no_outcome)
 
 
-async def no_outcome() -> float | None:
+async def no_outcome() -> Unread | None:
     return None
 
 
@@ -131,14 +132,14 @@ async def test_no_command_is_judged_while_an_outcome_lies_unread_or_redis_is_awa
     await engine.apply([Start(ONE, MANIFEST, None)])
     await store.confirm([Published(ONE, 2, "1-1", 18.0)])
     await let_pass(store, 300)
-    told: list[float | None] = [1000.0]
+    told: list[Unread | None] = [Unread((1, 0), (2, 0), 1000.0)]
 
-    async def oldest() -> float | None:
+    async def unread() -> Unread | None:
         if not told:
             raise TransportUnavailable("away")
         return told[0]
 
-    reconciler = Reconciler(store, PostgresEvidence(store.pool), engine, LoopClock(), oldest)
+    reconciler = Reconciler(store, PostgresEvidence(store.pool), engine, LoopClock(), unread)
     assert (await reconciler.run_once()).repaired == 0
     told.clear()
     assert (await reconciler.run_once()).repaired == 0

@@ -89,11 +89,9 @@ class SimulatedTransactions:
         committing.add_done_callback(_look)
         while not committing.done():
             try:
-                await asyncio.shield(committing)
+                await asyncio.wait([committing])
             except asyncio.CancelledError:
-                await asyncio.wait([committing])  # as the real one: who has sent a commit waits for its answer
-            except Disconnected:
-                break
+                continue  # as the real one: who has sent a commit waits for its answer
         if isinstance(loss := committing.exception(), Disconnected):
             raise CommitUnknown(str(loss)) from loss
         committing.result()

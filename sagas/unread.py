@@ -1,0 +1,18 @@
+"""Outcomes that nobody has acknowledged: they stand in their stream, in the order in which they came (rule A11)."""
+
+from sagas.records import record
+
+Place = tuple[int, int]
+"""Where an entry stands in its stream. Places only grow, whatever becomes of clocks."""
+
+
+@record
+class Unread:
+    """The places of the first and of the last, and since how many seconds the first has stood there.
+
+    All that stood there at some instant is committed when the first has a higher place than the last had then.
+    """
+
+    first: Place
+    last: Place
+    seconds: float
