@@ -1,7 +1,7 @@
 """Timers: what is due, and what became of commands that were sent or never sent (rules A11, C1, C9, L5)."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from orchestrator.limits import StartLimits
@@ -12,7 +12,7 @@ from sagas.points import buggify
 from sagas.ports import Clock, CommandSender, Store, TransportUnavailable, WaitRow
 from sagas.records import record, replace
 from sagas.state import COMMAND_KINDS, is_start_limit
-from sagas.unread import Place
+from sagas.unread import Place, Unread
 
 log = logging.getLogger("amends.timers")
 
@@ -38,6 +38,10 @@ class _Sight:
     first: float
     last: float
     stood: Place
+
+    def goes_on(self, why: Why, now: float, unread: Unread) -> bool:
+        """Whether nothing is known to have come between: another condition or stream, or looks of somebody else."""
+        return self.why == why and now - self.last <= FORGET_SECONDS and unread.last >= self.stood
 
 
 @record
@@ -129,18 +133,20 @@ class Timers:
             log.warning("cannot look for outcomes: %s", loss)
             return []
         if unread is None:
+            self._forget_all(found)
             return list(found)
         quick = self._clock.monotonic() - now < UNREAD_SECONDS
         patience = PATIENCE_LEASES * self._lease_seconds
         sure: list[Waiting] = []
         for key, why in found.items():
             sight = self._sights.get(key)
-            if sight is None or sight.why != why:
+            if sight is None or not sight.goes_on(why, now, unread):
                 sight = _Sight(why, now, now, unread.last)
             self._sights[key] = replace(sight, last=now)
             impatient = quick and now - sight.first >= patience
             if unread.first > sight.stood and (unread.seconds < UNREAD_SECONDS or impatient):
                 sure.append(key)
+        self._forget_all(sure)
         return sure
 
     async def _checked(self, rows: Sequence[WaitRow]) -> list[Due]:
@@ -179,6 +185,11 @@ class Timers:
         """When to look again for what is not judged: the longer it is known, the later."""
         known = now - self._sights[key].first if key in self._sights else 0.0
         return min(max(known / 4, AGAIN_SECONDS), AGAIN_SECONDS_MAX)
+
+    def _forget_all(self, judged: Iterable[Waiting]) -> None:
+        """A verdict that cannot be committed must be reached anew: the command may come to life meanwhile."""
+        for key in judged:
+            self._sights.pop(key, None)
 
     def _forget(self, now: float) -> None:
         """What ended by itself is looked for no more."""

@@ -221,6 +221,56 @@ def test_how_long_outcomes_have_stood_is_no_matter_of_the_clock_of_redis() -> No
     run_virtual(go)
 
 
+def test_after_a_verdict_that_could_not_be_committed_outcomes_are_asked_for_anew() -> None:
+    """rule_A11: its worker thawed, and the step ended meanwhile."""
+
+    async def go() -> None:
+        clock, redis = LoopClock(), Redis(GONE)
+        timers, store = timers_of(clock, redis, [row()])
+        redis.stand = outcomes(7, 9)
+        assert await timers.due(DUE) == WhatIsDue()
+        redis.stand = outcomes(10, 12)
+        assert await timers.due(DUE) == WhatIsDue((Due(SAGA, 2, "lost"),))
+        store.turns, redis.stand = [row()], outcomes(20, 20, 0.5)
+        assert await timers.due(DUE) == WhatIsDue()
+
+    run_virtual(go)
+
+
+def test_a_command_is_judged_though_the_stream_of_outcomes_was_made_anew_with_lower_places() -> None:
+    """rule_L5, rule_L7: the clock of Redis was ahead, and its memory was lost."""
+
+    async def go() -> None:
+        clock, redis = LoopClock(), Redis(GONE)
+        timers, _ = timers_of(clock, redis, [row()])
+        redis.stand = outcomes(3_600_000, 3_600_005)
+        assert await timers.due(DUE) == WhatIsDue()
+        redis.stand = outcomes(7, 9)
+        assert await timers.due(DUE) == WhatIsDue()
+        redis.stand = outcomes(10, 12)
+        assert await timers.due(DUE) == WhatIsDue((Due(SAGA, 2, "lost"),))
+
+    run_virtual(go)
+
+
+def test_a_sight_of_long_ago_is_none() -> None:
+    """rule_A11: another orchestrator saw it alive, and moved it on."""
+
+    async def go() -> None:
+        clock, redis = LoopClock(), Redis(GONE)
+        timers, store = timers_of(clock, redis, [row()])
+        redis.stand = outcomes(7, 9)
+        assert await timers.due(DUE) == WhatIsDue()
+        store.turns = []
+        for _ in range(16):
+            await clock.sleep(4)
+            assert await timers.due(DUE) == WhatIsDue()
+        store.turns, redis.stand = [row()], outcomes(20, 20, 9.0)
+        assert await timers.due(DUE) == WhatIsDue()
+
+    run_virtual(go)
+
+
 def test_a_verdict_that_could_not_be_committed_is_given_again() -> None:
     """rule_L5: a command is moved on once, not once for each commit that fails."""
 
