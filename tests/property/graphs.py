@@ -301,7 +301,8 @@ class World:
             case "did_not_happen" | "skip" as outcome if key not in self.done and not self.late:
                 self.give(Resolve(*told, outcome=outcome, **asked))
                 again = self.state.step(*key).status == "scheduled"  # as a pivot is
-                if again or self.state.step(*key).status in ("failed", "skipped"):
+                taken = self.state.version > before  # what is on its way cannot be resolved
+                if taken and (again or self.state.step(*key).status in ("failed", "skipped")):
                     self.maybe.discard(key)
             case _:
                 pass
