@@ -51,7 +51,7 @@ async function drive() {
   const steps = new Queue("steps", { connection: connection() });
   const events = new QueueEvents("last", { connection: connection() });
   await Promise.all([steps.waitUntilReady(), events.waitUntilReady()]);
-  const text = "x".repeat(Number(asked.payload));
+  let number = 0;
   const waiting = new Map();
   events.on("completed", ({ jobId }) => {
     waiting.get(jobId)?.();
@@ -61,6 +61,7 @@ async function drive() {
   await closedLoop(async () => {
     const saga = `saga-${randomUUID()}`;
     const ended = new Promise((resolve) => waiting.set(saga, resolve));
+    const text = String(number++).padStart(Number(asked.payload), "x");
     await steps.add(name, { saga, value: { text } }, options);
     const accepted = performance.now();
     await ended;

@@ -67,11 +67,11 @@ async def main() -> None:
     DBOS(config=config)
     DBOS.launch()
     workflow: Any = forward if asked.workload == "forward" else compensating
-    wanted = {"text": text(asked.payload)} if asked.workload == "forward" else "compensated"
 
     async def once() -> tuple[float | None, bool]:
-        handle = await DBOS.start_workflow_async(workflow, {"text": text(asked.payload)})
-        return None, await handle.get_result() == wanted
+        given = {"text": text(asked.payload)}
+        handle = await DBOS.start_workflow_async(workflow, given)
+        return None, await handle.get_result() == (given if asked.workload == "forward" else "compensated")
 
     await ClosedLoop(asked.window, asked.warm).run(once)
     DBOS.destroy()

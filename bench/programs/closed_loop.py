@@ -6,6 +6,7 @@ what it measured as JSON. This file needs nothing but the standard library: clie
 """
 
 import asyncio
+import itertools
 import json
 import sys
 import time
@@ -75,9 +76,12 @@ class ClosedLoop:
             raise SystemExit(f"{awaited!r} was expected, not {line!r}")
 
 
+_numbers = itertools.count()
+
+
 def text(count: int) -> str:
-    """So many bytes, which every saga takes along and every step gives back."""
-    return "x" * count
+    """So many bytes, another text each time: a saga takes it along, and each of its steps gives it back."""
+    return f"{next(_numbers)}".rjust(count, "x")
 
 
 def say(line: str) -> None:

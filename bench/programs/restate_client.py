@@ -26,15 +26,15 @@ async def main() -> None:
         async with session.post(f"{asked.admin}/deployments", json={"uri": asked.service}) as answer:
             if answer.status >= 300:
                 raise SystemExit(f"the service is not taken: {await answer.text()}")
+        forward = asked.workload == sagas.FORWARD
         place = f"{asked.ingress}/Bench/{asked.workload}"
-        body = orjson.dumps({"text": text(asked.payload)})
-        wanted = body if asked.workload == sagas.FORWARD else b'"compensated"'
         headers = {"Content-Type": "application/json"}
 
         async def once() -> tuple[float | None, bool]:
-            async with session.post(place, data=body, headers=headers) as answer:
-                told = await answer.read()
-                return None, answer.status == 200 and orjson.loads(told) == orjson.loads(wanted)
+            given = {"text": text(asked.payload)}
+            async with session.post(place, data=orjson.dumps(given), headers=headers) as answer:
+                told = orjson.loads(await answer.read())
+                return None, answer.status == 200 and told == (given if forward else "compensated")
 
         await ClosedLoop(asked.window, asked.warm).run(once)
 
