@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from amends.clock import LoopClock
 from amends.testing.virtual import run_virtual
 from consumers.effects import TRANSACTION_SECONDS_MAX, _commit  # pyright: ignore[reportPrivateUsage]
 from sagas.ports import CommitUnknown
@@ -17,23 +18,17 @@ class Transaction:
 
     async def commit(self) -> None:
         """Commit, slowly."""
-        await asyncio.get_running_loop().create_task(_later(self.seconds))
+        await LoopClock().sleep(self.seconds)
         if self.error is not None:
             raise self.error
         self.committed = True
 
 
-async def _later(seconds: float) -> None:
-    done = asyncio.get_running_loop().create_future()
-    asyncio.get_running_loop().call_later(seconds, done.set_result, None)
-    await done
-
-
 async def given_up_twice(transaction: Transaction) -> asyncio.Task[None]:
     task = asyncio.create_task(_commit(transaction))
-    await _later(1)
+    await LoopClock().sleep(1)
     task.cancel()
-    await _later(1)
+    await LoopClock().sleep(1)
     task.cancel()
     await asyncio.wait([task])
     return task
