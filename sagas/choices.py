@@ -153,16 +153,55 @@ class Choices:
     def _moving(self, state: State, waits: Sequence[Wait]) -> Sequence[Wait]:
         """The waits whose end is looked at.
 
-        All of them; but one, while a saga turns back or has passed its pivot: then the order changes nothing.
+        All of them; of one branch only, going forward where what has begun can be told apart; but one, while a saga
+        turns back or has passed its pivot: then the order changes nothing.
         """
-        if not self.reduced or (state.status == "active" and not self._passed(state)):
+        if not self.reduced:
             return waits
+        if state.status == "active" and not self._passed(state):
+            return self._of_one_branch(state, waits) if self._is_apart(state) else waits
         ranked = sorted(waits, key=lambda wait: (self.rank.get(wait.step or "", LAST), wait.item or 0))
         for first in ranked[:1]:
             near = self.related.get(first.step or "", frozenset())
             commands = [wait for wait in ranked if wait.step in near and wait.kind in COMMANDED]
             return (commands or ranked)[:1]
         return ()
+
+    def _is_apart(self, state: State) -> bool:
+        """Whether a cancel turns back whatever is under way, and nobody is asked.
+
+        Then each branch meets every way of turning back, wherever the others stand (docs/decisions/0020).
+        """
+        pivot = self.manifest.pivot
+        waits_for_pivot = pivot is not None and state.step(pivot.name).status != "pending"
+        return not waits_for_pivot and not any(wait.kind == "operator" for wait in state.waits.values())
+
+    @cached_property
+    def _endless(self) -> frozenset[str]:
+        """Nodes before the pivot that are tried for ever, and all that such a one depends on."""
+        plain, found = self.manifest, set[str]()
+        for node in plain.nodes:
+            handlers = [one for one in (node.handler, node.probe, node.fallback) if one is not None]
+            if any(one.retry.forever for one in handlers) and not node.pivot and node.name not in plain.behind_pivot:
+                found |= {node.name, *plain.ancestors[node.name]}
+        return frozenset(found)
+
+    def _of_one_branch(self, state: State, waits: Sequence[Wait]) -> Sequence[Wait]:
+        """The waits of the first branch, and those of the saga itself. What has begun is of one branch if either leans.
+
+        Branches that can go round for ever come last, and together: whether others end a round is seen there.
+        """
+        begun = {name for (name, _), step in state.steps.items() if step.status != "pending"}
+        names = dict.fromkeys(wait.step for wait in waits if wait.step is not None)
+        for first in sorted(names, key=lambda name: self.rank[name]):
+            branch, last = {first}, [first]
+            while last:
+                near = self.related[last.pop()] & begun - branch
+                branch |= near
+                last += near
+            if self._endless.isdisjoint(branch):
+                return [wait for wait in waits if wait.step is None or wait.step in branch]
+        return waits
 
     def _matters(self, state: State, key: Key, moving: Sequence[Wait]) -> bool:
         """Whether a late word leads where nothing else does.

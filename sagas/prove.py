@@ -27,6 +27,7 @@ REDUCTIONS = (
     "while a saga turns back, and once its pivot has passed, one order of what is under way stands for all",
     "turning back, and behind the pivot, branches that do not lean on one another are walked each alone",
     "turning back, what is settled is no longer told apart, nor what can never be undone before an operator decides",
+    "going forward, until the pivot begins, branches that do not lean on one another move one after the other",
     "going forward, what nobody knows and what its probe says of it are one move",
     "a late word is looked at where it leads to something new",
     "steps, and items, that differ in name only are one another's stand-ins",

@@ -49,6 +49,14 @@ def lanes(when: str | None = None, kinds: Sequence[Mapping[str, Any]] = ({},)) -
     return found
 
 
+def mesh(kind: Mapping[str, Any]) -> list[Node]:
+    """Three times three steps one after the other, and three that join them before they are over."""
+    joins = {"x": ("a", "d"), "y": ("d", "g"), "z": ("x", "y")}
+    chains = [node(lane[place], after=tuple(lane[place - 1 : place]), **kind) for lane in ("abc", "def", "ghi")
+              for place in range(3)]  # fmt: skip
+    return [*chains, *(node(name, after=after, **kind) for name, after in joins.items())]
+
+
 def pivoted() -> list[Node]:
     """Two layers, a pivot, and three steps behind it."""
     behind = [node(name, "retriable", after=("p",)) for name in "xyz"]
@@ -73,6 +81,7 @@ SHAPES = {
     "layers of four kinds of steps": of(*of_all_kinds()),
     "lanes, of probes, fallbacks, start limits and transactions two for each": of(*lanes(kinds=PAIRS)),
     "lanes, a probe, a fallback and a start limit for each": of(*lanes(kinds=[{**PROBE, **FALLBACK, **LIMIT}])),
+    "lanes that join, a probe, a fallback and a start limit for each": of(*mesh({**PROBE, **FALLBACK, **LIMIT})),
     "layers, one step with a condition": of(*layers("abcd", "efgh", "ijkl", when=FLAG[0]), paths=[FLAG]),
     "lanes, one step with a condition": of(*lanes(when=FLAG[0]), paths=[FLAG]),
     "four, each of a list, four, three": of(*layers("abcd", "e", "fghi", "jkl", each=ITEMS[0]), paths=[ITEMS]),

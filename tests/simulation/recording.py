@@ -62,11 +62,12 @@ class Executed:
 
 @dataclass
 class Recording:
-    """A run. `manifests` are known before it begins."""
+    """A run. `manifests` are known before it begins; `owed` are the messages that stand at its end, by saga."""
 
     manifests: list[Manifest] = field(default_factory=list[Manifest])
     calls: list[Called] = field(default_factory=list[Called])
     commands: list[Executed] = field(default_factory=list[Executed])
+    owed: list[tuple[str, str, Any]] = field(default_factory=list[tuple[str, str, Any]])
 
 
 class RecordingServer(WatchedServer):
@@ -183,7 +184,9 @@ def record(script: Script, sagas: Sequence[Saga[Any, Any]]) -> Recording:
 
         async def run(self) -> None:
             await super().run()
-            await _look_at_all(self.database.store)
+            store = self.database.store
+            await _look_at_all(store)
+            recording.owed = [(saga_id, row.event_type, row.data) for saga_id, row in store.outbox]
             _look_at_streams(self.server)
 
     class Evidence(RecordedEvidence):

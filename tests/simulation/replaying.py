@@ -7,6 +7,7 @@ from math import inf
 from typing import Any, TypeGuard
 
 import asyncpg
+import orjson
 import redis
 
 from consumers.wire import ResponseError
@@ -18,6 +19,7 @@ from tests.simulation.recording import ALL, Called, Executed, Handed, Recording
 LONG_MS = 1_000_000
 MICROSECONDS = 5e-6
 """A database rounds instants, and adds what is rounded."""
+OWED = "SELECT aggregate_id::text, event_type, event_data FROM amends.event_outbox ORDER BY id"
 CLOCK = """
 CREATE SCHEMA simulated;
 CREATE TABLE simulated.clock (instant timestamptz NOT NULL);
@@ -218,6 +220,10 @@ class Rows:
                 continue
             if why := differs(_plain(done, done.answer), _plain(done, found)):
                 raise Differs(f"call {place}: {done.name}{str(done.arguments)[:1000]}: {why}")
+        rows = await self._owner.fetch(OWED)
+        found = [(str(row[0]), str(row[1]), orjson.loads(row[2])) for row in rows]
+        if why := differs(sorted(recording.owed, key=_of_saga), sorted(found, key=_of_saga)):
+            raise Differs(f"what is owed to the outside: {why}")
 
     async def _do(self, done: Called) -> Any:
         if done.name in ("overdue", "never_published"):
@@ -238,6 +244,11 @@ def _plain(done: Called, answer: Any) -> Any:
     if done.name == "sagas":
         return [replace(row, created_at=0.0, updated_at=0.0) for row in answer]
     return answer
+
+
+def _of_saga(message: tuple[str, str, Any]) -> str:
+    """In one statement no order of sagas is promised; of one saga it is that of its moves."""
+    return message[0]
 
 
 def _by_instant(rows: Sequence[WaitRow], *, full: bool) -> list[Any]:

@@ -12,6 +12,7 @@ from amends.testing.simulator.callers import CallersTransaction, Changes
 from amends.testing.simulator.database import EPOCH, Database, store_of
 from amends.testing.simulator.hosts import Host, SimulatedLoop, close_all
 from amends.testing.simulator.network import Link
+from amends.testing.simulator.owed import Messages
 from amends.testing.simulator.stored import CheckedStore
 from consumers.wire import Disconnected
 from orchestrator.engine import Engine
@@ -25,8 +26,8 @@ class Callers:
 
     def __init__(self, loop: SimulatedLoop) -> None:
         self.failed: list[str] = []
-        self.changes = Changes(lambda rule, where, detail: self.failed.append(detail))
-        self.store = CheckedStore(lambda: EPOCH + loop.now, lambda _: None)
+        self.changes = Changes(self._fail)
+        self.store = CheckedStore(lambda: EPOCH + loop.now, lambda _: None, Messages(self._fail, lambda _: None))
         self.database = Database(loop, self.store, Random(1))
         self.links = [Link(loop, Host(f"api{number}", Random(number), loop), Random(number)) for number in (1, 2)]
         sealed = batch.sagas_of([])[0].seal()
@@ -34,6 +35,9 @@ class Callers:
         self.words = [
             Start(f"01900000-0000-7000-8000-00000000000{number}", sealed.manifest, value, key="k") for number in (1, 2)
         ]
+
+    def _fail(self, rule: str, where: str, detail: str) -> None:
+        self.failed.append(detail)
 
     def begin(self, number: int) -> CallersTransaction:
         return CallersTransaction(self.database, self.links[number], self.changes)

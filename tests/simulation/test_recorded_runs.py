@@ -74,3 +74,4 @@ def test_the_runs_have_all_that_is_to_be_compared() -> None:
     claims = [done.answer for done in commands if done.command[0] == "XAUTOCLAIM" and is_list(done.answer)]
     assert any(entries for _, entries, _ in claims), "something is taken over"
     assert any(gone for _, _, gone in claims), "something that was deleted is met"
+    assert all(run.owed for run in runs), "messages are owed"

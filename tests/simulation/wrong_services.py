@@ -47,6 +47,18 @@ def no_version_guard(patch: Patch) -> None:
     patch.setattr(MemoryStore, "append", append)
 
 
+@bug("A3")
+def who_comes_too_late_leaves_its_message(patch: Patch) -> None:
+    append = MemoryStore.append
+
+    async def generous(self: MemoryStore, moves: Sequence[Move]) -> Committed:
+        late = [move for move in moves if move.expected_version != self._version(move.saga_id)]
+        self.outbox += [(move.saga_id, row) for move in late for row in move.outbox]
+        return await append(self, moves)
+
+    patch.setattr(MemoryStore, "append", generous)
+
+
 @bug("A12")
 def the_feeds_cursor_is_the_position_alone(patch: Patch) -> None:
     async def feed(self: MemoryStore, after: tuple[int, int], limit: int = 500) -> Any:

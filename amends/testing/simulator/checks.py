@@ -14,6 +14,7 @@ from amends.testing.simulator.callers import Changes
 from amends.testing.simulator.heard import Heard
 from amends.testing.simulator.hosts import SimulatedLoop, at_once
 from amends.testing.simulator.outside import Execution, Key
+from amends.testing.simulator.owed import Messages
 from amends.testing.simulator.rest import rests
 from amends.testing.simulator.stored import CheckedStore
 from amends.testing.simulator.trace import Trace, marker_of, marker_of_child
@@ -86,12 +87,13 @@ class Checks:
         self._heard = Heard(loop.time)
         self._began: dict[str, float] = {}
         self.changes = Changes(self.fail)
+        self._messages = Messages(self.fail, trace.mark)
         self.cursor = (0, 0)
         self._store: CheckedStore | None = None
 
     def store(self, now: Callable[[], float]) -> CheckedStore:
         """The store, each commit of which is checked."""
-        self._store = CheckedStore(now, self._commits)
+        self._store = CheckedStore(now, self._commits, self._messages)
         return self._store
 
     def fail(self, rule: str, where: str, detail: str) -> None:
@@ -350,6 +352,7 @@ class Checks:
             if saga_id not in self._folds:
                 self.fail("11: nothing accepted is lost", saga_id, "there is no such saga")
         self.changes.finish(self._folds)
+        self._messages.finish(self._folds, self._store.outbox)
         holders = [(state.definition, state.key) for state in self._folds.values() if _holds_key(state)]
         if len(holders) != len(set(holders)):
             self.fail("R23: a key has one saga", "", str(sorted(map(str, holders))))
@@ -378,12 +381,9 @@ class Checks:
             self.fail("6: nothing is turned back past a pivot that happened", state.saga_id, node.name)
         if state.status == "completed" and node.undo is not None:
             for key in there:
-                status = state.step(*key[1:]).status
-                if (
-                    status != "succeeded"
-                    and key[1:] not in desks
-                    and not self.outside.is_unavoidable(key, node, self._lease_seconds)
-                ):
+                status, asked = state.step(*key[1:]).status, key[1:] in desks
+                unavoidable = asked or self.outside.is_unavoidable(key, node, self._lease_seconds)
+                if status != "succeeded" and not unavoidable:
                     self.fail("3: no effect is left behind", state.saga_id, f"{key[1:]} is {status}, and there")
         if state.status == "completed":
             for (name, item), step in state.steps.items():

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast
 
 from amends.testing.simulator.hosts import Host, SimulatedLoop, at_once
 from amends.testing.simulator.network import Link
+from amends.testing.simulator.owed import with_messages
 from amends.testing.simulator.stored import CheckedStore
 from consumers.wire import Disconnected
 from reconciler.evidence import NewerSaga, Sight, StaleWait
@@ -135,6 +136,8 @@ class _HostStore:
     def __getattr__(self, name: str) -> Any:
         async def call(*arguments: Any, **more: Any) -> Any:
             database = self._database
+            if name in WRITES:
+                arguments = (with_messages(arguments[0]), *arguments[1:])
             try:
                 return await self._link.ask(lambda: database.call(name, arguments, more), STATEMENT_SECONDS)
             except ConnectionRefusedError as away:

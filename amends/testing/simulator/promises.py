@@ -6,6 +6,7 @@ of the sagas that the simulator brings along.
 
 from collections.abc import Callable, Collection, Sequence
 
+from amends.testing.simulator.owed import TOO_LATE
 from amends.testing.simulator.script import AT_HOSTS, AT_SERVERS
 from sagas.manifest import Manifest, Node
 
@@ -18,6 +19,7 @@ OF_ANY_SAGAS = (
     "SagaHeld", "SagaReleased", "log: the server has another memory than before",
     "log: the server has lost its memory: groups are made anew", "log: entry %s of %s is set aside: %s",
     "log: the answer of a commit is lost; looking for its %d starts: %s", "a caller rolls back",
+    TOO_LATE,
 )  # fmt: skip
 OF_NODES: Sequence[tuple[Callable[[Node], bool], tuple[str, ...]]] = (
     (lambda node: node.kind == "step", (
