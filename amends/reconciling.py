@@ -30,4 +30,4 @@ async def reconcile(settings: Settings, *, report_only: bool) -> Report:
 
 
 def _reconciler(made: Core) -> Reconciler:
-    return Reconciler(made.store, PostgresEvidence(made.store.pool), made.engine, LoopClock(), made.streams.unread)
+    return Reconciler(made.store, PostgresEvidence(made.store.pool), made.engine, LoopClock(), made.streams)

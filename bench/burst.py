@@ -33,7 +33,8 @@ from bench.systems.system import Round
 from orchestrator.commits import Commits
 from sagas.inputs import Start
 
-LOOK_SECONDS = 0.1
+LOOK_SECONDS, LOOK_SHARE = 0.1, 20
+"""How long between two looks at least; the looks themselves take a twentieth of the time at most."""
 STALLED_SECONDS = 600.0
 """The first saga ends when the first steps of all have: queues are first in, first out."""
 AT_ONCE = 500
@@ -130,6 +131,7 @@ class _Watch:
         connection = await asyncpg.connect(self.database_url)
         try:
             while True:
+                looked = time.perf_counter()
                 started, left = self.all_started, int(await connection.fetchval(OPEN))
                 if started and not left:
                     return
@@ -140,7 +142,7 @@ class _Watch:
                 self.unsent_most = max(self.unsent_most, int(await connection.fetchval(UNSENT)))
                 for role, pid in self.pids().items():
                     self.memory[role] = max(memory_mib(pid), self.memory.get(role, 0.0))
-                await asyncio.sleep(LOOK_SECONDS)
+                await asyncio.sleep(max(LOOK_SECONDS, LOOK_SHARE * (time.perf_counter() - looked)))
         finally:
             await connection.close()
 

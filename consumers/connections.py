@@ -121,8 +121,7 @@ class Connection:
         """Commands in one round trip, with errors among the answers.
 
         Entries of one stream that it begins with stand there at once or not at all: who waits is given all of them, and
-        not the first alone. So with an acknowledgement and the deletion behind it: what was acknowledged and stands
-        there would be given to nobody any more, and look unread for ever.
+        not the first alone.
 
         Raises:
             Disconnected, TimeoutError: there is no answer. TypeError, UnicodeError: something cannot be sent.
@@ -204,13 +203,11 @@ class Connection:
 
 
 def _at_once(batch: Sequence[Command]) -> int:
-    """With how many commands it begins that take effect together: several entries of one stream, or XACK and XDEL.
+    """With how many entries of one stream it begins, which take effect together.
 
     Of several streams who waits at all of them would be given some of each, whatever their priorities.
     """
     first = batch[0][:2]
-    if first[0] == "XACK" and len(batch) > 1 and batch[1][:2] == ("XDEL", first[1]):
-        return 2
     count = next((place for place, command in enumerate(batch) if command[:2] != first), len(batch))
     return count if count > 1 and first[0] == "XADD" else 0
 

@@ -1,15 +1,15 @@
 """The transport without a server: streams, groups and leases in memory, on the event loop's clock alone."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from consumers.priorities import PRIORITIES, YIELDING, Turns
 from consumers.receiver import CommandDelivery
-from sagas.inputs import Word
+from sagas.inputs import Outcome, Word
 from sagas.manifest import Priority
 from sagas.ports import GONE, Arrivals, Command, EntryState, OutcomeDelivery, WaitRow
-from sagas.unread import Unread
+from sagas.unread import Unread, Waiting
 
 IDLE_SECONDS_MAX = 8.0
 LEASE_SECONDS = 4.0
@@ -131,7 +131,14 @@ class InProcessTransport:
         names = sorted(int(entry.entry) for entry in (*pending, *self._broker.words))
         if not names:
             return None
-        return Unread((names[0], 0), (names[-1], 0), _now() - self._broker.came[str(names[0])])
+        age = _now() - self._broker.came[str(names[0])]
+        return Unread((names[0], 0), (names[-1], 0), age, len(names))
+
+    async def told_of(self, waits: Collection[Waiting]) -> set[Waiting]:
+        """Of which of these commands an outcome stands there."""
+        pending = [entry for _, _, entry in self._broker.pending_words.values()]
+        words = [entry.word for entry in (*pending, *self._broker.words)]
+        return {(word.saga_id, word.opened_by) for word in words if isinstance(word, Outcome)}.intersection(waits)
 
     async def put_back(self, deliveries: Sequence[OutcomeDelivery]) -> None:
         """Put outcomes to the end."""

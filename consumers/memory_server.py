@@ -5,59 +5,12 @@ It knows no network and no time of its own. Whoever connects to it brings latenc
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from consumers.memory import REPLACE
-from consumers.scripts import MAKE_GROUP, NO_GROUP, PUT_BACK, WITHDRAW
+from consumers.memory_streams import ZERO, Blocked, Group, Id, Memory, Pending, Stream
+from consumers.scripts import DONE, MAKE_GROUP, NO_GROUP, PUT_BACK, REVIVE, REVIVED_MAX, WITHDRAW
 from consumers.wire import Command, ResponseError
-
-Id = tuple[int, int]
-Fields = list[bytes]
-ZERO: Id = (0, 0)
-
-
-@dataclass(slots=True)
-class Pending:
-    """An entry that was handed out."""
-
-    consumer: str
-    handed_out_at: float
-    times: int
-
-
-@dataclass(slots=True)
-class Group:
-    """A consumer group: how far it has read, and what it has handed out."""
-
-    read: Id = ZERO
-    pending: dict[Id, Pending] = field(default_factory=dict[Id, Pending])
-
-
-@dataclass(slots=True)
-class Stream:
-    """Entries in the order of their ids, and groups."""
-
-    last: Id = ZERO
-    entries: dict[Id, Fields] = field(default_factory=dict[Id, Fields])
-    groups: dict[str, Group] = field(default_factory=dict[str, Group])
-
-
-@dataclass(slots=True)
-class Blocked:
-    """A blocking read that waits for entries; `answered` takes them, or an error."""
-
-    command: Command
-    keys: tuple[str, ...]
-    answered: Callable[[Any], object]
-
-
-@dataclass(slots=True)
-class Memory:
-    """All that a server remembers."""
-
-    streams: dict[str, Stream] = field(default_factory=dict[str, Stream])
-    values: dict[str, bytes] = field(default_factory=dict[str, bytes])
 
 
 class MemoryServer:
@@ -99,6 +52,8 @@ class MemoryServer:
             MAKE_GROUP: self._make_group,
             WITHDRAW: self._withdraw,
             PUT_BACK: self._put_back,
+            DONE: self._done,
+            REVIVE: self._revive,
         }
 
     def execute(self, command: Command) -> Any:
@@ -108,7 +63,8 @@ class MemoryServer:
             ResponseError: as the server would say it.
         """
         name = command[0]
-        if self.refusing and name in ("XADD", "SET", "EVAL", "XGROUP") and WITHDRAW not in command:
+        writes = name in ("XADD", "SET", "XGROUP") or (name == "EVAL" and command[1] not in (WITHDRAW, DONE))
+        if self.refusing and writes:
             self.refused += 1
             raise ResponseError("OOM command not allowed when used memory > 'maxmemory'.")
         return self._commands[name](*command[1:])
@@ -361,6 +317,20 @@ class MemoryServer:
         if self._acknowledge(key, group, name):
             self._delete(key, name)
             self._add(key, "*", "b", body)
+
+    def _done(self, key: str, group: str, *names: Any) -> None:
+        self._acknowledge(key, group, *names)
+        self._delete(key, *names)
+
+    def _revive(self, key: str, group: str) -> int:
+        stream = self._memory.streams.get(key, Stream())
+        found = stream.groups.get(group, Group())
+        first = list(stream.entries)[:REVIVED_MAX]
+        orphans = [name for name in first if name <= found.read and name not in found.pending]
+        for name in orphans:
+            self._add(key, "*", *stream.entries[name])
+            del stream.entries[name]
+        return len(orphans)
 
     def _about(self, _groups: str, key: str) -> list[Any]:
         stream = self._memory.streams.get(key)

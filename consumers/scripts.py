@@ -24,30 +24,60 @@ if redis.call('XACK', KEYS[1], ARGV[1], ARGV[2]) == 1 then
 end
 """
 """Who was to apply an outcome cannot: it goes to the end, unless somebody else has it or is done with it."""
-WITHDRAW = """
--- KEYS[1]: a stream of commands. ARGV: its group, and the id of an entry.
--- The entry's body, if it was deleted unread; 0 if there is no such group.
+DONE = """
+-- KEYS[1]: the stream of outcomes. ARGV: its group, and the ids of entries.
+redis.call('XACK', KEYS[1], unpack(ARGV))
+redis.call('XDEL', KEYS[1], unpack(ARGV, 2))
+"""
+"""What is acknowledged alone would be given to nobody, and look unread for ever. No transaction does it: Redis 6.2 takes
+none while its memory is full, and this makes room."""
+_IS_UNREAD = """
 local function number(id)
   local ms, sequence = string.match(id, '^(%d+)-(%d+)$')
   return tonumber(ms), tonumber(sequence)
 end
-local entry = redis.call('XRANGE', KEYS[1], ARGV[2], ARGV[2])[1]
-if not entry then return false end
-for _, group in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
+local last
+for _, group in ipairs(redis.call('EXISTS', KEYS[1]) == 1 and redis.call('XINFO', 'GROUPS', KEYS[1]) or {}) do
   local about = {}
   for place = 1, #group, 2 do about[group[place]] = group[place + 1] end
-  if about['name'] == ARGV[1] then
-    local ms, sequence = number(ARGV[2])
-    local last_ms, last_sequence = number(about['last-delivered-id'])
-    local unread = ms > last_ms or (ms == last_ms and sequence > last_sequence)
-    if unread and redis.call('XDEL', KEYS[1], ARGV[2]) == 1 then return entry[2][2] end
-    return false
-  end
+  if about['name'] == ARGV[1] then last = about['last-delivered-id'] end
 end
-return 0
+local function is_unread(id)
+  local ms, sequence = number(id)
+  local last_ms, last_sequence = number(last)
+  return ms > last_ms or (ms == last_ms and sequence > last_sequence)
+end
+"""
+WITHDRAW = f"""
+-- KEYS[1]: a stream of commands. ARGV: its group, and the id of an entry.
+-- The entry's body, if it was deleted unread; 0 if there is no such group.
+{_IS_UNREAD}
+local entry = redis.call('XRANGE', KEYS[1], ARGV[2], ARGV[2])[1]
+if not entry then return false end
+if not last then return 0 end
+if is_unread(ARGV[2]) and redis.call('XDEL', KEYS[1], ARGV[2]) == 1 then return entry[2][2] end
+return false
 """
 """That an entry is not pending proves nothing: one that was run is acknowledged first and deleted then. What a group
 has handed out, it has handed out in order: what stands behind the last of it is unread."""
+REVIVED_MAX = 100
+REVIVE = f"""
+-- KEYS[1]: the stream of outcomes. ARGV[1]: its group.
+-- How many of the first entries were handed out, are held by nobody, and stand at the end now.
+{_IS_UNREAD}
+if not last then return 0 end
+local found = 0
+for _, entry in ipairs(redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', {REVIVED_MAX})) do
+  if is_unread(entry[1]) then break end
+  if #redis.call('XPENDING', KEYS[1], ARGV[1], entry[1], entry[1], 1) == 0 then
+    redis.call('XADD', KEYS[1], '*', unpack(entry[2]))
+    redis.call('XDEL', KEYS[1], entry[1])
+    found = found + 1
+  end
+end
+return found
+"""
+"""As those whose consumer somebody has deleted by hand."""
 NO_GROUP = 0
 
 

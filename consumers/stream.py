@@ -6,7 +6,7 @@ Valkey and Redis from 6.2 on.
 import asyncio
 import logging
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -17,8 +17,9 @@ from consumers.memory import MARKER, MemoryLost, ServerMemory
 from consumers.priorities import PRIORITIES, YIELDING, Turns
 from consumers.reads import BLOCK_SECONDS_MAX, read_groups
 from consumers.receiver import CommandDelivery, LeaseKeeper
-from consumers.replies import Entry, id_of, length_of, name_of, pair
-from consumers.scripts import MAKE_GROUP, NO_GROUP, PUT_BACK, WITHDRAW, was_unread
+from consumers.replies import Entry, length_of, name_of, pair
+from consumers.scripts import DONE, MAKE_GROUP, NO_GROUP, PUT_BACK, WITHDRAW, was_unread
+from consumers.unread import revive, told_of, unread_of
 from consumers.whereabouts import states_of
 from consumers.wire import RedisServer, Server, Wire
 from sagas.inputs import Word
@@ -35,11 +36,12 @@ from sagas.ports import (
     WaitRow,
 )
 from sagas.records import replace
-from sagas.unread import Unread
+from sagas.unread import Unread, Waiting
 
 log = logging.getLogger("amends.stream")
 
 CLAIM_SECONDS = 1.0
+REVIVE_SECONDS = 15.0
 HIGH_WATER = 10_000
 SHARE_MIN = 16
 """With room for so many of each stream, and no more than that waiting, all are read in one round trip."""
@@ -65,7 +67,7 @@ class RedisStreams:
         self._nothing_came = False
         self._more = True
         self._pending_after: str | None = "0"
-        self._claim_at = 0.0
+        self._claim_at = self._revive_at = 0.0
 
     def on_memory_lost(self, call: MemoryLost) -> None:
         """Have it called when the server is found to have another memory, with its incarnation (rule L7)."""
@@ -119,7 +121,7 @@ class RedisStreams:
         found: list[Entry] = []
         again = woken = False
         if self._pending_after is not None:
-            await self._make_group(OUTCOMES, ORCHESTRATORS)
+            await self._make_group_of_outcomes()
             found = await self._read_outcomes(count, start=self._pending_after)
             self._pending_after = found[-1][0].decode() if found else None
         if not found and _now() >= self._claim_at:
@@ -127,6 +129,8 @@ class RedisStreams:
             idle_ms = int(self._lease_seconds * 1000)
             found = [entry for _, entry in await self._auto_claim([OUTCOMES], ORCHESTRATORS, idle_ms, count)]
             again = bool(found)
+            if _now() >= self._revive_at:
+                await self._revive()
         if not found:
             found = await self._read_outcomes(count, block_seconds)
         deliveries: list[OutcomeDelivery] = []
@@ -145,13 +149,21 @@ class RedisStreams:
             await self.acknowledge(done)
         return Arrivals(tuple(deliveries), woken)
 
+    async def _revive(self) -> None:
+        self._revive_at = _now() + REVIVE_SECONDS
+        try:
+            if found := await revive(self._wire):
+                log.warning("%d outcomes that nobody held are handed out again", found)
+        except TransportRefused as refused:
+            log.info("cannot look for outcomes that nobody holds: %s", refused)
+
     def recall(self) -> None:
         """Read own pending outcomes again."""
         self._pending_after = "0"
 
     async def acknowledge(self, entries: Sequence[str]) -> None:
         """Acknowledge and delete outcomes."""
-        await self._wire.many([("XACK", OUTCOMES, ORCHESTRATORS, *entries), ("XDEL", OUTCOMES, *entries)])
+        await self._wire.many([("EVAL", DONE, 1, OUTCOMES, ORCHESTRATORS, *entries)])
 
     async def put_back(self, deliveries: Sequence[OutcomeDelivery]) -> None:
         """Put outcomes to the end; one that somebody else has taken or acknowledged meanwhile stays as it is."""
@@ -163,18 +175,12 @@ class RedisStreams:
             await self._wire.many(batch)
 
     async def unread(self) -> Unread | None:
-        """What stands in the stream: what is acknowledged is deleted."""
-        oldest, newest, (seconds, micros) = await self._wire.many(
-            [
-                ("XRANGE", OUTCOMES, "-", "+", "COUNT", 1),
-                ("XREVRANGE", OUTCOMES, "+", "-", "COUNT", 1),
-                ("TIME",),
-            ]
-        )
-        if not (oldest and newest):
-            return None
-        first, last = (id_of(pair(entry)[0]) for entry in (oldest[0], newest[0]))
-        return Unread(first, last, max(int(seconds) + int(micros) / 1e6 - first[0] / 1000, 0.0))
+        """Where outcomes stand."""
+        return await unread_of(self._wire)
+
+    async def told_of(self, waits: Collection[Waiting]) -> set[Waiting]:
+        """Of which of these commands an outcome stands in the stream."""
+        return await told_of(self._wire, waits)
 
     async def inspect(self, waits: Sequence[WaitRow]) -> list[EntryState]:
         """Where the entries of commands are."""
@@ -342,12 +348,12 @@ class RedisStreams:
             [("XADD", SET_ASIDE, "MAXLEN", "~", 1000, "*", "key", key, "entry", entry, "why", why, "b", body[:65536])]
         )
 
-    async def _make_group(self, key: str, group: str) -> None:
+    async def _make_group_of_outcomes(self) -> None:
+        """Unless it is there, or nothing can be written: the read behind it tells whether it is missing."""
         try:
-            await self._wire.many([("XGROUP", "CREATE", key, group, "0", "MKSTREAM")])
+            await self._wire.many([("XGROUP", "CREATE", OUTCOMES, ORCHESTRATORS, "0", "MKSTREAM")])
         except TransportRefused as refused:
-            if "BUSYGROUP" not in str(refused):
-                raise
+            log.debug("no group is made: %s", refused)
 
     async def _make_command_groups(self, keys: Sequence[str]) -> None:
         await self._wire.many([("EVAL", MAKE_GROUP, 2, key, f"{key}:grouped", WORKERS) for key in keys])
@@ -356,7 +362,7 @@ class RedisStreams:
         """The groups are gone: make them anew, and have every sent command looked for (rule L7)."""
         log.warning("the server has lost its memory: groups are made anew")
         await self._make_command_groups(self._keys(PRIORITIES))
-        await self._make_group(OUTCOMES, ORCHESTRATORS)
+        await self._make_group_of_outcomes()
         before = self._memory.incarnation
         await self._memory.meet()
         if before in ("", self._memory.incarnation):  # the groups alone are gone, or nobody knows since when

@@ -67,7 +67,7 @@ class Worker:
         self._running: dict[str, asyncio.Task[None]] = {}
         self._ahead: dict[str, tuple[CommandDelivery, float]] = {}
         self._missed = False
-        self._over: set[str] | None = None
+        self._over: list[set[str]] = []
         self._threads: set[asyncio.Future[Any]] = set()
         self._room = asyncio.Event()
         self._draining = asyncio.Event()
@@ -169,12 +169,11 @@ class Worker:
 
     async def _unsettled(self, asking: Awaitable[list[CommandDelivery]]) -> list[CommandDelivery]:
         """What is not known here. The answer may be older than what is settled while we ask."""
-        self._over = set()
+        self._over.append(over := set[str]())
         try:
             found = await asking
-            over = self._over
         finally:
-            self._over = None
+            self._over = [other for other in self._over if other is not over]
         return [delivery for delivery in found if not (delivery.entry in over or self._is_known(delivery.entry))]
 
     def _is_known(self, entry: str) -> bool:
@@ -317,8 +316,8 @@ class Worker:
 
     def _settled(self, entries: Sequence[str]) -> None:
         """These entries are over: there is room for others."""
-        if self._over is not None:
-            self._over.update(entries)
+        for over in self._over:
+            over.update(entries)
         for entry in entries:
             self._running.pop(entry, None)
             if self._keeper is not None:
@@ -351,11 +350,11 @@ class Worker:
         while True:
             await asyncio.sleep(self._numbers.look_for_idle_seconds)
             try:
-                found = await self._receiver.idle(self._numbers.lease_seconds, 100)
+                found = await self._unsettled(self._receiver.idle(self._numbers.lease_seconds, 100))
             except LOST as loss:
                 log.warning("cannot look for lost workers: %s", loss)
                 continue
-            await self._judge_lost([entry for entry in found if not self._is_known(entry.entry)])
+            await self._judge_lost(found)
 
     async def _judge_lost(self, deliveries: Sequence[CommandDelivery]) -> None:
         for delivery in deliveries:

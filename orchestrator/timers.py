@@ -1,18 +1,17 @@
 """Timers: what is due, and what became of commands that were sent or never sent (rules A11, C1, C9, L5)."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 from orchestrator.limits import StartLimits
 from sagas.inputs import Due
-from sagas.numbers import UNREAD_SECONDS
 from sagas.peek import Peek
 from sagas.points import buggify
 from sagas.ports import Clock, CommandSender, Store, TransportUnavailable, WaitRow
 from sagas.records import record, replace
 from sagas.state import COMMAND_KINDS, is_start_limit
-from sagas.unread import Place, Unread
+from sagas.unread import Place, Waiting
 
 log = logging.getLogger("amends.timers")
 
@@ -20,28 +19,20 @@ LOOK_SECONDS_MAX = 1.0
 SWEEP_SECONDS = 5.0
 GAP_SECONDS = 5.0
 QUEUED_SECONDS_MAX = 60.0
-AGAIN_SECONDS, AGAIN_SECONDS_MAX = 0.2, 5.0
-PATIENCE_LEASES = 4
+AGAIN_SECONDS, AGAIN_SECONDS_MAX, BEHIND_SECONDS_MAX = 0.2, 5.0, 30.0
+FEW = 64
+"""So many outcomes are all looked at whenever a command is to be judged."""
 REMEMBERED_MAX = 10_000
 FORGET_SECONDS = 60.0
-Waiting = tuple[str, int]
-
-
-Why = Literal["unconfirmed", "gone", "over time"]
 
 
 @record
 class _Sight:
-    """Why a command is to be judged, when it was first found so and when last, and the last outcome that stood then."""
+    """When a command was first found to be judged and when last, and the last outcome that stood there at first."""
 
-    why: Why
     first: float
     last: float
     stood: Place
-
-    def goes_on(self, why: Why, now: float, unread: Unread) -> bool:
-        """Whether nothing is known to have come between: another condition or stream, or looks of somebody else."""
-        return self.why == why and now - self.last <= FORGET_SECONDS and unread.last >= self.stood
 
 
 @record
@@ -64,6 +55,7 @@ class Timers:
         self._limits = StartLimits(store, sender)
         self._moved_on: dict[Waiting, float] = {}
         self._sights: dict[Waiting, _Sight] = {}
+        self._behind = 0.0
         self._committed_at = clock.monotonic()
         self._grace_until = 0.0
         self._stalled = False
@@ -111,16 +103,15 @@ class Timers:
         if peek.unconfirmed_since is None or peek.unconfirmed_since > peek.now - SWEEP_SECONDS:
             return []
         rows = await self._store.unpublished(SWEEP_SECONDS, self._batch)
-        sure = await self._without_outcome({(row.saga_id, row.opened_by): "unconfirmed" for row in rows})
+        sure = await self._without_outcome([(row.saga_id, row.opened_by) for row in rows])
         return [Due(*key, "lost") for key in sure]
 
-    async def _without_outcome(self, found: Mapping[Waiting, Why]) -> list[Waiting]:
+    async def _without_outcome(self, found: Collection[Waiting]) -> list[Waiting]:
         """Of commands that are to be judged those that have left no outcome, whoever has it in hand (rule A11).
 
-        A step that ended before its command was found so has put its outcome into the stream before (rule C5): there is
-        none if all that stood there at that first sight is committed. A command that nobody renewed, or confirmed, may
-        end later still: so nothing may have stood for `UNREAD_SECONDS` either, unless something always does, as
-        outcomes do that only a newer program can apply.
+        A step that ended before its command was found so has put its outcome into the stream before (rule C5), where it
+        stands until it is committed. So all that stand there are looked at; where they are many, not before those are
+        committed that stood there when the command was found so at first: one of them is its own, most likely.
         """
         if not found:
             return []
@@ -129,25 +120,28 @@ class Timers:
             self._sights.clear()
         try:
             unread = await self._sender.unread()
+            self._behind = 0.0 if unread is None else unread.seconds
+            if unread is None:
+                sure = list(found)
+            else:
+                stood = {key: self._stood(key, now, unread.last) for key in found}
+                asked = [key for key in found if unread.count <= FEW or unread.first > stood[key]]
+                told = await self._sender.told_of(asked) if asked else ()
+                sure = [key for key in asked if key not in told]
         except TransportUnavailable as loss:
             log.warning("cannot look for outcomes: %s", loss)
             return []
-        if unread is None:
-            self._forget_all(found)
-            return list(found)
-        quick = self._clock.monotonic() - now < UNREAD_SECONDS
-        patience = PATIENCE_LEASES * self._lease_seconds
-        sure: list[Waiting] = []
-        for key, why in found.items():
-            sight = self._sights.get(key)
-            if sight is None or not sight.goes_on(why, now, unread):
-                sight = _Sight(why, now, now, unread.last)
-            self._sights[key] = replace(sight, last=now)
-            impatient = quick and now - sight.first >= patience
-            if unread.first > sight.stood and (unread.seconds < UNREAD_SECONDS or impatient):
-                sure.append(key)
-        self._forget_all(sure)
+        for key in sure:
+            self._sights.pop(key, None)
         return sure
+
+    def _stood(self, key: Waiting, now: float, last: Place) -> Place:
+        """The last outcome that stood in this stream when the command was first found to be judged."""
+        sight = self._sights.get(key)
+        if sight is None or sight.stood > last:
+            sight = _Sight(now, now, last)
+        self._sights[key] = replace(sight, last=now)
+        return sight.stood
 
     async def _checked(self, rows: Sequence[WaitRow]) -> list[Due]:
         """The check of commands that were sent: still queued, still running, or lost (rule L5)."""
@@ -160,36 +154,31 @@ class Timers:
             log.warning("cannot look for %d commands: %s", len(sent), loss)
             return []
         later: list[tuple[str, int, float]] = []
-        judged: dict[Waiting, Why] = {}
+        judged: dict[Waiting, Literal["lost", "timed_out"]] = {}
         now = self._clock.monotonic()
         for row, state in zip(sent, states, strict=True):
             key = (row.saga_id, row.opened_by)
             if state.place == "gone":
-                judged[key] = "gone"
+                judged[key] = "lost"
                 continue
             if state.place == "queued":
                 later.append((*key, min(state.timeout + 2 * self._lease_seconds, QUEUED_SECONDS_MAX)))
             elif (until := self._moved_on.setdefault(key, now + state.timeout + self._lease_seconds)) <= now:
-                judged[key] = "over time"
+                judged[key] = "timed_out"
                 continue
             else:  # it may have begun just now; looking again before its time says nothing
                 later.append((*key, until - now))
             self._sights.pop(key, None)  # somebody renews it again
-        sure = await self._without_outcome(judged)
+        sure = dict.fromkeys(await self._without_outcome(judged))
         later += [(*key, self._again_seconds(key, now)) for key in judged if key not in sure]
         if later:
             await self._store.postpone(later)
-        return [Due(*key, "lost" if judged[key] == "gone" else "timed_out") for key in sure]
+        return [Due(*key, judged[key]) for key in sure]
 
     def _again_seconds(self, key: Waiting, now: float) -> float:
-        """When to look again for what is not judged: the longer it is known, the later."""
+        """When to look again for what is not judged: the longer it is known, or outcomes stand unread, the later."""
         known = now - self._sights[key].first if key in self._sights else 0.0
-        return min(max(known / 4, AGAIN_SECONDS), AGAIN_SECONDS_MAX)
-
-    def _forget_all(self, judged: Iterable[Waiting]) -> None:
-        """A verdict that cannot be committed must be reached anew: the command may come to life meanwhile."""
-        for key in judged:
-            self._sights.pop(key, None)
+        return max(min(known / 4, AGAIN_SECONDS_MAX), min(self._behind, BEHIND_SECONDS_MAX), AGAIN_SECONDS)
 
     def _forget(self, now: float) -> None:
         """What ended by itself is looked for no more."""

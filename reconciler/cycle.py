@@ -4,7 +4,7 @@ A glance, one statement, says whether a wait can be overdue; only then, and ever
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Collection, Sequence
 from math import inf
 from typing import Any
 
@@ -12,11 +12,10 @@ from reconciler.checks import sagas_newer, waits_overdue, waits_unpublished
 from reconciler.evidence import Evidence
 from reconciler.findings import Finding
 from sagas.inputs import Applies
-from sagas.numbers import UNREAD_SECONDS
 from sagas.peek import Peek
 from sagas.ports import Clock, Store, StoreUnavailable, TransportRefused, TransportUnavailable
 from sagas.records import record
-from sagas.unread import Place, Unread
+from sagas.unread import Outcomes, Place, Waiting
 
 log = logging.getLogger("amends.reconciler")
 
@@ -25,7 +24,7 @@ BATCH = 500
 SLEEP_SECONDS_MAX = 15.0
 SLEEP_SECONDS_MIN = 0.5
 AUDIT_SECONDS = 300.0
-ASK_AGAIN_SECONDS = 0.1
+PATIENCE_SECONDS, ASK_AGAIN_SECONDS = 1.0, 0.1
 
 
 @record
@@ -40,7 +39,7 @@ class Report:
 class Reconciler:
     """One reconciler; of several only the one that holds the lock looks.
 
-    `apply` is the engine, `unread` tells of the outcomes that nobody has acknowledged.
+    `apply` is the engine, `outcomes` are those that nobody has acknowledged.
     """
 
     def __init__(
@@ -49,13 +48,13 @@ class Reconciler:
         evidence: Evidence,
         apply: Applies,
         clock: Clock,
-        unread: Callable[[], Awaitable[Unread | None]],
+        outcomes: Outcomes,
     ) -> None:
         self._store = store
         self._evidence = evidence
         self._engine = apply
         self._clock = clock
-        self._unread = unread
+        self._outcomes = outcomes
         self._audit_at = 0.0
         self._stopping = False
 
@@ -108,34 +107,35 @@ class Reconciler:
             return Report(tuple(found), repaired)
 
     async def _repair(self, found: Sequence[Finding]) -> int:
-        ready = [finding for finding in found if finding.repair is not None]
-        if any(finding.judges for finding in ready) and not await self._all_committed():
-            ready = [finding for finding in ready if not finding.judges]
-        repairs = [finding.repair for finding in ready if finding.repair is not None]
+        ready = [(finding.repair, finding.judges) for finding in found if finding.repair is not None]
+        judged = {(repair.saga_id, repair.opened_by) for repair, judges in ready if judges}
+        unread = await self._unread(judged) if judged else judged
+        repairs = [repair for repair, _ in ready if (repair.saga_id, repair.opened_by) not in unread]
         if not repairs:
             return 0
         answers: Sequence[Any] = await self._engine.apply(repairs)
         return sum(answer.code == "accepted" for answer in answers)
 
-    async def _all_committed(self) -> bool:
-        """Whether every outcome that came before now is committed: else a command may have ended well (rule A11).
+    async def _unread(self, judged: Collection[Waiting]) -> Collection[Waiting]:
+        """Of which of these commands an outcome may lie unread: they may have ended well (rule A11).
 
-        Others come meanwhile: so it is asked until those that stood there are gone, for a second at most.
+        All that stand there are looked at, once those that stood there before are committed: after a long stop there
+        may be many. Where that takes more than a second, they are judged at another time.
         """
-        until = self._clock.monotonic() + UNREAD_SECONDS
+        until = self._clock.monotonic() + PATIENCE_SECONDS
         stood: Place | None = None
-        while True:
-            try:
-                unread = await self._unread()
-            except (TransportUnavailable, TransportRefused) as loss:
-                log.warning("commands are not judged while outcomes may lie unread: %s", loss)
-                return False
-            if unread is None or (stood is not None and unread.first > stood):
-                return True
-            stood = stood or unread.last
-            if self._clock.monotonic() >= until:
-                return False
-            await self._clock.sleep(ASK_AGAIN_SECONDS)
+        try:
+            while (unread := await self._outcomes.unread()) is not None:
+                if stood is not None and unread.first > stood:
+                    break
+                stood = stood or unread.last
+                if self._clock.monotonic() >= until:
+                    return judged
+                await self._clock.sleep(ASK_AGAIN_SECONDS)
+            return await self._outcomes.told_of(judged)
+        except (TransportUnavailable, TransportRefused) as loss:
+            log.warning("commands are not judged while outcomes may lie unread: %s", loss)
+            return judged
 
 
 def _until_something_could_be_overdue(peek: Peek) -> float:

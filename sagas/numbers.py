@@ -2,9 +2,6 @@
 
 from sagas.records import record
 
-UNREAD_SECONDS = 1.0
-"""No command is judged while any outcome has stood for so long, however slowly it was looked for (rule A11)."""
-
 
 @record
 class Numbers:

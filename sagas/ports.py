@@ -15,7 +15,7 @@ from sagas.peek import Peek
 from sagas.records import record
 from sagas.state import State, Value
 from sagas.statuses import WaitKind
-from sagas.unread import Unread
+from sagas.unread import Outcomes
 
 
 class StoreUnavailable(Exception):
@@ -329,7 +329,7 @@ class Arrivals:
     woken: bool = False
 
 
-class CommandSender(Protocol):
+class CommandSender(Outcomes, Protocol):
     """The orchestrator's side of the transport."""
 
     async def publish(self, commands: Sequence[Command], before: float) -> list[str | None]:
@@ -373,10 +373,6 @@ class CommandSender(Protocol):
 
     async def look(self) -> str:
         """The incarnation of the transport's memory, read anew (rule L7)."""
-        ...
-
-    async def unread(self) -> Unread | None:
-        """The outcomes that are not acknowledged, whoever has them; `None` when there are none (rule A11)."""
         ...
 
     async def full(self) -> list[tuple[str, Priority]]:

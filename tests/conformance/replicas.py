@@ -5,7 +5,8 @@ from typing import Any, Protocol
 
 from amends.testing.simulator.network import Link
 from consumers.memory import MARKER
-from consumers.memory_server import Memory, MemoryServer
+from consumers.memory_server import MemoryServer
+from consumers.memory_streams import Memory
 
 OTHER_RUN = "f" * 40
 

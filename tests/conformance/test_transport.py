@@ -6,7 +6,9 @@ from math import inf
 
 import pytest
 
+from consumers import stream
 from consumers.envelopes import dump
+from consumers.keys import ORCHESTRATORS, OUTCOMES
 from consumers.stream import RedisStreams
 from sagas.ports import GONE, Arrivals, EntryState, TransportUnavailable, WaitRow
 from tests.conformance.transports import COMMAND, OUTCOME, PROGRESSED, STARTED, Connect, Raw, as_sent
@@ -73,6 +75,26 @@ async def test_the_oldest_outcome_counts_until_it_is_acknowledged_whoever_has_it
     assert younger.first > unread.last
     await one.acknowledge([entry.entry for entry in (await one.outcomes(10, 1)).deliveries])
     assert await two.unread() is None
+
+
+async def test_whose_outcome_stands_is_told_however_many_stand_there_and_whoever_has_it(connect: Connect) -> None:
+    """rule_A11: also of one that is put to the end."""
+    worker, one, two = connect("w"), connect("o1"), connect("o2")
+    await one.outcomes(1, 0)
+    mine, other = (COMMAND.saga_id, 2), (COMMAND.saga_id, 3)
+    assert await two.told_of([mine]) == set()
+    await worker.send([OUTCOME, STARTED, *[replace(OUTCOME, opened_by=4)] * 200])
+    assert await two.told_of([mine, other]) == {mine}
+    (held,) = (await one.outcomes(1, 1)).deliveries
+    unread = await two.unread()
+    assert unread is not None
+    assert unread.count == 202
+    assert await two.told_of([mine, other]) == {mine}
+    await one.put_back([held])
+    assert await two.told_of([other, mine]) == {mine}
+    (moved,) = [entry for entry in (await one.outcomes(300, 1)).deliveries if entry.word == OUTCOME]
+    await one.acknowledge([moved.entry])
+    assert await two.told_of([other, mine]) == set()
 
 
 async def test_high_priority_goes_first_and_no_more_than_there_is_room_for(connect: Connect) -> None:
@@ -267,6 +289,44 @@ async def test_a_refused_write_is_told_from_one_whose_answer_is_lost(remote: tup
     finally:
         await raw("CONFIG", "SET", "maxmemory", 0)
     assert await raw("XLEN", "amends:{q-default}:commands:normal") == 1
+
+
+async def test_outcomes_are_applied_and_make_room_while_no_write_is_taken(remote: tuple[Connect, Raw]) -> None:
+    """rule_C9: a server that is full stays so if nothing can be deleted; nor may a start, or an error, stop that."""
+    connect, raw = remote
+    worker, one, two = connect("w"), connect("o1"), connect("o2")
+    await one.outcomes(1, 0)
+    await worker.send([OUTCOME, STARTED])
+    (first,) = (await one.outcomes(1, 1)).deliveries
+    await raw("CONFIG", "SET", "maxmemory", 1)
+    try:
+        one.recall()
+        assert (await one.outcomes(9, 0.1)).deliveries == (first,)
+        (second,) = (await two.outcomes(9, 0.1)).deliveries
+        await one.acknowledge([first.entry])
+        await two.acknowledge([second.entry])
+        assert await one.unread() is None
+    finally:
+        await raw("CONFIG", "SET", "maxmemory", 0)
+
+
+async def test_outcomes_that_nobody_holds_any_more_are_handed_out_again(
+    remote: tuple[Connect, Raw], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """rule_A11: somebody deletes a consumer by hand; what it held would be given to nobody."""
+    connect, raw = remote
+    monkeypatch.setattr(stream, "REVIVE_SECONDS", 0.0)
+    monkeypatch.setattr(stream, "CLAIM_SECONDS", 0.0)
+    worker, dead, one = connect("w"), connect("dead"), connect("o1")
+    await dead.outcomes(1, 0)
+    await worker.send([OUTCOME, STARTED, PROGRESSED])
+    assert len((await dead.outcomes(1, 1)).deliveries) == 1
+    (held,) = (await one.outcomes(1, 1)).deliveries
+    assert held.word == STARTED
+    await raw("XGROUP", "DELCONSUMER", OUTCOMES, ORCHESTRATORS, "dead")
+    words = [entry.word for _ in range(2) for entry in (await one.outcomes(9, 0.1)).deliveries]
+    assert words == [PROGRESSED, OUTCOME], "and what is held or unread stays where it is"
+    assert await raw("XLEN", OUTCOMES) == 3
 
 
 async def test_a_sender_whose_first_write_is_refused_says_so(remote: tuple[Connect, Raw]) -> None:

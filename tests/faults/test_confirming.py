@@ -1,12 +1,15 @@
 """Confirming: what was sent is written down a second later, whatever happens to the store (rule C1)."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
 from consumers.execution import outcome_of
 from consumers.inprocess import InProcessTransport
-from sagas.inputs import Start
+from orchestrator.timers import FEW
+from sagas.inputs import Outcome, Start
+from sagas.ports import EntryState, OutcomeDelivery, WaitRow
 from sagas.unread import Unread
 from tests.faults.test_engine_on_virtual_time import MANIFEST, TWIN, Stage, play
 from tests.unit.test_decisions import SAGA
@@ -72,6 +75,35 @@ def test_nobody_is_judged_whose_outcome_came_while_the_server_kept_the_question_
         assert asked
         assert await stage.unknowns() == []
         assert (await stage.store.heads([SAGA]))[SAGA].step("a").status == "succeeded"
+
+    play(scene)
+
+
+def test_a_worker_that_thaws_between_two_looks_is_not_judged_though_nothing_of_before_is_unread() -> None:
+    """rule_A11: its entry was gone at both, once since nobody renewed it, and once since it was over."""
+
+    async def scene(stage: Stage) -> None:
+        await stage.engine.apply([Start(SAGA, MANIFEST, None)])
+        worker, other = InProcessTransport(stage.broker, "w"), InProcessTransport(stage.broker, "o2")
+        await worker.open(["default"])
+        (delivery,) = await worker.read(1, 1.0)
+        inspect, held, looks = stage.sender.inspect, list[OutcomeDelivery](), list[float]()
+
+        async def look(rows: Sequence[WaitRow]) -> list[EntryState]:
+            looks.append(stage.clock.monotonic())
+            if len(looks) == 1:
+                await other.send([Outcome(TWIN, 3, 1, "a", None, "step", "failed")] * (FEW + 1))
+                held.extend((await other.outcomes(2 * FEW, 0.0)).deliveries)
+            if len(looks) == 2:
+                await other.acknowledge([one.entry for one in held])
+                await worker.send([outcome_of(delivery.command)])
+                await worker.settle([delivery.entry])
+            return await inspect(rows)
+
+        stage.sender.inspect = look  # type: ignore[method-assign, assignment]
+        await stage.run(60)
+        assert len(looks) >= 2
+        assert await stage.unknowns() == []
 
     play(scene)
 

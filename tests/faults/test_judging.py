@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
@@ -12,13 +12,13 @@ from amends.testing.virtual import run_virtual
 from consumers.execution import outcome_of
 from consumers.inprocess import Broker, InProcessTransport
 from eventstore.memory import MemoryStore
-from orchestrator.timers import REMEMBERED_MAX, Timers, WhatIsDue
+from orchestrator.timers import FEW, REMEMBERED_MAX, Timers, WhatIsDue
 from reconciler.cycle import Reconciler
 from reconciler.evidence import NewerSaga, Sight, StaleWait
 from sagas.inputs import Due, Outcome, Start
 from sagas.peek import Peek
 from sagas.ports import GONE, EntryState, WaitRow
-from sagas.unread import Unread
+from sagas.unread import Unread, Waiting
 from tests.faults.test_engine_on_virtual_time import EPOCH, MANIFEST, TWIN, Stage, play
 from tests.unit.test_decisions import SAGA
 
@@ -32,6 +32,7 @@ class Redis(InProcessTransport):
         super().__init__(Broker(), "o")
         self.state = state
         self.stand: Unread | None = None
+        self.told: set[Waiting] = set()
 
     async def inspect(self, waits: Sequence[WaitRow]) -> list[EntryState]:
         """The same of all."""
@@ -40,6 +41,10 @@ class Redis(InProcessTransport):
     async def unread(self) -> Unread | None:
         """What stands."""
         return self.stand
+
+    async def told_of(self, waits: Collection[Waiting]) -> set[Waiting]:
+        """Whose outcome stands there."""
+        return self.told.intersection(waits)
 
 
 class Postgres(MemoryStore):
@@ -50,6 +55,7 @@ class Postgres(MemoryStore):
         self.turns = list(rows)
         self.unconfirmed: list[WaitRow] = []
         self._taken: list[WaitRow] = []
+        self.later: list[float] = []
 
     async def due(self, limit: int) -> list[WaitRow]:
         """Those whose turn it is; the last ones that were judged come no more once others are asked for."""
@@ -63,6 +69,7 @@ class Postgres(MemoryStore):
     async def postpone(self, waits: Sequence[tuple[str, int, float]]) -> None:
         """These come again."""
         again = {saga_id for saga_id, _, _ in waits}
+        self.later += [seconds for _, _, seconds in waits]
         self.turns += [row for row in self._taken if row.saga_id in again]
 
 
@@ -71,8 +78,8 @@ def row(saga_id: str = SAGA, entry: str | None = "1-1") -> WaitRow:
     return WaitRow(saga_id, 2, "step", "a", None, 1, "q", "normal", 0.0, 0.0, sent, entry)
 
 
-def outcomes(first: int, last: int, seconds: float = 0.05) -> Unread:
-    return Unread((first, 0), (last, 0), seconds)
+def outcomes(first: int, last: int, seconds: float = 0.05, count: int = FEW + 1) -> Unread:
+    return Unread((first, 0), (last, 0), seconds, count)
 
 
 def timers_of(clock: LoopClock, redis: Redis, rows: Sequence[WaitRow]) -> tuple[Timers, Postgres]:
@@ -167,39 +174,61 @@ def test_more_lost_commands_than_are_remembered_are_all_judged_while_outcomes_co
     run_virtual(go)
 
 
-def test_what_stood_when_a_command_ran_beyond_its_time_says_nothing_of_one_that_is_gone() -> None:
-    """rule_A11: its own outcome came in between, and it was judged lost."""
+def test_a_command_whose_own_outcome_stands_is_never_judged_wherever_it_stands() -> None:
+    """rule_A11: it was put to the end for a newer program, or came when all that had stood there was committed."""
 
     async def go() -> None:
-        clock, redis = LoopClock(), Redis(EntryState("pending", 0.5))
+        clock, redis = LoopClock(), Redis(GONE)
         timers, _ = timers_of(clock, redis, [row()])
+        redis.stand = outcomes(7, 9)
+        assert await timers.due(DUE) == WhatIsDue(), "many stand there, and any may be its own"
+        redis.stand, redis.told = outcomes(20, 20), {(SAGA, 2)}
         assert await timers.due(DUE) == WhatIsDue()
-        await clock.sleep(4.6)
-        redis.stand = outcomes(7, 7)
-        assert await timers.due(DUE) == WhatIsDue(), "beyond its time, and an outcome stands"
-        redis.state, redis.stand = GONE, outcomes(8, 8)
-        assert await timers.due(DUE) == WhatIsDue(), "the one that stands now may be its own"
-        redis.stand = None
+        redis.stand = outcomes(20, 20, count=1)
+        assert await timers.due(DUE) == WhatIsDue()
+        redis.told.clear()
         assert await timers.due(DUE) == WhatIsDue((Due(SAGA, 2, "lost"),))
 
     run_virtual(go)
 
 
-def test_what_stood_when_a_command_was_not_confirmed_says_nothing_of_one_that_is_gone() -> None:
-    """rule_A11: it was judged lost at the first look, while its own outcome had lain unread for nine seconds."""
+def test_where_few_outcomes_stand_a_command_is_judged_at_once() -> None:
+    """rule_L5: whatever they are of, and for however long they have stood there."""
 
     async def go() -> None:
-        clock, redis = LoopClock(), Redis(GONE)
-        timers, store = timers_of(clock, redis, [])
+        redis = Redis(GONE)
+        timers, _ = timers_of(LoopClock(), redis, [row()])
+        redis.stand = outcomes(7, 9, seconds=1000.0, count=FEW)
+        assert await timers.due(DUE) == WhatIsDue((Due(SAGA, 2, "lost"),))
+
+    run_virtual(go)
+
+
+def test_a_command_that_nobody_confirmed_is_not_judged_while_its_outcome_stands() -> None:
+    """rule_A11, rule_C1."""
+
+    async def go() -> None:
+        redis = Redis(GONE)
+        timers, store = timers_of(LoopClock(), redis, [])
         store.unconfirmed = [row(entry=None)]
-        redis.stand = outcomes(5, 7, 10.0)
+        redis.stand, redis.told = outcomes(5, 7, count=3), {(SAGA, 2)}
         assert await timers.due(Peek(100.0, False, 90.0, None)) == WhatIsDue()
-        store.unconfirmed, store.turns = [], [row()]
-        for _ in range(6):
-            await clock.sleep(4)
-            await timers.due(Peek(100.0, False, None, None))
-        redis.stand = outcomes(8, 9, 9.0)
+        redis.stand, redis.told = None, set()
+        assert await timers.due(Peek(100.0, False, 90.0, None)) == WhatIsDue((Due(SAGA, 2, "lost"),))
+
+    run_virtual(go)
+
+
+@pytest.mark.parametrize(("seconds", "later"), [(0.0, 0.2), (20.0, 20.0), (1000.0, 30.0)])
+def test_the_longer_outcomes_stand_unread_the_later_commands_are_looked_at_again(seconds: float, later: float) -> None:
+    """rule_L5: behind a backlog all commands seem lost, and looking for them took the time that their outcomes need."""
+
+    async def go() -> None:
+        redis = Redis(GONE)
+        timers, store = timers_of(LoopClock(), redis, [row()])
+        redis.stand = outcomes(7, 9, seconds)
         assert await timers.due(DUE) == WhatIsDue()
+        assert store.later == [later]
 
     run_virtual(go)
 
@@ -231,7 +260,7 @@ def test_after_a_verdict_that_could_not_be_committed_outcomes_are_asked_for_anew
         assert await timers.due(DUE) == WhatIsDue()
         redis.stand = outcomes(10, 12)
         assert await timers.due(DUE) == WhatIsDue((Due(SAGA, 2, "lost"),))
-        store.turns, redis.stand = [row()], outcomes(20, 20, 0.5)
+        store.turns, redis.stand, redis.told = [row()], outcomes(20, 20, 0.5), {(SAGA, 2)}
         assert await timers.due(DUE) == WhatIsDue()
 
     run_virtual(go)
@@ -249,24 +278,6 @@ def test_a_command_is_judged_though_the_stream_of_outcomes_was_made_anew_with_lo
         assert await timers.due(DUE) == WhatIsDue()
         redis.stand = outcomes(10, 12)
         assert await timers.due(DUE) == WhatIsDue((Due(SAGA, 2, "lost"),))
-
-    run_virtual(go)
-
-
-def test_a_sight_of_long_ago_is_none() -> None:
-    """rule_A11: another orchestrator saw it alive, and moved it on."""
-
-    async def go() -> None:
-        clock, redis = LoopClock(), Redis(GONE)
-        timers, store = timers_of(clock, redis, [row()])
-        redis.stand = outcomes(7, 9)
-        assert await timers.due(DUE) == WhatIsDue()
-        store.turns = []
-        for _ in range(16):
-            await clock.sleep(4)
-            assert await timers.due(DUE) == WhatIsDue()
-        store.turns, redis.stand = [row()], outcomes(20, 20, 9.0)
-        assert await timers.due(DUE) == WhatIsDue()
 
     run_virtual(go)
 
@@ -317,7 +328,8 @@ def test_the_reconciler_repairs_only_what_is_left_when_all_outcomes_that_came_be
             await stage.clock.sleep(delay)
             return found
 
-        reconciler = Reconciler(stage.store, Looks(), stage.engine, stage.clock, unread)
+        stage.sender.unread = unread  # type: ignore[method-assign]
+        reconciler = Reconciler(stage.store, Looks(), stage.engine, stage.clock, stage.sender)
         flowing = 0
         assert (await reconciler.run_once()).repaired == 0
         flowing = 11

@@ -200,3 +200,34 @@ def test_a_full_worker_rests_until_what_waits_is_to_be_given_back(seconds: float
         assert [(word.kind, word.cause) for word in words] == [("refused", "busy")]
 
     play(saga, scene, room=1)
+
+
+def test_a_worker_that_stood_still_is_not_judged_by_itself_when_its_step_ends_meanwhile() -> None:
+    """rule_L2: it took its own entry over, and its word of that passed the outcome, which stood in the stream."""
+    saga = Saga("own", input=Order)
+    end = asyncio.Event()
+
+    @saga.step("x", timeout=60)
+    async def x(order: Order) -> None:
+        await end.wait()
+
+    async def scene(stage: Stage) -> None:
+        idle = stage.transport.idle
+
+        async def slow(idle_seconds: float, count: int) -> list[CommandDelivery]:
+            found = await idle(idle_seconds, count)
+            if found:
+                end.set()
+                await stage.clock.sleep(0.05)
+            return found
+
+        stage.transport.idle = slow  # type: ignore[method-assign]
+        await stage.start()
+        await stage.clock.sleep(2)
+        for entry in stage.broker.entries.values():
+            entry.renewed_at -= 2 * LEASE_SECONDS
+        await stage.clock.sleep(3)
+        assert end.is_set()
+        assert [word.kind for _, word in stage.transport.sent if isinstance(word, Outcome)] == ["succeeded"]
+
+    play(saga, scene, room=1)

@@ -1,7 +1,6 @@
 """The connection to Redis: answers find their questions, and a loss is a loss for everybody who waits."""
 
 import asyncio
-import re
 import socket
 from collections.abc import AsyncGenerator, Generator
 from contextlib import contextmanager
@@ -190,16 +189,3 @@ async def test_where_no_transaction_may_be_begun_each_entry_is_answered_alone(ma
     finally:
         await narrow.connection.close()
         await made.ask([("ACL", "DELUSER", "narrow")])
-
-
-async def test_what_is_acknowledged_and_deleted_is_so_at_once_or_not_at_all(made: Made) -> None:
-    """rule_A11: acknowledged alone it would be given to nobody, and look unread for ever."""
-    (name,) = await made.ask([("XADD", "stream", "*", "b", "1")])
-    await made.ask([("XGROUP", "CREATE", "stream", "readers", "0"), ("CONFIG", "RESETSTAT")])
-    await made.ask([("XREADGROUP", "GROUP", "readers", "one", "STREAMS", "stream", ">")])
-    done = await made.ask([("XACK", "stream", "readers", name), ("XDEL", "stream", name), ("XLEN", "stream")])
-    (counts,) = await made.ask([("INFO", "commandstats")])
-    assert done == [1, 1, 0]
-    assert dict(re.findall(rb"cmdstat_(multi|exec|xack|xdel):calls=(\d+)", counts)) == dict.fromkeys(
-        (b"multi", b"exec", b"xack", b"xdel"), b"1"
-    )

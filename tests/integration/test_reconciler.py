@@ -1,6 +1,7 @@
 """The reconciler ends what no orchestrator ended, leaves alone what is healthy, and asks people when it goes on."""
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import replace
 
 import pytest
@@ -15,7 +16,7 @@ from sagas import events as e
 from sagas.inputs import Hold, Release, Start
 from sagas.ports import Published, StoreUnavailable, TransportUnavailable
 from sagas.state import State
-from sagas.unread import Unread
+from sagas.unread import Unread, Waiting
 from tests.acceptance.running import until
 from tests.conformance.test_store import MANIFEST, failed, saga_id, succeeded
 
@@ -24,11 +25,25 @@ ONE = saga_id(1)
 
 @pytest.fixture
 def reconciler(store: PostgresStore, engine: Engine) -> Reconciler:
-    return Reconciler(store, PostgresEvidence(store.pool), engine, LoopClock(), no_outcome)
+    return Reconciler(store, PostgresEvidence(store.pool), engine, LoopClock(), Outcomes(None))
 
 
-async def no_outcome() -> Unread | None:
-    return None
+class Outcomes:
+    """What stands unread: `stand`, or the transport is away; and an outcome of each of the `told` commands."""
+
+    def __init__(self, *stand: Unread | None, told: Collection[Waiting] = ()) -> None:
+        self.stand = list(stand)
+        self.told = set(told)
+
+    async def unread(self) -> Unread | None:
+        """What stands."""
+        if not self.stand:
+            raise TransportUnavailable("away")
+        return self.stand[0]
+
+    async def told_of(self, waits: Collection[Waiting]) -> set[Waiting]:
+        """Those that are told."""
+        return self.told.intersection(waits)
 
 
 async def head(store: PostgresStore) -> State:
@@ -132,19 +147,15 @@ async def test_no_command_is_judged_while_an_outcome_lies_unread_or_redis_is_awa
     await engine.apply([Start(ONE, MANIFEST, None)])
     await store.confirm([Published(ONE, 2, "1-1", 18.0)])
     await let_pass(store, 300)
-    told: list[Unread | None] = [Unread((1, 0), (2, 0), 1000.0)]
-
-    async def unread() -> Unread | None:
-        if not told:
-            raise TransportUnavailable("away")
-        return told[0]
-
-    reconciler = Reconciler(store, PostgresEvidence(store.pool), engine, LoopClock(), unread)
+    outcomes = Outcomes(Unread((1, 0), (2, 0), 1000.0))
+    reconciler = Reconciler(store, PostgresEvidence(store.pool), engine, LoopClock(), outcomes)
     assert (await reconciler.run_once()).repaired == 0
-    told.clear()
+    outcomes.stand.clear()
     assert (await reconciler.run_once()).repaired == 0
+    outcomes.stand, outcomes.told = [None], {(ONE, 2)}
+    assert (await reconciler.run_once()).repaired == 0, "it was put to the end, or has come just now"
     assert (await head(store)).step("first").attempt == 1
-    told.append(None)
+    outcomes.told.clear()
     assert (await reconciler.run_once()).repaired == 1
 
 
@@ -168,7 +179,7 @@ async def test_two_reconcilers_at_once_repair_once(store: PostgresStore, engine:
     await engine.apply([Start(ONE, MANIFEST, None)])
     await let_pass(store, 11)
     several = [
-        Reconciler(store, PostgresEvidence(store.pool), Engine(store, LoopClock()), LoopClock(), no_outcome)
+        Reconciler(store, PostgresEvidence(store.pool), Engine(store, LoopClock()), LoopClock(), Outcomes(None))
         for _ in range(3)
     ]
     await asyncio.gather(*(one.run_once() for one in several))

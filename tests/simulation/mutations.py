@@ -19,7 +19,8 @@ import sagas.forward
 import sagas.late
 import sagas.messages
 import sagas.requests
-from consumers.memory_server import Group, MemoryServer, Stream
+from consumers.memory_server import MemoryServer
+from consumers.memory_streams import Group, Stream
 from consumers.reports import Reports
 from consumers.stream import RedisStreams
 from consumers.worker import Worker

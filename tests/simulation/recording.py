@@ -16,7 +16,8 @@ from amends.testing.simulator.hosts import at_once
 from amends.testing.simulator.script import Script
 from amends.testing.simulator.system import System, simulate
 from amends.testing.simulator.watched import WatchedServer
-from consumers.memory_server import Memory, MemoryServer
+from consumers.memory_server import MemoryServer
+from consumers.memory_streams import Memory
 from consumers.wire import Command, ResponseError
 from sagas.definition import Saga
 from sagas.listing import SagaFilter

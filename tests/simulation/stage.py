@@ -17,7 +17,7 @@ from amends.testing.simulator.callers import CallersTransaction, start_joined
 from amends.testing.simulator.hosts import Host, SimulatedLoop
 from amends.testing.simulator.system import Process
 from consumers.keys import command_key
-from consumers.memory_server import Memory
+from consumers.memory_streams import Memory
 from consumers.wire import SOCKET_SECONDS, Command
 from sagas import events as e
 from sagas.definition import Saga

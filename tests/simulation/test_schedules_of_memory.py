@@ -2,7 +2,7 @@
 
 from math import inf
 
-from consumers.memory_server import Memory
+from consumers.memory_streams import Memory
 from sagas import events as e
 from tests.simulation.scenes import API, BY_HAND, COMMANDS, LEASE_SECONDS, O0, OUTCOMES, W0, W1, Stage, schedule
 from tests.simulation.small_sagas import BUY, PAY, PAY_AND_SEND, TIMEOUT_SECONDS

@@ -8,7 +8,7 @@ from amends.testing.simulator.hosts import Host
 from amends.testing.simulator.network import Link
 from amends.testing.simulator.script import Fault
 from consumers.keys import ORCHESTRATORS, OUTCOMES, WORKERS, command_key
-from consumers.memory_server import Memory
+from consumers.memory_streams import Memory
 from consumers.priorities import PRIORITIES
 from consumers.wire import SOCKET_SECONDS, Command, ResponseError
 
@@ -177,7 +177,10 @@ class Faults:
                     gone.append(self._by_hand(("XGROUP", "DESTROY", OUTCOMES, ORCHESTRATORS)))
                 effects.tell(fault, any(gone))
             case "delete consumers":
-                effects.tell(fault, sum(map(self._delete_consumers, self._command_keys())))
+                deleted = [self._delete_consumers(key, WORKERS) for key in self._command_keys()]
+                if fault.count > 1:
+                    deleted.append(self._delete_consumers(OUTCOMES, ORCHESTRATORS))
+                effects.tell(fault, sum(deleted))
             case "foreign entry" | "outcome twice" if server.refusing:
                 self._pending[fault] = None
                 later(LOOK_SECONDS, self._happen, fault)
@@ -217,11 +220,11 @@ class Faults:
         oldest = [name for name, _ in server.execute(("XRANGE", key, "-", "+", "COUNT", count))]
         return int(server.execute(("XDEL", key, *oldest))) if oldest else 0
 
-    def _delete_consumers(self, key: str) -> int:
+    def _delete_consumers(self, key: str, group: str) -> int:
         """Forget who has been handed what: how much that is."""
-        handed_out = self._by_hand(("XPENDING", key, WORKERS, "-", "+", 1000))
+        handed_out = self._by_hand(("XPENDING", key, group, "-", "+", 1000))
         for _, consumer, *_ in handed_out:
-            self._by_hand(("XGROUP", "DELCONSUMER", key, WORKERS, consumer.decode()))
+            self._by_hand(("XGROUP", "DELCONSUMER", key, group, consumer.decode()))
         return len(handed_out)
 
     def _by_hand(self, command: Command) -> Any:

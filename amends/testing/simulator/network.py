@@ -7,7 +7,8 @@ from typing import Any, Protocol, TypeVar
 
 from amends.testing.simulator.hosts import NOWHERE, Host
 from consumers.leases import RENEW_SECONDS, RETRY_SECONDS
-from consumers.memory_server import Blocked, MemoryServer
+from consumers.memory_server import MemoryServer
+from consumers.memory_streams import Blocked
 from consumers.wire import Claim, Command, Connected, Disconnected, ResponseError, renewed
 
 T = TypeVar("T")

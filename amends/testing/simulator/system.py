@@ -186,7 +186,7 @@ class System:
             return orchestrator.run, orchestrator.stop
         if name.startswith("reconciler"):
             evidence = SimulatedEvidence(self.database, link, host)
-            reconciler = Reconciler(store, evidence, engine, clock, streams.unread)
+            reconciler = Reconciler(store, evidence, engine, clock, streams)
             return lambda: _within(publisher, reconciler.run), reconciler.stop
         if name.startswith("worker"):
             transactions = SimulatedTransactions(self.outside, link, host)

@@ -9,6 +9,7 @@ from amends.testing.simulator.outside import Key
 from consumers.envelopes import load_command, load_word
 from consumers.keys import OUTCOMES
 from consumers.memory_server import MemoryServer
+from consumers.scripts import DONE
 from consumers.wire import Command as Asked
 from sagas.inputs import Outcome
 from sagas.ports import Command
@@ -53,8 +54,8 @@ class WatchedServer(MemoryServer):
 
     def execute(self, command: Asked) -> Any:
         """The answer to a command."""
-        if command[0] == "XDEL" and command[1] == OUTCOMES:
-            for name in command[2:]:
+        if command[0] == "EVAL" and command[1] == DONE:
+            for name in command[5:]:
                 for _, fields in super().execute(("XRANGE", OUTCOMES, name, name)):
                     if fields[0] == b"b":
                         self._checks.acknowledges(fields[1])

@@ -1,0 +1,52 @@
+"""What stands in the stream of outcomes: what is acknowledged is deleted (rule A11)."""
+
+from collections.abc import Collection
+
+from consumers.envelopes import load_word
+from consumers.keys import ORCHESTRATORS, OUTCOMES
+from consumers.replies import id_of, length_of, pair
+from consumers.scripts import REVIVE
+from consumers.wire import Wire
+from sagas.inputs import Outcome
+from sagas.unread import Unread, Waiting
+
+PAGE = 64
+"""How many outcomes are looked at in one round trip: each may be large."""
+
+
+async def unread_of(wire: Wire) -> Unread | None:
+    """The first and the last that stand there, in one round trip."""
+    oldest, newest, (seconds, micros), count = await wire.many(
+        [
+            ("XRANGE", OUTCOMES, "-", "+", "COUNT", 1),
+            ("XREVRANGE", OUTCOMES, "+", "-", "COUNT", 1),
+            ("TIME",),
+            ("XLEN", OUTCOMES),
+        ]
+    )
+    if not (oldest and newest):
+        return None
+    first, last = (id_of(pair(entry)[0]) for entry in (oldest[0], newest[0]))
+    return Unread(first, last, max(int(seconds) + int(micros) / 1e6 - first[0] / 1000, 0.0), length_of(count))
+
+
+async def told_of(wire: Wire, waits: Collection[Waiting]) -> set[Waiting]:
+    """Of which of these commands an outcome stands there; one that is put to the end meanwhile is met there."""
+    found: set[Waiting] = set()
+    start = "-"
+    while True:
+        (page,) = await wire.many([("XRANGE", OUTCOMES, start, "+", "COUNT", PAGE)])
+        for name, fields in map(pair, page):
+            word = load_word(fields.get(b"b", b""))
+            if isinstance(word, Outcome):
+                found.add((word.saga_id, word.opened_by))
+            milliseconds, number = id_of(name)
+            start = f"{milliseconds}-{number + 1}"
+        if len(page) < PAGE:
+            return found.intersection(waits)
+
+
+async def revive(wire: Wire) -> int:
+    """Put to the end what was handed out and what nobody holds, as it would be given to nobody; how much that was."""
+    (found,) = await wire.many([("EVAL", REVIVE, 1, OUTCOMES, ORCHESTRATORS)])
+    return int(found)
