@@ -135,10 +135,11 @@ class MemoryStore:
         """The values behind references."""
         return [self._value(saga_id, value) for saga_id, value in wanted]
 
-    async def due(self, limit: int) -> list[WaitRow]:
+    async def due(self, limit: int, *, commands: bool = True) -> list[WaitRow]:
         """Waits whose time has come, oldest first."""
         now = round(self._now(), 6)  # PostgreSQL knows microseconds
-        found = [row for row in self._waits.values() if round(row.due_at, 6) <= now and self._fires(row)]
+        rows = [row for row in self._waits.values() if commands or row.queue is None]
+        found = [row for row in rows if round(row.due_at, 6) <= now and self._fires(row)]
         return sorted(found, key=lambda row: (row.due_at, row.saga_id, row.opened_by))[:limit]
 
     async def delivered(self, waits: Sequence[Waiting]) -> None:

@@ -197,9 +197,9 @@ class PostgresStore:
             for saga_id, value in wanted
         ]
 
-    async def due(self, limit: int) -> list[WaitRow]:
+    async def due(self, limit: int, *, commands: bool = True) -> list[WaitRow]:
         """Waits whose time has come, oldest first."""
-        return _rows(await self._fetch(query("due"), limit, FORMAT))
+        return _rows(await self._fetch(query("due" if commands else "due_dates"), limit, FORMAT))
 
     async def delivered(self, waits: Sequence[Waiting]) -> None:
         """Take messages away."""

@@ -209,7 +209,7 @@ class Orchestrator:
         wait = min(dates, default=inf) - peek.now
         now = self._clock.monotonic()
         longest = LOOK_SECONDS_MAX if now < self._idle_at else IDLE_LOOK_SECONDS
-        return now + min(max(wait, IDLE_SECONDS_MIN, self._timers.grace_seconds), longest)
+        return now + min(max(wait, IDLE_SECONDS_MIN, self._timers.pause_seconds), longest)
 
     async def _send_marked(self) -> int:
         """Send commands that are known not to have been sent, of joined starts and refused ones (rule C9); how many."""

@@ -20,10 +20,12 @@ SWEEP_SECONDS = 5.0
 GAP_SECONDS = 5.0
 QUEUED_SECONDS_MAX = 60.0
 AGAIN_SECONDS, AGAIN_SECONDS_MAX, BEHIND_SECONDS_MAX = 0.2, 5.0, 30.0
+BEHIND_SECONDS, CHECK_SECONDS, PAUSE_SECONDS = 1.0, 1.0, 0.25
+"""Where outcomes stand unread for so long, so much time is between two checks of commands, and between two looks."""
 FEW = 64
 """So many outcomes are all looked at whenever a command is to be judged."""
 REMEMBERED_MAX = 10_000
-FORGET_SECONDS = 60.0
+FORGET_SECONDS, FORGET_EVERY_SECONDS = 600.0, 60.0
 
 
 @record
@@ -56,6 +58,7 @@ class Timers:
         self._moved_on: dict[Waiting, float] = {}
         self._sights: dict[Waiting, _Sight] = {}
         self._behind = 0.0
+        self._check_at = self._forget_at = 0.0
         self._committed_at = clock.monotonic()
         self._grace_until = 0.0
         self._stalled = False
@@ -64,6 +67,11 @@ class Timers:
     def grace_seconds(self) -> float:
         """How long due waits are left alone still."""
         return max(self._grace_until - self._clock.monotonic(), 0.0)
+
+    @property
+    def pause_seconds(self) -> float:
+        """How long nobody needs to look: what has come is applied meanwhile."""
+        return max(self.grace_seconds, PAUSE_SECONDS if self._behind >= BEHIND_SECONDS else 0.0)
 
     def committed(self) -> None:
         """The store works. After a gap of more than 5 s, what is due gets one lease of grace (rule A11)."""
@@ -82,8 +90,14 @@ class Timers:
 
         While nothing can be committed the first alone tries it: the others get their grace when it goes in.
         """
-        self._forget(self._clock.monotonic())
-        rows = await self._store.due(self._batch) if peek.due_at is not None and peek.due_at <= peek.now else []
+        now = self._clock.monotonic()
+        self._forget(now)
+        checks = now >= self._check_at
+        if checks:
+            self._behind = 0.0
+        rows: list[WaitRow] = []
+        if peek.due_at is not None and peek.due_at <= peek.now:
+            rows = await self._store.due(self._batch, commands=checks)
         if self._stalled:
             rows = rows[:1]
         else:
@@ -96,6 +110,8 @@ class Timers:
         found = [Due(row.saga_id, row.opened_by) for row in others] + await self._limits.judged(limits)
         found += await self._checked([row for row in rows if row.kind in COMMAND_KINDS])
         found += await self._never_sent(peek)
+        if checks and self._behind >= BEHIND_SECONDS:
+            self._check_at = now + CHECK_SECONDS
         return WhatIsDue(tuple(found), tuple(messages))
 
     async def _never_sent(self, peek: Peek) -> list[Due]:
@@ -182,7 +198,8 @@ class Timers:
 
     def _forget(self, now: float) -> None:
         """What ended by itself is looked for no more."""
-        if len(self._sights) > REMEMBERED_MAX:
-            self._sights = {key: seen for key, seen in self._sights.items() if seen.last > now - FORGET_SECONDS}
-        if len(self._moved_on) > REMEMBERED_MAX:
-            self._moved_on = {key: until for key, until in self._moved_on.items() if until > now - FORGET_SECONDS}
+        if now < self._forget_at or len(self._sights) + len(self._moved_on) <= REMEMBERED_MAX:
+            return
+        self._forget_at = now + FORGET_EVERY_SECONDS
+        self._sights = {key: seen for key, seen in self._sights.items() if seen.last > now - FORGET_SECONDS}
+        self._moved_on = {key: until for key, until in self._moved_on.items() if until > now - FORGET_SECONDS}

@@ -164,8 +164,11 @@ class Store(Protocol):
         """The values behind (saga id, reference) pairs, in their order; at most two queries."""
         ...
 
-    async def due(self, limit: int) -> list[WaitRow]:
-        """Waits whose `due_at` has passed, oldest first, without locks. Neither marked nor `notify` nor `operator`."""
+    async def due(self, limit: int, *, commands: bool = True) -> list[WaitRow]:
+        """Waits whose `due_at` has passed, oldest first, without locks: neither marked nor for an operator.
+
+        Without `commands`, of those that no worker is to end.
+        """
         ...
 
     async def delivered(self, waits: Sequence[tuple[str, int]]) -> None:

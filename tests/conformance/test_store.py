@@ -201,6 +201,7 @@ async def test_a_confirmed_command_is_due_for_its_check_and_can_be_moved_on(stor
     await store.confirm([Published(saga_id(1), row.opened_by, "1-1", -1.0), Published(saga_id(2), 9, "1-2", 0.0)])
     (due,) = await store.due(10)
     assert (due.entry_id, due.saga_id) == ("1-1", saga_id(1))
+    assert await store.due(10, commands=False) == []
     assert await store.unpublished(0, 10) == []
     assert ((await store.peek()).due_at or 0) < time.time()
     await store.postpone([(saga_id(1), row.opened_by, 60.0)])
@@ -367,6 +368,7 @@ async def test_what_a_held_saga_waits_for_owes_and_was_not_sent_is_left_alone(st
     await store.append([move(held.state, Release(saga_id(1), "go", "r"))])
     assert (await store.peek()).unsent
     assert [row.opened_by for row in await store.due(10)] == [5]
+    assert await store.due(10, commands=False) == await store.due(10)
     assert len(await store.take_unsent(10)) == 1
 
 

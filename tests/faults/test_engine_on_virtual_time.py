@@ -69,10 +69,10 @@ class TroubledStore(MemoryStore):
         self.looks += 1
         return await super().peek()
 
-    async def due(self, limit: int) -> list[WaitRow]:
+    async def due(self, limit: int, *, commands: bool = True) -> list[WaitRow]:
         """Due waits, unless it is away."""
         self._trouble("due")
-        return await super().due(limit)
+        return await super().due(limit, commands=commands)
 
     async def confirm(self, sent: Sequence[Published]) -> None:
         """Confirm, unless it breaks."""

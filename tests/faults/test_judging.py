@@ -56,9 +56,13 @@ class Postgres(MemoryStore):
         self.unconfirmed: list[WaitRow] = []
         self._taken: list[WaitRow] = []
         self.later: list[float] = []
+        self.asked: list[bool] = []
 
-    async def due(self, limit: int) -> list[WaitRow]:
+    async def due(self, limit: int, *, commands: bool = True) -> list[WaitRow]:
         """Those whose turn it is; the last ones that were judged come no more once others are asked for."""
+        self.asked.append(commands)
+        if not commands:
+            return []
         self._taken, self.turns = self.turns[:limit], self.turns[limit:]
         return self._taken
 
@@ -215,6 +219,25 @@ def test_a_command_that_nobody_confirmed_is_not_judged_while_its_outcome_stands(
         assert await timers.due(Peek(100.0, False, 90.0, None)) == WhatIsDue()
         redis.stand, redis.told = None, set()
         assert await timers.due(Peek(100.0, False, 90.0, None)) == WhatIsDue((Due(SAGA, 2, "lost"),))
+
+    run_virtual(go)
+
+
+def test_behind_a_backlog_commands_are_checked_once_a_second_and_dates_at_every_look() -> None:
+    """rule_L5."""
+
+    async def go() -> None:
+        clock, redis = LoopClock(), Redis(GONE)
+        timers, store = timers_of(clock, redis, [row()])
+        redis.stand = outcomes(7, 9, 20.0)
+        for _ in range(8):
+            await timers.due(DUE)
+            assert timers.pause_seconds == 0.25
+            await clock.sleep(timers.pause_seconds)
+        assert store.asked == [True, False, False, False] * 2
+        redis.stand = None
+        await timers.due(DUE)
+        assert timers.pause_seconds == 0.0
 
     run_virtual(go)
 

@@ -35,6 +35,7 @@ HOT: dict[str, set[str]] = {
     "withdraw": {WAITS},
     "waits": {WAITS},
     "due": {"waits_due", WAITS, *LEFT_ALONE},
+    "due_dates": {"waits_dated", WAITS, *LEFT_ALONE},
     "unpublished": {"waits_unconfirmed", *LEFT_ALONE},
     "take_unsent": {"waits_unsent", WAITS, HEADS, *LEFT_ALONE},
     "peek": {"waits_unsent", "waits_unconfirmed", "waits_due", WAITS, *LEFT_ALONE},
@@ -145,6 +146,7 @@ async def test_rule_c9_a_backlog_of_marked_commands_costs_a_look_nothing(databas
     await connection.execute("VACUUM ANALYZE amends.waits")
     assert await blocks_of(connection, "peek", "2") < 50
     assert await blocks_of(connection, "due", "500", "2") < 50
+    assert await blocks_of(connection, "due_dates", "500", "2") < 50
     assert await blocks_of(connection, "unpublished", "5", "500", "2") < 50
     taken = await blocks_of(connection, "take_unsent", "10", "'{}'", "'{}'", "2", "'{}'")
     await connection.close()
@@ -163,6 +165,7 @@ async def test_a_look_reads_what_it_may_take_and_no_more(database_url: str) -> N
     found = [
         await blocks_of(connection, "peek", "2"),
         await blocks_of(connection, "due", "10", "2"),
+        await blocks_of(connection, "due_dates", "10", "2"),
         await blocks_of(connection, "unpublished", "5", "10", "2"),
     ]
     await connection.close()
