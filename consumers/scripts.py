@@ -29,8 +29,8 @@ DONE = """
 redis.call('XACK', KEYS[1], unpack(ARGV))
 redis.call('XDEL', KEYS[1], unpack(ARGV, 2))
 """
-"""What is acknowledged alone would be given to nobody, and look unread for ever. It is no transaction: Redis 6.2 takes none
-while its memory is full, and this makes room."""
+"""What is acknowledged alone would be given to nobody, and look unread for ever. It is no transaction: Redis 6.2 takes
+none while its memory is full, and this makes room."""
 _IS_UNREAD = """
 local function number(id)
   local ms, sequence = string.match(id, '^(%d+)-(%d+)$')

@@ -177,10 +177,7 @@ class Faults:
                     gone.append(self._by_hand(("XGROUP", "DESTROY", OUTCOMES, ORCHESTRATORS)))
                 effects.tell(fault, any(gone))
             case "delete consumers":
-                deleted = [self._delete_consumers(key, WORKERS) for key in self._command_keys()]
-                if fault.count > 1:
-                    deleted.append(self._delete_consumers(OUTCOMES, ORCHESTRATORS))
-                effects.tell(fault, sum(deleted))
+                effects.tell(fault, self._delete_consumers(also_of_outcomes=fault.count > 1))
             case "foreign entry" | "outcome twice" if server.refusing:
                 self._pending[fault] = None
                 later(LOOK_SECONDS, self._happen, fault)
@@ -220,12 +217,16 @@ class Faults:
         oldest = [name for name, _ in server.execute(("XRANGE", key, "-", "+", "COUNT", count))]
         return int(server.execute(("XDEL", key, *oldest))) if oldest else 0
 
-    def _delete_consumers(self, key: str, group: str) -> int:
+    def _delete_consumers(self, *, also_of_outcomes: bool) -> int:
         """Forget who has been handed what: how much that is."""
-        handed_out = self._by_hand(("XPENDING", key, group, "-", "+", 1000))
-        for _, consumer, *_ in handed_out:
-            self._by_hand(("XGROUP", "DELCONSUMER", key, group, consumer.decode()))
-        return len(handed_out)
+        forgotten = 0
+        outcomes = [(OUTCOMES, ORCHESTRATORS)] * also_of_outcomes
+        for key, group in [*((key, WORKERS) for key in self._command_keys()), *outcomes]:
+            handed_out = self._by_hand(("XPENDING", key, group, "-", "+", 1000))
+            forgotten += len(handed_out)
+            for _, consumer, *_ in handed_out:
+                self._by_hand(("XGROUP", "DELCONSUMER", key, group, consumer.decode()))
+        return forgotten
 
     def _by_hand(self, command: Command) -> Any:
         """What somebody types at the server; it may be that there is no such thing."""
