@@ -178,12 +178,12 @@ def commands_are_confirmed_by_the_append(patch: Patch) -> None:
 
 @bug("20", "A11")
 def the_reconciler_repairs_what_lives(patch: Patch) -> None:
-    async def yes(self: Reconciler) -> bool:
-        return True
+    async def none(self: Reconciler, judged: Any) -> tuple[()]:
+        return ()
 
     patch.setattr(waits_overdue, "GRACE_SECONDS", -60.0)
     patch.setattr(waits_overdue, "COMMAND_SECONDS", -inf)
-    patch.setattr(Reconciler, "_all_committed", yes)
+    patch.setattr(Reconciler, "_unread", none)
 
 
 @bug("9")
