@@ -60,7 +60,7 @@ return false
 """
 """That an entry is not pending proves nothing: one that was run is acknowledged first and deleted then. What a group
 has handed out, it has handed out in order: what stands behind the last of it is unread."""
-REVIVED_MAX = 100
+REVIVED_MAX = 32
 REVIVE = f"""
 -- KEYS[1]: the stream of outcomes. ARGV[1]: its group.
 -- How many of the first entries were handed out, are held by nobody, and stand at the end now.
@@ -70,14 +70,14 @@ local found = 0
 for _, entry in ipairs(redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', {REVIVED_MAX})) do
   if is_unread(entry[1]) then break end
   if #redis.call('XPENDING', KEYS[1], ARGV[1], entry[1], entry[1], 1) == 0 then
-    redis.call('XADD', KEYS[1], '*', unpack(entry[2]))
     redis.call('XDEL', KEYS[1], entry[1])
+    redis.call('XADD', KEYS[1], '*', unpack(entry[2]))
     found = found + 1
   end
 end
 return found
 """
-"""As those whose consumer somebody has deleted by hand."""
+"""As those whose consumer somebody has deleted by hand. What has begun to write may go on in a memory that is full."""
 NO_GROUP = 0
 
 

@@ -7,18 +7,20 @@ import asyncio
 import logging
 import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from itertools import groupby
 from typing import Any
 
 from consumers.claims import PENDING_MAX, auto_claim
 from consumers.envelopes import Foreign, dump, load_command, load_word
-from consumers.keys import ORCHESTRATORS, OUTCOMES, SET_ASIDE, WORKERS, command_key, queue_of
+from consumers.keys import ORCHESTRATORS, OUTCOMES, WORKERS, command_key, queue_of
 from consumers.memory import MARKER, MemoryLost, ServerMemory
 from consumers.priorities import PRIORITIES, YIELDING, Turns
 from consumers.reads import BLOCK_SECONDS_MAX, read_groups
 from consumers.receiver import CommandDelivery, LeaseKeeper
 from consumers.replies import Entry, length_of, name_of, pair
 from consumers.scripts import DONE, MAKE_GROUP, NO_GROUP, PUT_BACK, WITHDRAW, was_unread
+from consumers.set_aside import set_aside
 from consumers.unread import revive, told_of, unread_of
 from consumers.whereabouts import states_of
 from consumers.wire import RedisServer, Server, Wire
@@ -121,7 +123,8 @@ class RedisStreams:
         found: list[Entry] = []
         again = woken = False
         if self._pending_after is not None:
-            await self._make_group_of_outcomes()
+            with suppress(TransportRefused):  # nothing can be written now: the read tells whether it is missing
+                await self._make_group_of_outcomes()
             found = await self._read_outcomes(count, start=self._pending_after)
             self._pending_after = found[-1][0].decode() if found else None
         if not found and _now() >= self._claim_at:
@@ -141,10 +144,9 @@ class RedisStreams:
             if isinstance(word, Word):
                 deliveries.append(OutcomeDelivery(entry, word, again))
                 continue
-            done.append(entry)
             woken = woken or body is None
-            if word is not None:
-                await self._set_aside(OUTCOMES, entry, body or b"", word.why)
+            if word is None or await set_aside(self._wire, OUTCOMES, entry, body or b"", word.why):
+                done.append(entry)
         if done:
             await self.acknowledge(done)
         return Arrivals(tuple(deliveries), woken)
@@ -329,8 +331,8 @@ class RedisStreams:
                 continue
             command = load_command(body)
             if isinstance(command, Foreign):
-                await self._set_aside(key, entry, body, command.why)
-                await self._wire.many([("XACK", key, WORKERS, entry), ("XDEL", key, entry)])
+                if await set_aside(self._wire, key, entry, body, command.why):
+                    await self._wire.many([("XACK", key, WORKERS, entry), ("XDEL", key, entry)])
                 continue
             if command.incarnation != self._memory.incarnation and not (met and self._memory.incarnation):
                 await self._memory.meet()  # others may have met a new memory before us
@@ -341,19 +343,12 @@ class RedisStreams:
             found.append(CommandDelivery(f"{key} {entry}", command, first_sent, sent_at, current))
         return found
 
-    async def _set_aside(self, key: str, entry: str, body: bytes, why: str) -> None:
-        """Keep a foreign or torn entry with its reason (rule C8); it must not come again."""
-        log.error("entry %s of %s is set aside: %s", entry, key, why)
-        await self._wire.many(
-            [("XADD", SET_ASIDE, "MAXLEN", "~", 1000, "*", "key", key, "entry", entry, "why", why, "b", body[:65536])]
-        )
-
     async def _make_group_of_outcomes(self) -> None:
-        """Unless it is there, or nothing can be written: the read behind it tells whether it is missing."""
         try:
             await self._wire.many([("XGROUP", "CREATE", OUTCOMES, ORCHESTRATORS, "0", "MKSTREAM")])
         except TransportRefused as refused:
-            log.debug("no group is made: %s", refused)
+            if "BUSYGROUP" not in str(refused):
+                raise
 
     async def _make_command_groups(self, keys: Sequence[str]) -> None:
         await self._wire.many([("EVAL", MAKE_GROUP, 2, key, f"{key}:grouped", WORKERS) for key in keys])

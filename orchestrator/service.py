@@ -192,7 +192,7 @@ class Orchestrator:
     async def _acknowledge(self, deliveries: Sequence[OutcomeDelivery], codes: Sequence[str]) -> None:
         """Acknowledge what was applied. What only a newer program can apply is left, and comes again to somebody.
 
-        Left for one lease already, it goes to the end: what is lost is judged by the oldest outcome (rule A11).
+        Left for one lease already, it goes to the end: the first of many says which have come through (rule A11).
         """
         if buggify("orchestrator.acknowledges_late"):
             await self._clock.sleep(1.0)

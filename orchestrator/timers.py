@@ -11,7 +11,7 @@ from sagas.points import buggify
 from sagas.ports import Clock, CommandSender, Store, TransportUnavailable, WaitRow
 from sagas.records import record, replace
 from sagas.state import COMMAND_KINDS, is_start_limit
-from sagas.unread import Place, Waiting
+from sagas.unread import FEW, Place, Waiting
 
 log = logging.getLogger("amends.timers")
 
@@ -21,11 +21,11 @@ GAP_SECONDS = 5.0
 QUEUED_SECONDS_MAX = 60.0
 AGAIN_SECONDS, AGAIN_SECONDS_MAX, BEHIND_SECONDS_MAX = 0.2, 5.0, 30.0
 BEHIND_SECONDS, CHECK_SECONDS, PAUSE_SECONDS = 1.0, 1.0, 0.25
-"""Where outcomes stand unread for so long, so much time is between two checks of commands, and between two looks."""
-FEW = 64
-"""So many outcomes are all looked at whenever a command is to be judged."""
+CHECK_SHARE = 9
+"""Where many outcomes stand unread for so long, so much time is between two checks of commands, nine times as long as a
+check takes at least, as nothing is applied meanwhile; and so much between two looks."""
 REMEMBERED_MAX = 10_000
-FORGET_SECONDS, FORGET_EVERY_SECONDS = 600.0, 60.0
+FORGET_SECONDS, FORGET_EVERY_SECONDS = 300.0, 60.0
 
 
 @record
@@ -109,9 +109,11 @@ class Timers:
         others = [row for row in rows if row.kind not in (*COMMAND_KINDS, "notify") and not is_start_limit(row)]
         found = [Due(row.saga_id, row.opened_by) for row in others] + await self._limits.judged(limits)
         found += await self._checked([row for row in rows if row.kind in COMMAND_KINDS])
-        found += await self._never_sent(peek)
+        if checks:
+            found += await self._never_sent(peek)
         if checks and self._behind >= BEHIND_SECONDS:
-            self._check_at = now + CHECK_SECONDS
+            ended = self._clock.monotonic()
+            self._check_at = ended + max(CHECK_SECONDS, CHECK_SHARE * (ended - now))
         return WhatIsDue(tuple(found), tuple(messages))
 
     async def _never_sent(self, peek: Peek) -> list[Due]:
@@ -136,7 +138,7 @@ class Timers:
             self._sights.clear()
         try:
             unread = await self._sender.unread()
-            self._behind = 0.0 if unread is None else unread.seconds
+            self._behind = unread.seconds if unread is not None and unread.count > FEW else 0.0
             if unread is None:
                 sure = list(found)
             else:

@@ -15,7 +15,7 @@ from sagas.inputs import Applies
 from sagas.peek import Peek
 from sagas.ports import Clock, Store, StoreUnavailable, TransportRefused, TransportUnavailable
 from sagas.records import record
-from sagas.unread import Outcomes, Place, Waiting
+from sagas.unread import FEW, Outcomes, Place, Waiting
 
 log = logging.getLogger("amends.reconciler")
 
@@ -119,14 +119,14 @@ class Reconciler:
     async def _unread(self, judged: Collection[Waiting]) -> Collection[Waiting]:
         """Of which of these commands an outcome may lie unread: they may have ended well (rule A11).
 
-        All that stand there are looked at, once those that stood there before are committed: after a long stop there
-        may be many. Where that takes more than a second, they are judged at another time.
+        All that stand there are looked at; where they are many, as after a long stop, once those that stood there at
+        first are committed. Where that takes more than a second, they are judged at another time.
         """
         until = self._clock.monotonic() + PATIENCE_SECONDS
         stood: Place | None = None
         try:
             while (unread := await self._outcomes.unread()) is not None:
-                if stood is not None and unread.first > stood:
+                if unread.count <= FEW or (stood is not None and unread.first > stood):
                     break
                 stood = stood or unread.last
                 if self._clock.monotonic() >= until:

@@ -7,6 +7,8 @@ from sagas.records import record
 
 Waiting = tuple[str, int]
 """A wait: the saga, and the event that opened it."""
+FEW = 64
+"""So many outcomes are all looked at whenever a command is to be judged."""
 Place = tuple[int, int]
 """Where an entry stands in its stream. Places only grow, whatever becomes of clocks, until the stream is made anew."""
 

@@ -7,10 +7,9 @@ import pytest
 
 from consumers.execution import outcome_of
 from consumers.inprocess import InProcessTransport
-from orchestrator.timers import FEW
 from sagas.inputs import Outcome, Start
 from sagas.ports import EntryState, OutcomeDelivery, WaitRow
-from sagas.unread import Unread
+from sagas.unread import FEW, Unread
 from tests.faults.test_engine_on_virtual_time import MANIFEST, TWIN, Stage, play
 from tests.unit.test_decisions import SAGA
 

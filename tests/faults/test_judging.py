@@ -12,13 +12,13 @@ from amends.testing.virtual import run_virtual
 from consumers.execution import outcome_of
 from consumers.inprocess import Broker, InProcessTransport
 from eventstore.memory import MemoryStore
-from orchestrator.timers import FEW, REMEMBERED_MAX, Timers, WhatIsDue
+from orchestrator.timers import REMEMBERED_MAX, Timers, WhatIsDue
 from reconciler.cycle import Reconciler
 from reconciler.evidence import NewerSaga, Sight, StaleWait
 from sagas.inputs import Due, Outcome, Start
 from sagas.peek import Peek
 from sagas.ports import GONE, EntryState, WaitRow
-from sagas.unread import Unread, Waiting
+from sagas.unread import FEW, Unread, Waiting
 from tests.faults.test_engine_on_virtual_time import EPOCH, MANIFEST, TWIN, Stage, play
 from tests.unit.test_decisions import SAGA
 
@@ -242,6 +242,31 @@ def test_behind_a_backlog_commands_are_checked_once_a_second_and_dates_at_every_
     run_virtual(go)
 
 
+def test_behind_a_backlog_checks_take_a_tenth_of_the_time_however_long_they_take() -> None:
+    """rule_L5: nothing is applied meanwhile, neither outcomes nor dates; what nobody confirmed waits as well."""
+
+    async def go() -> None:
+        clock, redis = LoopClock(), Redis(GONE)
+        timers, store = timers_of(clock, redis, [row()])
+        store.unconfirmed = [row(saga_id=TWIN, entry=None)]
+        checked = list[float]()
+
+        async def unread() -> Unread | None:
+            checked.append(clock.monotonic())
+            await clock.sleep(1.0)
+            return outcomes(7, 9, 20.0)
+
+        redis.unread = unread  # type: ignore[method-assign]
+        while clock.monotonic() < 60.0:
+            await timers.due(Peek(100.0, False, 90.0, 0.0))
+            await clock.sleep(timers.pause_seconds)
+        assert len(store.asked) > 100
+        assert store.asked.count(True) == 3
+        assert checked == [0.0, 1.0, *(pytest.approx(at, abs=0.5) for at in (20.0, 21.0, 40.0, 41.0))]
+
+    run_virtual(go)
+
+
 @pytest.mark.parametrize(("seconds", "later"), [(0.0, 0.2), (20.0, 20.0), (1000.0, 30.0)])
 def test_the_longer_outcomes_stand_unread_the_later_commands_are_looked_at_again(seconds: float, later: float) -> None:
     """rule_L5: behind a backlog all commands seem lost, and looking for them took the time that their outcomes need."""
@@ -347,7 +372,7 @@ def test_the_reconciler_repairs_only_what_is_left_when_all_outcomes_that_came_be
         async def unread() -> Unread | None:
             nonlocal first
             first += flowing
-            found = Unread((first, 0), (10 + first, 0), 0.05)
+            found = outcomes(first, 10 + first)
             await stage.clock.sleep(delay)
             return found
 

@@ -16,7 +16,7 @@ from sagas import events as e
 from sagas.inputs import Hold, Release, Start
 from sagas.ports import Published, StoreUnavailable, TransportUnavailable
 from sagas.state import State
-from sagas.unread import Unread, Waiting
+from sagas.unread import FEW, Unread, Waiting
 from tests.acceptance.running import until
 from tests.conformance.test_store import MANIFEST, failed, saga_id, succeeded
 
@@ -147,7 +147,7 @@ async def test_no_command_is_judged_while_an_outcome_lies_unread_or_redis_is_awa
     await engine.apply([Start(ONE, MANIFEST, None)])
     await store.confirm([Published(ONE, 2, "1-1", 18.0)])
     await let_pass(store, 300)
-    outcomes = Outcomes(Unread((1, 0), (2, 0), 1000.0))
+    outcomes = Outcomes(Unread((1, 0), (2, 0), 1000.0, FEW + 1))
     reconciler = Reconciler(store, PostgresEvidence(store.pool), engine, LoopClock(), outcomes)
     assert (await reconciler.run_once()).repaired == 0
     outcomes.stand.clear()
