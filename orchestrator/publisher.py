@@ -33,6 +33,7 @@ LOOK_SELDOM_SECONDS = 5.0
 """Of who neither polls the marker nor has outcomes to say once more (rule L7): the server's clock is all it needs."""
 SWEEP_SECONDS = 5.0
 SEND_SECONDS_MAX = SWEEP_SECONDS / 2
+BEHIND_SECONDS_MAX = 60.0
 Waiting = tuple[str, int]
 
 
@@ -62,6 +63,8 @@ class Publisher:
         self._look_at = 0.0
         self._looked = False
         self._refused = False
+        self.behind_seconds = 0.0
+        """For how long outcomes stand unread: so much later one of a command that is sent now will be applied."""
 
     def forget(self, over: Iterable[Waiting]) -> None:
         """These waits are over: there is nothing to confirm any more."""
@@ -93,7 +96,7 @@ class Publisher:
             if entry is None:
                 refused.append((command.saga_id, command.opened_by))
                 continue
-            due_in = command.timeout + 2 * self._lease_seconds
+            due_in = command.timeout + 2 * self._lease_seconds + min(self.behind_seconds, BEHIND_SECONDS_MAX)
             sent = Published(command.saga_id, command.opened_by, entry, due_in, incarnation)
             self._unconfirmed[command.saga_id, command.opened_by] = _Sent(now, sent)
         if refused:

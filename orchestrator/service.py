@@ -116,7 +116,8 @@ class Orchestrator:
             self._look_at = self._next_look(peek)
             if (peek.unsent or self._taken) and await self._send_marked() == self._batch:
                 self._look_at = self._clock.monotonic() + LOOK_SECONDS_MIN
-            due = await self._timers.due(peek)
+            due = await self._timers.due(peek, crowded=len(deliveries) == most)
+            self._publisher.behind_seconds = self._timers.behind_seconds
             told = await self._messages.words(due.messages)
             words += [*(word for _, word in told), *due.words]
         answers = await self._apply(words) if words else []

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from typing import Literal
 
 from orchestrator.limits import StartLimits
@@ -11,7 +12,7 @@ from sagas.points import buggify
 from sagas.ports import Clock, CommandSender, Store, TransportUnavailable, WaitRow
 from sagas.records import record, replace
 from sagas.state import COMMAND_KINDS, is_start_limit
-from sagas.unread import FEW, Place, Waiting
+from sagas.unread import FEW, Place, Unread, Waiting
 
 log = logging.getLogger("amends.timers")
 
@@ -57,7 +58,8 @@ class Timers:
         self._limits = StartLimits(store, sender)
         self._moved_on: dict[Waiting, float] = {}
         self._sights: dict[Waiting, _Sight] = {}
-        self._behind = 0.0
+        self.behind_seconds = 0.0
+        """For how long the first of many outcomes has stood unread, as last seen."""
         self._check_at = self._forget_at = 0.0
         self._committed_at = clock.monotonic()
         self._grace_until = 0.0
@@ -71,7 +73,7 @@ class Timers:
     @property
     def pause_seconds(self) -> float:
         """How long nobody needs to look: what has come is applied meanwhile."""
-        return max(self.grace_seconds, PAUSE_SECONDS if self._behind >= BEHIND_SECONDS else 0.0)
+        return max(self.grace_seconds, PAUSE_SECONDS if self.behind_seconds >= BEHIND_SECONDS else 0.0)
 
     def committed(self) -> None:
         """The store works. After a gap of more than 5 s, what is due gets one lease of grace (rule A11)."""
@@ -85,8 +87,8 @@ class Timers:
         """Nothing can be committed; that reading works says nothing (a full disk, a standby)."""
         self._stalled = True
 
-    async def due(self, peek: Peek) -> WhatIsDue:
-        """What is due, after a glance.
+    async def due(self, peek: Peek, *, crowded: bool = False) -> WhatIsDue:
+        """What is due, after a glance. `crowded`: more outcomes may have come than are read at once.
 
         While nothing can be committed the first alone tries it: the others get their grace when it goes in.
         """
@@ -94,7 +96,10 @@ class Timers:
         self._forget(now)
         checks = now >= self._check_at
         if checks:
-            self._behind = 0.0
+            self.behind_seconds = 0.0
+            if crowded:
+                with suppress(TransportUnavailable):
+                    await self._unread()
         rows: list[WaitRow] = []
         if peek.due_at is not None and peek.due_at <= peek.now:
             rows = await self._store.due(self._batch, commands=checks)
@@ -111,7 +116,7 @@ class Timers:
         found += await self._checked([row for row in rows if row.kind in COMMAND_KINDS])
         if checks:
             found += await self._never_sent(peek)
-        if checks and self._behind >= BEHIND_SECONDS:
+        if checks and self.behind_seconds >= BEHIND_SECONDS:
             ended = self._clock.monotonic()
             self._check_at = ended + max(CHECK_SECONDS, CHECK_SHARE * (ended - now))
         return WhatIsDue(tuple(found), tuple(messages))
@@ -137,8 +142,7 @@ class Timers:
         if buggify("timers.forget"):
             self._sights.clear()
         try:
-            unread = await self._sender.unread()
-            self._behind = unread.seconds if unread is not None and unread.count > FEW else 0.0
+            unread = await self._unread()
             if unread is None:
                 sure = list(found)
             else:
@@ -152,6 +156,11 @@ class Timers:
         for key in sure:
             self._sights.pop(key, None)
         return sure
+
+    async def _unread(self) -> Unread | None:
+        unread = await self._sender.unread()
+        self.behind_seconds = unread.seconds if unread is not None and unread.count > FEW else 0.0
+        return unread
 
     def _stood(self, key: Waiting, now: float, last: Place) -> Place:
         """The last outcome that stood in this stream when the command was first found to be judged."""
@@ -196,7 +205,7 @@ class Timers:
     def _again_seconds(self, key: Waiting, now: float) -> float:
         """When to look again for what is not judged: the longer it is known, or outcomes stand unread, the later."""
         known = now - self._sights[key].first if key in self._sights else 0.0
-        return max(min(known / 4, AGAIN_SECONDS_MAX), min(self._behind, BEHIND_SECONDS_MAX), AGAIN_SECONDS)
+        return max(min(known / 4, AGAIN_SECONDS_MAX), min(self.behind_seconds, BEHIND_SECONDS_MAX), AGAIN_SECONDS)
 
     def _forget(self, now: float) -> None:
         """What ended by itself is looked for no more."""

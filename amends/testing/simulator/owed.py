@@ -22,16 +22,14 @@ class Messages:
     def __init__(self, fail: Callable[[str, str, str], None], mark: Callable[[str], None]) -> None:
         self._fail = fail
         self._mark = mark
-        self._looked = 0
-        self._told: dict[str, int] = {}
+        self._due: list[tuple[str, dict[str, int]]] = []
 
     def commits(self, move: Move, owed: Owed) -> None:
         """A move is committed: what is new among the messages is its own, and nothing else."""
-        new = [(saga_id, row.data) for saga_id, row in owed[self._looked :]]
-        self._looked = len(owed)
-        if new != [(move.saga_id, _of(move))]:
+        new = [(saga_id, row.data) for saga_id, row in owed[len(self._due) :]]
+        self._due.append((move.saga_id, _of(move)))
+        if new != self._due[-1:]:
             self._fail(RULE, move.saga_id, f"the move {_of(move)} brought {new}")
-        self._told[move.saga_id] = move.state.version
 
     def loses(self, move: Move) -> None:
         """Another move of the saga was faster than this one."""
@@ -39,12 +37,13 @@ class Messages:
             self._mark(TOO_LATE)
 
     def finish(self, folds: Mapping[str, State], owed: Owed) -> None:
-        """At the end everything that happened was told, and nothing else was."""
+        """At the end there is a message for all that happened, and no other."""
+        if [(saga_id, row.data) for saga_id, row in owed] != self._due:
+            self._fail(RULE, "", f"{len(owed)} messages stand, and {len(self._due)} moves were made")
+        told = {saga_id: versions["to"] for saga_id, versions in self._due}
         for saga_id, state in folds.items():
-            if self._told.get(saga_id) != state.version:
-                self._fail(RULE, saga_id, f"told up to {self._told.get(saga_id)} of {state.version}")
-        for saga_id, row in owed[self._looked :]:
-            self._fail(RULE, saga_id, f"{row.data} came with no move")
+            if told.get(saga_id) != state.version:
+                self._fail(RULE, saga_id, f"told up to {told.get(saga_id)} of {state.version}")
 
 
 def _of(move: Move) -> dict[str, int]:

@@ -1,0 +1,92 @@
+"""Behind a backlog of outcomes every command seems lost: looking for them must not take the time of these."""
+
+import pytest
+
+from amends.clock import LoopClock
+from amends.testing.virtual import run_virtual
+from orchestrator import service
+from orchestrator.timers import WhatIsDue
+from sagas.inputs import Outcome, Start
+from sagas.peek import Peek
+from sagas.ports import GONE
+from sagas.unread import FEW, Unread
+from tests.faults.test_engine_on_virtual_time import MANIFEST, TWIN, Stage, play
+from tests.faults.test_judging import DUE, Redis, outcomes, row, timers_of
+from tests.unit.test_decisions import SAGA
+
+
+def test_behind_a_backlog_commands_are_checked_once_a_second_and_dates_at_every_look() -> None:
+    """rule_L5."""
+
+    async def go() -> None:
+        clock, redis = LoopClock(), Redis(GONE)
+        timers, store = timers_of(clock, redis, [row()])
+        redis.stand = outcomes(7, 9, 20.0)
+        for _ in range(8):
+            await timers.due(DUE)
+            assert timers.pause_seconds == 0.25
+            await clock.sleep(timers.pause_seconds)
+        assert store.asked == [True, False, False, False] * 2
+        redis.stand = None
+        await timers.due(DUE)
+        assert timers.pause_seconds == 0.0
+
+    run_virtual(go)
+
+
+def test_behind_a_backlog_checks_take_a_tenth_of_the_time_however_long_they_take() -> None:
+    """rule_L5: nothing is applied meanwhile, neither outcomes nor dates; what nobody confirmed waits as well."""
+
+    async def go() -> None:
+        clock, redis = LoopClock(), Redis(GONE)
+        timers, store = timers_of(clock, redis, [row()])
+        store.unconfirmed = [row(saga_id=TWIN, entry=None)]
+        checked = list[float]()
+
+        async def unread() -> Unread | None:
+            checked.append(clock.monotonic())
+            await clock.sleep(1.0)
+            return outcomes(7, 9, 20.0)
+
+        redis.unread = unread  # type: ignore[method-assign]
+        while clock.monotonic() < 60.0:
+            await timers.due(Peek(100.0, False, 90.0, 0.0))
+            await clock.sleep(timers.pause_seconds)
+        assert len(store.asked) > 100
+        assert store.asked.count(True) == 3
+        assert checked == [0.0, 1.0, *(pytest.approx(at, abs=0.5) for at in (20.0, 21.0, 40.0, 41.0))]
+
+    run_virtual(go)
+
+
+def test_behind_a_backlog_a_command_that_is_sent_is_looked_for_so_much_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """rule_L5: its outcome will be applied behind all that stand there."""
+    monkeypatch.setattr(service, "READ", FEW + 1)
+
+    async def scene(stage: Stage) -> None:
+        await stage.sender.send([Outcome(TWIN, 3, 1, "a", None, "step", "failed")] * (4 * FEW))
+        await stage.clock.sleep(12)
+        await stage.orchestrator.turn()
+        async with stage.publisher.running():
+            await stage.clock.sleep(0.1)
+            await stage.engine.apply([Start(SAGA, MANIFEST, None)])
+        (row,) = await stage.store.waits(SAGA)
+        handler = MANIFEST.by_name["a"].handler
+        assert handler is not None
+        assert row.due_at - await stage.store.now() == pytest.approx(handler.timeout + 8 + 12, abs=0.1)
+
+    play(scene)
+
+
+@pytest.mark.parametrize(("seconds", "later"), [(0.0, 0.2), (20.0, 20.0), (1000.0, 30.0)])
+def test_the_longer_outcomes_stand_unread_the_later_commands_are_looked_at_again(seconds: float, later: float) -> None:
+    """rule_L5: behind a backlog all commands seem lost, and looking for them took the time that their outcomes need."""
+
+    async def go() -> None:
+        redis = Redis(GONE)
+        timers, store = timers_of(LoopClock(), redis, [row()])
+        redis.stand = outcomes(7, 9, seconds)
+        assert await timers.due(DUE) == WhatIsDue()
+        assert store.later == [later]
+
+    run_virtual(go)
