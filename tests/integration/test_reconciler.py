@@ -152,7 +152,8 @@ async def test_no_command_is_judged_while_an_outcome_lies_unread_or_redis_is_awa
     assert (await reconciler.run_once()).repaired == 0
     outcomes.stand.clear()
     assert (await reconciler.run_once()).repaired == 0
-    outcomes.stand, outcomes.told = [None], {(ONE, 2)}
+    outcomes.stand.append(None)
+    outcomes.told = {(ONE, 2)}
     assert (await reconciler.run_once()).repaired == 0, "it was put to the end, or has come just now"
     assert (await head(store)).step("first").attempt == 1
     outcomes.told.clear()
