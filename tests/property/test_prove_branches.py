@@ -13,7 +13,7 @@ from tests.property.comparing import compared
 from tests.property.provable import FOREVER
 from tests.unit.test_decisions import node
 
-SEEDS, LIMIT = 120, 700
+SEEDS, LIMIT = 60, 400
 
 
 def branches_of(rng: random.Random) -> Manifest:
