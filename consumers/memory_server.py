@@ -63,7 +63,8 @@ class MemoryServer:
             ResponseError: as the server would say it.
         """
         name = command[0]
-        writes = name in ("XADD", "SET", "XGROUP") or (name == "EVAL" and command[1] not in (WITHDRAW, DONE))
+        groups = name == "XGROUP" and (self._oldest or command[1] == "CREATE")
+        writes = groups or name in ("XADD", "SET") or (name == "EVAL" and command[1] not in (WITHDRAW, DONE))
         if self.refusing and writes:
             self.refused += 1
             raise ResponseError("OOM command not allowed when used memory > 'maxmemory'.")
@@ -328,7 +329,7 @@ class MemoryServer:
         first = list(stream.entries)[:REVIVED_MAX]
         orphans = [name for name in first if name <= found.read and name not in found.pending]
         for name in orphans:
-            self._add(key, "*", *stream.entries[name])
+            self._add(key, "*", *stream.entries[name][:2])
             del stream.entries[name]
         return len(orphans)
 

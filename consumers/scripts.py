@@ -71,13 +71,14 @@ for _, entry in ipairs(redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', {REVIVED
   if is_unread(entry[1]) then break end
   if #redis.call('XPENDING', KEYS[1], ARGV[1], entry[1], entry[1], 1) == 0 then
     redis.call('XDEL', KEYS[1], entry[1])
-    redis.call('XADD', KEYS[1], '*', unpack(entry[2]))
+    redis.call('XADD', KEYS[1], '*', entry[2][1], entry[2][2])
     found = found + 1
   end
 end
 return found
 """
-"""As those whose consumer somebody has deleted by hand. What has begun to write may go on in a memory that is full."""
+"""As those whose consumer somebody has deleted by hand. What has begun to write may go on in a memory that is full. Of
+foreign entries the first field is kept: ours have one."""
 NO_GROUP = 0
 
 

@@ -7,7 +7,6 @@ import asyncio
 import logging
 import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import suppress
 from itertools import groupby
 from typing import Any
 
@@ -21,7 +20,7 @@ from consumers.receiver import CommandDelivery, LeaseKeeper
 from consumers.replies import Entry, length_of, name_of, pair
 from consumers.scripts import DONE, MAKE_GROUP, NO_GROUP, PUT_BACK, WITHDRAW, was_unread
 from consumers.set_aside import set_aside
-from consumers.unread import revive, told_of, unread_of
+from consumers.unread import has_group, make_group, revive, told_of, unread_of
 from consumers.whereabouts import states_of
 from consumers.wire import RedisServer, Server, Wire
 from sagas.inputs import Word
@@ -123,8 +122,9 @@ class RedisStreams:
         found: list[Entry] = []
         again = woken = False
         if self._pending_after is not None:
-            with suppress(TransportRefused):  # nothing can be written now: the read tells whether it is missing
-                await self._make_group_of_outcomes()
+            if not await has_group(self._wire):  # nobody has sent any, or nobody can read them now
+                await asyncio.sleep(block_seconds)
+                return Arrivals()
             found = await self._read_outcomes(count, start=self._pending_after)
             self._pending_after = found[-1][0].decode() if found else None
         if not found and _now() >= self._claim_at:
@@ -257,12 +257,9 @@ class RedisStreams:
 
     async def own_pending(self) -> list[CommandDelivery]:
         """What this consumer holds. Who was handed out more than once may have been another's."""
-        keys = self._keys(PRIORITIES)
-        asked = [("XPENDING", key, WORKERS, "-", "+", PENDING_MAX, self._consumer) for key in keys]
         found: list[CommandDelivery] = []
-        for key, answer in zip(keys, await self._wire.many(asked, forgiven="NOGROUP"), strict=True):
-            held: list[Any] = answer or []
-            bodies = await self._wire.many([("XRANGE", key, name, name) for name, *_ in held]) if held else []
+        for key, held in (await self._held()).items():
+            bodies = await self._wire.many([("XRANGE", key, name, name) for name, *_ in held])
             for (name, _, _, times), entries in zip(held, bodies, strict=True):
                 entry = pair(entries[0] if entries else (name, None))
                 found += [
@@ -270,6 +267,13 @@ class RedisStreams:
                     for delivery in await self._deliveries(key, [entry], first_sent=False)
                 ]
         return found
+
+    async def _held(self) -> dict[str, list[Any]]:
+        """What this consumer was handed out and has not settled, by stream; foreign entries too."""
+        keys = self._keys(PRIORITIES)
+        asked = [("XPENDING", key, WORKERS, "-", "+", PENDING_MAX, self._consumer) for key in keys]
+        answers = await self._wire.many(asked, forgiven="NOGROUP")
+        return {key: answer for key, answer in zip(keys, answers, strict=True) if answer}
 
     async def idle(self, idle_seconds: float, count: int) -> list[CommandDelivery]:
         """Take over what nobody renews; after a gap that this process saw nothing, for one lease (rule L4)."""
@@ -304,7 +308,7 @@ class RedisStreams:
     async def close(self) -> None:
         """Leave the groups, unless something is still held; end all connections."""
         try:
-            if self._queues and not await self.own_pending():
+            if self._queues and not await self._held():
                 keys = self._keys(PRIORITIES)
                 await self._wire.many(
                     [("XGROUP", "DELCONSUMER", key, WORKERS, self._consumer) for key in keys], "NOGROUP"
@@ -343,13 +347,6 @@ class RedisStreams:
             found.append(CommandDelivery(f"{key} {entry}", command, first_sent, sent_at, current))
         return found
 
-    async def _make_group_of_outcomes(self) -> None:
-        try:
-            await self._wire.many([("XGROUP", "CREATE", OUTCOMES, ORCHESTRATORS, "0", "MKSTREAM")])
-        except TransportRefused as refused:
-            if "BUSYGROUP" not in str(refused):
-                raise
-
     async def _make_command_groups(self, keys: Sequence[str]) -> None:
         await self._wire.many([("EVAL", MAKE_GROUP, 2, key, f"{key}:grouped", WORKERS) for key in keys])
 
@@ -357,7 +354,7 @@ class RedisStreams:
         """The groups are gone: make them anew, and have every sent command looked for (rule L7)."""
         log.warning("the server has lost its memory: groups are made anew")
         await self._make_command_groups(self._keys(PRIORITIES))
-        await self._make_group_of_outcomes()
+        await make_group(self._wire)
         before = self._memory.incarnation
         await self._memory.meet()
         if before in ("", self._memory.incarnation):  # the groups alone are gone, or nobody knows since when

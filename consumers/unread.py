@@ -8,6 +8,7 @@ from consumers.replies import id_of, length_of, pair
 from consumers.scripts import REVIVE
 from consumers.wire import Wire
 from sagas.inputs import Outcome
+from sagas.ports import TransportRefused
 from sagas.unread import Unread, Waiting
 
 PAGE = 64
@@ -44,6 +45,25 @@ async def told_of(wire: Wire, waits: Collection[Waiting]) -> set[Waiting]:
             start = f"{milliseconds}-{number + 1}"
         if len(page) < PAGE:
             return found.intersection(waits)
+
+
+async def has_group(wire: Wire) -> bool:
+    """Whether the group of orchestrators is there; it is made, unless nothing can be written now."""
+    try:
+        await make_group(wire)
+    except TransportRefused:
+        (groups,) = await wire.many([("XINFO", "GROUPS", OUTCOMES)], forgiven="no such key")
+        return any(ORCHESTRATORS.encode() in about for about in groups or ())
+    return True
+
+
+async def make_group(wire: Wire) -> None:
+    """Make the group of orchestrators, unless it is there."""
+    try:
+        await wire.many([("XGROUP", "CREATE", OUTCOMES, ORCHESTRATORS, "0", "MKSTREAM")])
+    except TransportRefused as refused:
+        if "BUSYGROUP" not in str(refused):
+            raise
 
 
 async def revive(wire: Wire) -> int:

@@ -152,6 +152,7 @@ class Orchestrator:
             self._timers.stalled()
             raise
         self._timers.committed()
+        self._timers.over((move.saga_id, wait) for _, move in applied.moves for wait in move.waits_gone)
         await self._engine.publish(applied)
         told = list(zip(words, applied.answers, strict=True))
         await self._move_on([word for word, answer in told if isinstance(word, Due) and answer.detail == NOT_DUE])

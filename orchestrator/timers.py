@@ -1,7 +1,7 @@
 """Timers: what is due, and what became of commands that were sent or never sent (rules A11, C1, C9, L5)."""
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from typing import Literal
 
@@ -22,11 +22,11 @@ GAP_SECONDS = 5.0
 QUEUED_SECONDS_MAX = 60.0
 AGAIN_SECONDS, AGAIN_SECONDS_MAX, BEHIND_SECONDS_MAX = 0.2, 5.0, 30.0
 BEHIND_SECONDS, CHECK_SECONDS, PAUSE_SECONDS = 1.0, 1.0, 0.25
-CHECK_SHARE = 9
+CHECK_SHARE, CHECK_SECONDS_MAX = 9, 30.0
 """Where many outcomes stand unread for so long, so much time is between two checks of commands, nine times as long as a
-check takes at least, as nothing is applied meanwhile; and so much between two looks."""
+check takes at least, as nothing is applied meanwhile, but half a minute at most; and so much between two looks."""
 REMEMBERED_MAX = 10_000
-FORGET_SECONDS, FORGET_EVERY_SECONDS = 300.0, 60.0
+FORGET_SECONDS, FORGET_EVERY_SECONDS = 3600.0, 60.0
 
 
 @record
@@ -87,6 +87,12 @@ class Timers:
         """Nothing can be committed; that reading works says nothing (a full disk, a standby)."""
         self._stalled = True
 
+    def over(self, ended: Iterable[Waiting]) -> None:
+        """These waits are over: nothing is to be looked for any more."""
+        for key in ended:
+            self._sights.pop(key, None)
+            self._moved_on.pop(key, None)
+
     async def due(self, peek: Peek, *, crowded: bool = False) -> WhatIsDue:
         """What is due, after a glance. `crowded`: more outcomes may have come than are read at once.
 
@@ -94,7 +100,7 @@ class Timers:
         """
         now = self._clock.monotonic()
         self._forget(now)
-        checks = now >= self._check_at
+        checks = now >= self._check_at or (self.behind_seconds > 0 and not crowded)
         if checks:
             self.behind_seconds = 0.0
             if crowded:
@@ -118,7 +124,7 @@ class Timers:
             found += await self._never_sent(peek)
         if checks and self.behind_seconds >= BEHIND_SECONDS:
             ended = self._clock.monotonic()
-            self._check_at = ended + max(CHECK_SECONDS, CHECK_SHARE * (ended - now))
+            self._check_at = ended + min(max(CHECK_SECONDS, CHECK_SHARE * (ended - now)), CHECK_SECONDS_MAX)
         return WhatIsDue(tuple(found), tuple(messages))
 
     async def _never_sent(self, peek: Peek) -> list[Due]:

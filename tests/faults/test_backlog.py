@@ -1,5 +1,7 @@
 """Behind a backlog of outcomes every command seems lost: looking for them must not take the time of these."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from amends.clock import LoopClock
@@ -8,7 +10,7 @@ from orchestrator import service
 from orchestrator.timers import WhatIsDue
 from sagas.inputs import Outcome, Start
 from sagas.peek import Peek
-from sagas.ports import GONE
+from sagas.ports import GONE, EntryState, WaitRow
 from sagas.unread import FEW, Unread
 from tests.faults.test_engine_on_virtual_time import MANIFEST, TWIN, Stage, play
 from tests.faults.test_judging import DUE, Redis, outcomes, row, timers_of
@@ -23,7 +25,7 @@ def test_behind_a_backlog_commands_are_checked_once_a_second_and_dates_at_every_
         timers, store = timers_of(clock, redis, [row()])
         redis.stand = outcomes(7, 9, 20.0)
         for _ in range(8):
-            await timers.due(DUE)
+            await timers.due(DUE, crowded=True)
             assert timers.pause_seconds == 0.25
             await clock.sleep(timers.pause_seconds)
         assert store.asked == [True, False, False, False] * 2
@@ -50,11 +52,11 @@ def test_behind_a_backlog_checks_take_a_tenth_of_the_time_however_long_they_take
 
         redis.unread = unread  # type: ignore[method-assign]
         while clock.monotonic() < 60.0:
-            await timers.due(Peek(100.0, False, 90.0, 0.0))
+            await timers.due(Peek(100.0, False, 90.0, 0.0), crowded=True)
             await clock.sleep(timers.pause_seconds)
         assert len(store.asked) > 100
-        assert store.asked.count(True) == 3
-        assert checked == [0.0, 1.0, *(pytest.approx(at, abs=0.5) for at in (20.0, 21.0, 40.0, 41.0))]
+        assert store.asked.count(True) == 2
+        assert checked == [0.0, 1.0, 2.0, *(pytest.approx(at, abs=0.5) for at in (30.0, 31.0, 32.0))]
 
     run_virtual(go)
 
@@ -88,5 +90,42 @@ def test_the_longer_outcomes_stand_unread_the_later_commands_are_looked_at_again
         redis.stand = outcomes(7, 9, seconds)
         assert await timers.due(DUE) == WhatIsDue()
         assert store.later == [later]
+
+    run_virtual(go)
+
+
+def test_a_check_that_was_held_up_for_long_puts_the_next_off_no_longer_than_the_backlog_lasts() -> None:
+    """rule_K1: the reconciler repaired what was only queued; and half a minute is the most."""
+
+    async def go() -> None:
+        clock, redis = LoopClock(), Redis(GONE)
+        timers, store = timers_of(clock, redis, [row()])
+        redis.stand = outcomes(7, 9, 20.0)
+        inspect = redis.inspect
+
+        async def held_up(rows: Sequence[WaitRow]) -> list[EntryState]:
+            await clock.sleep(100.0)
+            return await inspect(rows)
+
+        redis.inspect = held_up  # type: ignore[method-assign, assignment]
+        await timers.due(DUE, crowded=True)
+        await clock.sleep(29.0)
+        await timers.due(DUE, crowded=True)
+        await timers.due(DUE)
+        assert store.asked == [True, False, True]
+
+    run_virtual(go)
+
+
+def test_what_is_over_is_looked_for_no_more() -> None:
+    async def go() -> None:
+        redis = Redis(GONE)
+        timers, store = timers_of(LoopClock(), redis, [row()])
+        redis.stand = outcomes(7, 9, 0.0)
+        await timers.due(DUE)
+        timers.over([(SAGA, 2)])
+        redis.stand = outcomes(8, 12, 0.0)
+        assert await timers.due(DUE) == WhatIsDue(), "it is another command"
+        assert len(store.later) == 2
 
     run_virtual(go)
