@@ -15,7 +15,7 @@ from sagas.inputs import Outcome
 from sagas.ports import Command
 
 SAID_MAX = 30
-UNREAD_MS = 100
+UNREAD_MS = 1000
 
 
 class WatchedServer(MemoryServer):
