@@ -34,7 +34,7 @@ async def test_a_key_opens_what_its_role_allows_until_it_is_revoked(store: Postg
     assert await keys.find(shown) is None
     (row,) = await keys.list()
     assert row.revoked_at is not None
-    secret = shown.rpartition("_")[2]
+    secret = shown.split("_", 2)[2]  # a secret may have a "_" of its own
     assert secret not in str(await store.pool.fetch("SELECT * FROM amends.api_keys"))
 
 
