@@ -9,7 +9,8 @@ from consumers.receiver import CommandDelivery
 from sagas.inputs import Outcome, Word
 from sagas.manifest import Priority
 from sagas.ports import GONE, Arrivals, Command, EntryState, OutcomeDelivery, WaitRow
-from sagas.unread import Unread, Waiting
+from sagas.state import Waiting
+from sagas.unread import Unread
 
 IDLE_SECONDS_MAX = 8.0
 LEASE_SECONDS = 4.0

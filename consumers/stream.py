@@ -37,7 +37,8 @@ from sagas.ports import (
     WaitRow,
 )
 from sagas.records import replace
-from sagas.unread import Unread, Waiting
+from sagas.state import Waiting
+from sagas.unread import Unread
 
 log = logging.getLogger("amends.stream")
 

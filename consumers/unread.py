@@ -9,7 +9,8 @@ from consumers.scripts import REVIVE
 from consumers.wire import Wire
 from sagas.inputs import Outcome
 from sagas.ports import TransportRefused
-from sagas.unread import Unread, Waiting
+from sagas.state import Waiting
+from sagas.unread import Unread
 
 PAGE = 64
 """How many outcomes are looked at in one round trip: each may be large."""

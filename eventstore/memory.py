@@ -13,10 +13,8 @@ from sagas.listing import SagaFilter, SagaRow
 from sagas.manifest import Manifest, Priority
 from sagas.peek import Peek
 from sagas.ports import Claim, Committed, CommitUnknown, Move, OutboxRow, Published, Unstorable, WaitRow
-from sagas.state import State, Value
+from sagas.state import State, Value, Waiting
 from sagas.storable import unstorable
-
-Waiting = tuple[str, int]
 
 
 class Transaction:

@@ -30,7 +30,7 @@ from sagas.ports import (
     Unstorable,
     WaitRow,
 )
-from sagas.state import State, Value
+from sagas.state import State, Value, Waiting
 from sagas.versions import FORMAT
 
 if TYPE_CHECKING:
@@ -59,7 +59,6 @@ AWAY = (
 AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.LockNotAvailableError)
 UNSTORABLE = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
 NEXT_EVENT = "workflow_events_workflow_id_sequence_number_key"
-Waiting = tuple[str, int]
 
 
 class PostgresStore:

@@ -5,13 +5,12 @@ from collections.abc import Sequence
 
 from sagas.inputs import Due
 from sagas.ports import CommandSender, Store, TransportRefused, TransportUnavailable, WaitRow
-from sagas.state import State
+from sagas.state import State, Waiting
 
 log = logging.getLogger("amends.timers")
 
 AGAIN_SECONDS = 1.0
 REMEMBERED_MAX = 10_000
-Waiting = tuple[str, int]
 
 
 class StartLimits:

@@ -23,6 +23,7 @@ from sagas.ports import (
     TransportUnavailable,
 )
 from sagas.records import record
+from sagas.state import Waiting
 
 log = logging.getLogger("amends.publisher")
 
@@ -34,7 +35,6 @@ LOOK_SELDOM_SECONDS = 5.0
 SWEEP_SECONDS = 5.0
 SEND_SECONDS_MAX = SWEEP_SECONDS / 2
 BEHIND_SECONDS_MAX = 60.0
-Waiting = tuple[str, int]
 
 
 @record

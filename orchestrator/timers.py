@@ -11,8 +11,8 @@ from sagas.peek import Peek
 from sagas.points import buggify
 from sagas.ports import Clock, CommandSender, Store, TransportUnavailable, WaitRow
 from sagas.records import record, replace
-from sagas.state import COMMAND_KINDS, is_start_limit
-from sagas.unread import FEW, Place, Unread, Waiting
+from sagas.state import COMMAND_KINDS, Waiting, is_start_limit
+from sagas.unread import FEW, Place, Unread
 
 log = logging.getLogger("amends.timers")
 

@@ -15,7 +15,8 @@ from sagas.inputs import Applies
 from sagas.peek import Peek
 from sagas.ports import Clock, Store, StoreUnavailable, TransportRefused, TransportUnavailable
 from sagas.records import record
-from sagas.unread import FEW, Outcomes, Place, Waiting
+from sagas.state import Waiting
+from sagas.unread import FEW, Outcomes, Place
 
 log = logging.getLogger("amends.reconciler")
 

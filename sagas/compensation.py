@@ -16,6 +16,7 @@ from sagas.waiting import question_of
 PROBES_MAX = len(UNDO_DELAYS_SECONDS) + 1
 NOTHING_TO_UNDO = frozenset({"pending", "skipped", "undone"})
 Settled = Literal["settled", "scheduled", "busy", "stuck", "blocked"]
+SETTLED = frozenset[Settled]({"settled"})
 
 
 def turn_back(
@@ -52,9 +53,12 @@ def unwind(draft: Draft) -> None:
     for node in reversed(manifest.nodes):
         ready = settled.issuperset(manifest.descendants[node.name])
         leans = not owed.isdisjoint(manifest.ancestors[node.name])
-        found = _settle_items(draft, node, items_of(manifest, draft.state, node), ready=ready, leans=leans)
+        if node.each is None:
+            found = {_settle(draft, node, None, ready=ready, leans=leans)}
+        else:
+            found = _settle_items(draft, node, items_of(manifest, draft.state, node), ready=ready, leans=leans)
         seen |= found
-        if found <= {"settled"} and not late_effect(draft, node):
+        if found <= SETTLED and not late_effect(draft, node):
             settled.add(node.name)
     if seen & {"busy", "scheduled"}:
         return
@@ -66,8 +70,9 @@ def late_effect(draft: Draft, node: Node) -> bool:
 
     What it depends on is not undone before (rule B1).
     """
-    waits = draft.state.waits.values()
-    return node.undo is not None and any(wait.step == node.name and wait.cause == "late_effect" for wait in waits)
+    if node.undo is None:
+        return False
+    return any(wait.cause == "late_effect" and wait.step == node.name for wait in draft.state.waits.values())
 
 
 def needs_undo(node: Node, step: StepState) -> bool:
@@ -81,8 +86,6 @@ def needs_undo(node: Node, step: StepState) -> bool:
 
 def _settle_items(draft: Draft, node: Node, items: Sequence[int | None], *, ready: bool, leans: bool) -> set[Settled]:
     """Where a step's items stand; no more of them are undone at once than may be open."""
-    if node.each is None:
-        return {_settle(draft, node, None, ready=ready, leans=leans)}
     open_now = sum(wait.step == node.name and wait.role == "undo" for wait in draft.state.waits.values())
     room = min(node.concurrency or ITEMS_OPEN_MAX, ITEMS_OPEN_MAX) - open_now
     found: set[Settled] = set()

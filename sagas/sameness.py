@@ -91,17 +91,21 @@ class Reduced:
             live = [name for name, many in found.items() if many]
         elif state.status == "active" and _has_passed(self._manifest, state):
             live = [name for name in found if name in self._manifest.behind_pivot and found[name] != (SETTLED,)]
-        parts: list[frozenset[str]] = []
+        parts: list[set[str]] = []
         for name in live:  # declared after all that it leans on
-            leans = [part for part in parts if not part.isdisjoint(self._manifest.ancestors[name])]
-            parts = [part for part in parts if part not in leans]
-            parts.append(frozenset({name}).union(*leans))
+            before, part, apart = self._manifest.ancestors[name], {name}, list[set[str]]()
+            for other in parts:
+                if other.isdisjoint(before):
+                    apart.append(other)
+                else:
+                    part |= other
+            parts = [*apart, part]
         asked = _asked(state)
         stuck = state.status == "compensating" and any(not asked.isdisjoint(part) for part in parts)
         alone: list[Set[str]] = [NOTHING]
         if len(parts) >= SEVERAL and not stuck:
             waiting = {wait.step for wait in state.waits.values()}
-            every = frozenset[str]().union(*parts)
+            every = set[str]().union(*parts)
             alone = [every - part for part in parts if not waiting.isdisjoint(part)] or alone
         frame = self._frame(here)
         return [

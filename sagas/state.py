@@ -19,6 +19,8 @@ from sagas.versions import FORMAT, RELEASES
 
 Key = tuple[str, int | None]
 """A step, and the index of its item under `each`."""
+Waiting = tuple[str, int]
+"""A wait: the saga, and the event that opened it."""
 
 COMMAND_KINDS: frozenset[str] = frozenset({"step", "undo", "probe", "fallback"})
 INLINE_BYTES_MAX = 256

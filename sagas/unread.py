@@ -4,9 +4,8 @@ from collections.abc import Collection
 from typing import Protocol
 
 from sagas.records import record
+from sagas.state import Waiting
 
-Waiting = tuple[str, int]
-"""A wait: the saga, and the event that opened it."""
 FEW = 64
 """So many outcomes are all looked at whenever a command is to be judged."""
 Place = tuple[int, int]

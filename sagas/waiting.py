@@ -76,9 +76,10 @@ def is_about_repairs(wait: Wait) -> bool:
 
 def question_of(state: State, step: str, item: int | None) -> Wait | None:
     """What an operator is asked about a step itself: that no repair ends a wait of it says nothing of the step."""
-    waits = state.waits.values()
-    asked = (one for one in waits if one.kind == "operator" and one.step == step and one.item == item)
-    return next((one for one in asked if not is_about_repairs(one)), None)
+    for wait in state.waits.values():
+        if wait.kind == "operator" and wait.step == step and wait.item == item and not is_about_repairs(wait):
+            return wait
+    return None
 
 
 def _is_node(wait: Wait) -> bool:

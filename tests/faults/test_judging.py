@@ -18,7 +18,8 @@ from reconciler.evidence import NewerSaga, Sight, StaleWait
 from sagas.inputs import Due, Outcome, Start
 from sagas.peek import Peek
 from sagas.ports import GONE, EntryState, WaitRow
-from sagas.unread import FEW, Unread, Waiting
+from sagas.state import Waiting
+from sagas.unread import FEW, Unread
 from tests.faults.test_engine_on_virtual_time import EPOCH, MANIFEST, TWIN, Stage, play
 from tests.unit.test_decisions import SAGA
 

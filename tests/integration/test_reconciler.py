@@ -15,8 +15,8 @@ from reconciler.evidence import PostgresEvidence
 from sagas import events as e
 from sagas.inputs import Hold, Release, Start
 from sagas.ports import Published, StoreUnavailable, TransportUnavailable
-from sagas.state import State
-from sagas.unread import FEW, Unread, Waiting
+from sagas.state import State, Waiting
+from sagas.unread import FEW, Unread
 from tests.acceptance.running import until
 from tests.conformance.test_store import MANIFEST, failed, saga_id, succeeded
 

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 
 from amends.testing.simulator.owed import Messages
-from eventstore.memory import MemoryStore, Waiting
+from eventstore.memory import MemoryStore
 from sagas.ports import Committed, Move
-from sagas.state import COMMAND_KINDS
+from sagas.state import COMMAND_KINDS, Waiting
 
 
 class CheckedStore(MemoryStore):
