@@ -8,9 +8,10 @@ from consumers.priorities import PRIORITIES, YIELDING, Turns
 from consumers.receiver import CommandDelivery
 from sagas.inputs import Outcome, Word
 from sagas.manifest import Priority
-from sagas.ports import GONE, Arrivals, Command, EntryState, OutcomeDelivery, WaitRow
+from sagas.ports import Arrivals, Command, OutcomeDelivery, WaitRow
 from sagas.state import Waiting
 from sagas.unread import Unread
+from sagas.whereabouts import GONE, EntryState, Posted
 
 IDLE_SECONDS_MAX = 8.0
 LEASE_SECONDS = 4.0
@@ -147,7 +148,7 @@ class InProcessTransport:
         await self.acknowledge([delivery.entry for delivery in held])
         await self.send([delivery.word for delivery in held])
 
-    async def inspect(self, waits: Sequence[WaitRow]) -> list[EntryState]:
+    async def inspect(self, waits: Sequence[Posted]) -> list[EntryState]:
         """Where entries are."""
         return [self._state(self._broker.entries.get(row.entry_id or "")) for row in waits]
 

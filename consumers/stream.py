@@ -29,7 +29,6 @@ from sagas.points import buggify
 from sagas.ports import (
     Arrivals,
     Command,
-    EntryState,
     OutcomeDelivery,
     StoreUnavailable,
     TransportRefused,
@@ -39,6 +38,7 @@ from sagas.ports import (
 from sagas.records import replace
 from sagas.state import Waiting
 from sagas.unread import Unread
+from sagas.whereabouts import EntryState, Posted
 
 log = logging.getLogger("amends.stream")
 
@@ -185,7 +185,7 @@ class RedisStreams:
         """Of which of these commands an outcome stands in the stream."""
         return await told_of(self._wire, waits)
 
-    async def inspect(self, waits: Sequence[WaitRow]) -> list[EntryState]:
+    async def inspect(self, waits: Sequence[Posted]) -> list[EntryState]:
         """Where the entries of commands are."""
         return await states_of(self._wire, waits, idle_ms_max=int(2000 * self._lease_seconds))
 
@@ -309,6 +309,7 @@ class RedisStreams:
     async def close(self) -> None:
         """Leave the groups, unless something is still held; end all connections."""
         try:
+            await self.own_pending()  # what is gone, or nobody can run, is none of ours
             if self._queues and not await self._held():
                 keys = self._keys(PRIORITIES)
                 await self._wire.many(

@@ -7,10 +7,11 @@ from consumers.envelopes import load_command
 from consumers.keys import WORKERS, command_key
 from consumers.replies import Id, id_of, pair
 from consumers.wire import Wire
-from sagas.ports import GONE, Command, EntryState, WaitRow
+from sagas.ports import Command
+from sagas.whereabouts import GONE, EntryState, Posted
 
 
-async def states_of(wire: Wire, waits: Sequence[WaitRow], idle_ms_max: int) -> list[EntryState]:
+async def states_of(wire: Wire, waits: Sequence[Posted], idle_ms_max: int) -> list[EntryState]:
     """Where the entries of these commands are, in one round trip; one that nobody renews for so long is gone."""
     places = [(command_key(row.queue or "", row.priority or "normal"), row.entry_id or "0-0") for row in waits]
     keys = list(dict.fromkeys(key for key, _ in places))

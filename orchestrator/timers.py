@@ -19,14 +19,14 @@ log = logging.getLogger("amends.timers")
 LOOK_SECONDS_MAX = 1.0
 SWEEP_SECONDS = 5.0
 GAP_SECONDS = 5.0
-QUEUED_SECONDS_MAX = 60.0
+QUEUED_SECONDS_MAX, LATE_SHARE = 60.0, 10.0
 AGAIN_SECONDS, AGAIN_SECONDS_MAX, BEHIND_SECONDS_MAX = 0.2, 5.0, 30.0
 BEHIND_SECONDS, CHECK_SECONDS, PAUSE_SECONDS = 1.0, 1.0, 0.25
 CHECK_SHARE, CHECK_SECONDS_MAX = 9, 30.0
 """Where many outcomes stand unread for so long, so much time is between two checks of commands, nine times as long as a
 check takes at least, as nothing is applied meanwhile, but half a minute at most; and so much between two looks."""
 REMEMBERED_MAX = 10_000
-FORGET_SECONDS, FORGET_EVERY_SECONDS = 3600.0, 60.0
+FORGET_SECONDS, FORGET_EVERY_SECONDS = 600.0, 60.0
 
 
 @record
@@ -102,7 +102,7 @@ class Timers:
         self._forget(now)
         checks = now >= self._check_at or (self.behind_seconds > 0 and not crowded)
         if checks:
-            self.behind_seconds = 0.0
+            self.behind_seconds = self._check_at = 0.0
             if crowded:
                 with suppress(TransportUnavailable):
                     await self._unread()
@@ -119,7 +119,7 @@ class Timers:
         limits = [row for row in rows if is_start_limit(row)]
         others = [row for row in rows if row.kind not in (*COMMAND_KINDS, "notify") and not is_start_limit(row)]
         found = [Due(row.saga_id, row.opened_by) for row in others] + await self._limits.judged(limits)
-        found += await self._checked([row for row in rows if row.kind in COMMAND_KINDS])
+        found += await self._checked([row for row in rows if row.kind in COMMAND_KINDS], peek.now)
         if checks:
             found += await self._never_sent(peek)
         if checks and self.behind_seconds >= BEHIND_SECONDS:
@@ -176,8 +176,12 @@ class Timers:
         self._sights[key] = replace(sight, last=now)
         return sight.stood
 
-    async def _checked(self, rows: Sequence[WaitRow]) -> list[Due]:
-        """The check of commands that were sent: still queued, still running, or lost (rule L5)."""
+    async def _checked(self, rows: Sequence[WaitRow], at: float) -> list[Due]:
+        """The check of commands that were sent: still queued, still running, or lost (rule L5).
+
+        One that is queued comes again the later, the later it was looked at, which was due before the instant `at`:
+        there are so many.
+        """
         sent = [row for row in rows if row.entry_id is not None]  # the others are the sweep's
         if not sent:
             return []
@@ -195,7 +199,8 @@ class Timers:
                 judged[key] = "lost"
                 continue
             if state.place == "queued":
-                later.append((*key, min(state.timeout + 2 * self._lease_seconds, QUEUED_SECONDS_MAX)))
+                seconds = max(state.timeout + 2 * self._lease_seconds, LATE_SHARE * (at - row.due_at))
+                later.append((*key, min(seconds, QUEUED_SECONDS_MAX)))
             elif (until := self._moved_on.setdefault(key, now + state.timeout + self._lease_seconds)) <= now:
                 judged[key] = "timed_out"
                 continue

@@ -9,14 +9,15 @@ from math import inf
 from typing import Any
 
 from reconciler.checks import sagas_newer, waits_overdue, waits_unpublished
-from reconciler.evidence import Evidence
+from reconciler.evidence import Evidence, StaleWait
 from reconciler.findings import Finding
 from sagas.inputs import Applies
 from sagas.peek import Peek
 from sagas.ports import Clock, Store, StoreUnavailable, TransportRefused, TransportUnavailable
 from sagas.records import record
 from sagas.state import Waiting
-from sagas.unread import FEW, Outcomes, Place
+from sagas.unread import FEW, Place
+from sagas.whereabouts import Whereabouts
 
 log = logging.getLogger("amends.reconciler")
 
@@ -25,7 +26,7 @@ BATCH = 500
 SLEEP_SECONDS_MAX = 15.0
 SLEEP_SECONDS_MIN = 0.5
 AUDIT_SECONDS = 300.0
-PATIENCE_SECONDS, ASK_AGAIN_SECONDS = 1.0, 0.1
+PATIENCE_SECONDS, ASK_AGAIN_SECONDS, APPLIED_SECONDS = 1.0, 0.1, 0.5
 
 
 @record
@@ -40,7 +41,7 @@ class Report:
 class Reconciler:
     """One reconciler; of several only the one that holds the lock looks.
 
-    `apply` is the engine, `outcomes` are those that nobody has acknowledged.
+    `apply` is the engine, `commands` says what became of those that were sent.
     """
 
     def __init__(
@@ -49,13 +50,13 @@ class Reconciler:
         evidence: Evidence,
         apply: Applies,
         clock: Clock,
-        outcomes: Outcomes,
+        commands: Whereabouts,
     ) -> None:
         self._store = store
         self._evidence = evidence
         self._engine = apply
         self._clock = clock
-        self._outcomes = outcomes
+        self._commands = commands
         self._audit_at = 0.0
         self._stopping = False
 
@@ -102,41 +103,63 @@ class Reconciler:
             if sight is None:
                 return Report(busy=True)
             found = [finding for find in CHECKS for finding in await find(sight, BATCH)]
+            young = [one for one in found if one.judges and one.judges.age <= waits_overdue.COMMAND_SECONDS]
+            if young and await self._is_behind():
+                found = [finding for finding in found if finding not in young]
             for finding in found:
                 log.warning("%s: saga %s: %s", finding.check, finding.saga_id, finding.what)
             repaired = 0 if report_only else await self._repair(found)
             return Report(tuple(found), repaired)
 
+    async def _is_behind(self) -> bool:
+        """Whether many outcomes wait and somebody applies them: then commands are looked at less often (0014)."""
+        try:
+            before = await self._commands.unread()
+            if before is None or before.count <= FEW:
+                return False
+            await self._clock.sleep(APPLIED_SECONDS)
+            unread = await self._commands.unread()
+        except (TransportUnavailable, TransportRefused):
+            return False
+        return unread is None or unread.first > before.first
+
     async def _repair(self, found: Sequence[Finding]) -> int:
         ready = [(finding.repair, finding.judges) for finding in found if finding.repair is not None]
-        judged = {(repair.saga_id, repair.opened_by) for repair, judges in ready if judges}
-        unread = await self._unread(judged) if judged else judged
-        repairs = [repair for repair, _ in ready if (repair.saga_id, repair.opened_by) not in unread]
+        lost = await self._lost([wait for _, wait in ready if wait is not None])
+        repairs = [repair for repair, wait in ready if wait is None or _key(wait) in lost]
         if not repairs:
             return 0
         answers: Sequence[Any] = await self._engine.apply(repairs)
         return sum(answer.code == "accepted" for answer in answers)
 
-    async def _unread(self, judged: Collection[Waiting]) -> Collection[Waiting]:
-        """Of which of these commands an outcome may lie unread: they may have ended well (rule A11).
+    async def _lost(self, judged: Sequence[StaleWait]) -> Collection[Waiting]:
+        """Which of these commands nobody has, and have left no outcome: others go on, or have ended well (rule A11).
 
-        All that stand there are looked at; where they are many, as after a long stop, once those that stood there at
-        first are committed. Where that takes more than a second, they are judged at another time.
+        All outcomes that stand there are looked at; where they are many, as after a long stop, once those that stood
+        there at first are committed. Where that takes more than a second, they are judged at another time.
         """
         until = self._clock.monotonic() + PATIENCE_SECONDS
         stood: Place | None = None
         try:
-            while (unread := await self._outcomes.unread()) is not None:
+            sent = [wait for wait in judged if wait.entry_id is not None]
+            places = await self._commands.inspect(sent) if sent else []
+            there = {_key(wait) for wait, state in zip(sent, places, strict=True) if state.place != "gone"}
+            gone = {_key(wait) for wait in judged} - there
+            while gone and (unread := await self._commands.unread()) is not None:
                 if unread.count <= FEW or (stood is not None and unread.first > stood):
                     break
                 stood = stood or unread.last
                 if self._clock.monotonic() >= until:
-                    return judged
+                    return ()
                 await self._clock.sleep(ASK_AGAIN_SECONDS)
-            return await self._outcomes.told_of(judged)
+            return gone - await self._commands.told_of(gone) if gone else gone
         except (TransportUnavailable, TransportRefused) as loss:
             log.warning("commands are not judged while outcomes may lie unread: %s", loss)
-            return judged
+            return ()
+
+
+def _key(wait: StaleWait) -> Waiting:
+    return wait.saga_id, wait.opened_by
 
 
 def _until_something_could_be_overdue(peek: Peek) -> float:

@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppres
 from typing import TYPE_CHECKING, Any, Protocol
 
 from eventstore.postgres import reachable
+from sagas.manifest import Priority
 from sagas.records import record
 from sagas.statuses import WaitKind
 from sagas.versions import FORMAT
@@ -20,7 +21,8 @@ RELEASED_LATELY = """
     ) > clock_timestamp() - make_interval(secs => $1)
 """  # a scalar: the planner looks it up by the saga, and never goes through all events
 OVERDUE = f"""
-SELECT saga_id::text, definition, opened_by, kind, step, item, attempt, extract(epoch FROM due_at)::float8 AS since,
+SELECT saga_id::text, definition, opened_by, kind, step, item, attempt, queue, priority, entry_id,
+    extract(epoch FROM due_at)::float8 AS since,
     extract(epoch FROM clock_timestamp() - due_at)::float8 AS age
 FROM amends.waits JOIN amends.sagas AS saga USING (saga_id)
 WHERE due_at < statement_timestamp() - make_interval(secs => $1) AND NOT unsent AND NOT held AND format <= $3
@@ -29,7 +31,8 @@ WHERE due_at < statement_timestamp() - make_interval(secs => $1) AND NOT unsent 
 ORDER BY due_at LIMIT $2
 """  # noqa: S608 - nothing that anybody sends
 NEVER_PUBLISHED = f"""
-SELECT saga_id::text, definition, opened_by, kind, step, item, attempt, extract(epoch FROM since)::float8 AS since,
+SELECT saga_id::text, definition, opened_by, kind, step, item, attempt, queue, priority, entry_id,
+    extract(epoch FROM since)::float8 AS since,
     extract(epoch FROM clock_timestamp() - since)::float8 AS age
 FROM amends.waits JOIN amends.sagas AS saga USING (saga_id)
 WHERE published_at IS NULL AND NOT unsent AND NOT held AND queue IS NOT NULL AND claimed_by IS NULL AND format <= $3
@@ -47,7 +50,10 @@ ORDER BY saga_id LIMIT $2
 
 @record
 class StaleWait:
-    """A wait that should be over. `since` is an instant, `age` seconds: since it was due, or since it was opened."""
+    """A wait that should be over. `since` is an instant, `age` seconds: since it was due, or since it was opened.
+
+    `queue`, `priority` and `entry_id` say where its command was put, if there is one, and if that was confirmed.
+    """
 
     saga_id: str
     definition: str
@@ -58,6 +64,9 @@ class StaleWait:
     attempt: int
     since: float
     age: float
+    queue: str | None = None
+    priority: Priority | None = None
+    entry_id: str | None = None
 
     @property
     def where(self) -> str:

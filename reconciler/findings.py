@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import field
 from typing import Literal
 
+from reconciler.evidence import StaleWait
 from sagas.events import Json
 from sagas.inputs import Repair
 from sagas.records import record
@@ -15,7 +16,7 @@ Severity = Literal["info", "warning", "critical"]
 class Finding:
     """One divergence. `since` is in seconds since 1970; `repair` is None where only people can put it right now.
 
-    `judges`: the repair says what became of a command, so no outcome may lie unread (rule A11).
+    `judges`: the command of which the repair says what became; no outcome of it may lie unread (rule A11).
     """
 
     check: str
@@ -25,7 +26,7 @@ class Finding:
     severity: Severity
     proposal: str
     repair: Repair | None = None
-    judges: bool = False
+    judges: StaleWait | None = None
     evidence: Mapping[str, Json] = field(default_factory=dict[str, Json])
 
     def document(self) -> dict[str, Json]:

@@ -53,10 +53,7 @@ def unwind(draft: Draft) -> None:
     for node in reversed(manifest.nodes):
         ready = settled.issuperset(manifest.descendants[node.name])
         leans = not owed.isdisjoint(manifest.ancestors[node.name])
-        if node.each is None:
-            found = {_settle(draft, node, None, ready=ready, leans=leans)}
-        else:
-            found = _settle_items(draft, node, items_of(manifest, draft.state, node), ready=ready, leans=leans)
+        found = _settle_items(draft, node, items_of(manifest, draft.state, node), ready=ready, leans=leans)
         seen |= found
         if found <= SETTLED and not late_effect(draft, node):
             settled.add(node.name)
@@ -86,6 +83,8 @@ def needs_undo(node: Node, step: StepState) -> bool:
 
 def _settle_items(draft: Draft, node: Node, items: Sequence[int | None], *, ready: bool, leans: bool) -> set[Settled]:
     """Where a step's items stand; no more of them are undone at once than may be open."""
+    if node.each is None:
+        return {_settle(draft, node, None, ready=ready, leans=leans)}
     open_now = sum(wait.step == node.name and wait.role == "undo" for wait in draft.state.waits.values())
     room = min(node.concurrency or ITEMS_OPEN_MAX, ITEMS_OPEN_MAX) - open_now
     found: set[Settled] = set()

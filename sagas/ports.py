@@ -5,7 +5,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import field
-from typing import Literal, Protocol
+from typing import Protocol
 
 from sagas.events import Json, Recorded
 from sagas.inputs import Word
@@ -15,7 +15,7 @@ from sagas.peek import Peek
 from sagas.records import record
 from sagas.state import State, Value
 from sagas.statuses import WaitKind
-from sagas.unread import Outcomes
+from sagas.whereabouts import Whereabouts
 
 
 class StoreUnavailable(Exception):
@@ -314,17 +314,6 @@ class OutcomeDelivery:
 
 
 @record
-class EntryState:
-    """Where a command's entry is; `timeout` is how long its handler may run, where the entry is still there."""
-
-    place: Literal["queued", "pending", "gone"]
-    timeout: float = 0.0
-
-
-GONE = EntryState("gone")
-
-
-@record
 class Arrivals:
     """Outcomes that have come. `woken`: `wake` was called (rule A4)."""
 
@@ -332,7 +321,7 @@ class Arrivals:
     woken: bool = False
 
 
-class CommandSender(Outcomes, Protocol):
+class CommandSender(Whereabouts, Protocol):
     """The orchestrator's side of the transport."""
 
     async def publish(self, commands: Sequence[Command], before: float) -> list[str | None]:
@@ -359,10 +348,6 @@ class CommandSender(Outcomes, Protocol):
 
     async def put_back(self, deliveries: Sequence[OutcomeDelivery]) -> None:
         """Put outcomes to the end that only a newer program can apply, so that none is the oldest for ever."""
-        ...
-
-    async def inspect(self, waits: Sequence[WaitRow]) -> list[EntryState]:
-        """Where the entries of published waits are: still queued, pending, or neither (rule L5)."""
         ...
 
     async def withdraw(self, waits: Sequence[WaitRow]) -> list[bool]:

@@ -20,8 +20,8 @@ async def find(sight: Sight, limit: int) -> list[Finding]:
 
 
 def _finding(wait: StaleWait) -> Finding:
-    judges = wait.kind in COMMAND_KINDS
-    repairable = not judges or wait.age > COMMAND_SECONDS
+    command = wait if wait.kind in COMMAND_KINDS else None
+    repairable = command is None or wait.age > COMMAND_SECONDS
     return Finding(
         check=CHECK,
         saga_id=wait.saga_id,
@@ -30,6 +30,6 @@ def _finding(wait: StaleWait) -> Finding:
         severity="critical",
         proposal="start an orchestrator; end the wait meanwhile",
         repair=Repair(wait.saga_id, wait.opened_by, CHECK) if repairable else None,
-        judges=judges,
+        judges=command,
         evidence={"openedBy": wait.opened_by, "kind": wait.kind, "attempt": wait.attempt},
     )

@@ -22,6 +22,6 @@ def _finding(wait: StaleWait) -> Finding:
         severity="critical",
         proposal="start an orchestrator; schedule the next attempt meanwhile",
         repair=Repair(wait.saga_id, wait.opened_by, CHECK),
-        judges=True,
+        judges=wait,
         evidence={"openedBy": wait.opened_by, "attempt": wait.attempt},
     )

@@ -3,7 +3,8 @@
 from dataclasses import replace
 from math import inf
 
-from sagas.ports import GONE, EntryState, WaitRow
+from sagas.ports import WaitRow
+from sagas.whereabouts import GONE, EntryState
 from tests.conformance.replicas import Replica
 from tests.conformance.transports import COMMAND, Connect
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from consumers import stream
-from consumers.keys import ORCHESTRATORS, OUTCOMES
+from consumers.keys import ORCHESTRATORS, OUTCOMES, WORKERS
 from sagas.ports import Arrivals
 from tests.conformance.transports import COMMAND, OUTCOME, PROGRESSED, STARTED, Connect, Raw
 
@@ -152,6 +152,19 @@ async def test_who_leaves_while_a_foreign_command_cannot_be_kept_leaves_it_to_th
         await raw("CONFIG", "SET", "maxmemory", 0)
     assert await other.idle(0.0, 9) == []
     assert (await raw("XLEN", key), await raw("XLEN", "amends:{set-aside}")) == (0, 1)
+
+
+async def test_who_leaves_holds_nothing_that_is_gone(remote: tuple[Connect, Raw]) -> None:
+    """rule_L6: what was deleted while it ran kept its name in the group for ever."""
+    connect, raw = remote
+    key = "amends:{q-default}:commands:normal"
+    worker = connect("w1")
+    await worker.open(["default"])
+    entry = await raw("XADD", key, "*", "b", b"torn")
+    await raw("XREADGROUP", "GROUP", WORKERS, "w1", "COUNT", 1, "STREAMS", key, ">")
+    await raw("XDEL", key, entry)
+    await worker.close()
+    assert await raw("XGROUP", "DELCONSUMER", key, WORKERS, "w1") == 0
 
 
 async def test_outcomes_that_nobody_holds_any_more_are_handed_out_again(

@@ -8,7 +8,8 @@ import pytest
 
 from consumers.envelopes import dump
 from consumers.stream import RedisStreams
-from sagas.ports import GONE, Arrivals, EntryState, TransportUnavailable, WaitRow
+from sagas.ports import Arrivals, TransportUnavailable, WaitRow
+from sagas.whereabouts import GONE, EntryState
 from tests.conformance.transports import COMMAND, OUTCOME, PROGRESSED, STARTED, Connect, Raw, as_sent
 
 

@@ -10,8 +10,10 @@ from orchestrator import service
 from orchestrator.timers import WhatIsDue
 from sagas.inputs import Outcome, Start
 from sagas.peek import Peek
-from sagas.ports import GONE, EntryState, WaitRow
+from sagas.ports import WaitRow
+from sagas.records import replace
 from sagas.unread import FEW, Unread
+from sagas.whereabouts import GONE, EntryState, Posted
 from tests.faults.test_engine_on_virtual_time import MANIFEST, TWIN, Stage, play
 from tests.faults.test_judging import DUE, Redis, outcomes, row, timers_of
 from tests.unit.test_decisions import SAGA
@@ -113,6 +115,40 @@ def test_a_check_that_was_held_up_for_long_puts_the_next_off_no_longer_than_the_
         await timers.due(DUE, crowded=True)
         await timers.due(DUE)
         assert store.asked == [True, False, True]
+
+    run_virtual(go)
+
+
+def test_once_the_backlog_is_gone_commands_are_judged_at_once_again() -> None:
+    """rule_L5, rule_K1: the date of the next check outlived it, and the reconciler found what was only put off."""
+
+    async def go() -> None:
+        clock, redis = LoopClock(), Redis(GONE)
+        timers, store = timers_of(clock, redis, [row()])
+        redis.stand = outcomes(7, 9, 20.0)
+
+        async def slow(rows: Sequence[Posted]) -> list[EntryState]:
+            await clock.sleep(4.0)
+            return [GONE for _ in rows]
+
+        redis.inspect = slow  # type: ignore[method-assign, assignment]
+        await timers.due(DUE, crowded=True)
+        redis.stand, store.turns = None, []
+        assert await timers.due(DUE) == WhatIsDue()
+        store.turns = [row(saga_id=TWIN)]
+        assert [word.saga_id for word in (await timers.due(DUE, crowded=True)).words] == [TWIN]
+
+    run_virtual(go)
+
+
+@pytest.mark.parametrize(("now", "later"), [(1.0, 18.0), (3.0, 30.0), (900.0, 60.0)])
+def test_the_later_queued_commands_are_looked_at_the_longer_they_are_left_alone(now: float, later: float) -> None:
+    """rule_L5, rule_K1: more are queued than can be looked at every eighteen seconds."""
+
+    async def go() -> None:
+        timers, store = timers_of(LoopClock(), Redis(EntryState("queued", 10.0)), [row()])
+        await timers.due(replace(DUE, now=now))
+        assert store.later == [later]
 
     run_virtual(go)
 

@@ -8,8 +8,9 @@ import pytest
 from consumers.execution import outcome_of
 from consumers.inprocess import InProcessTransport
 from sagas.inputs import Outcome, Start
-from sagas.ports import EntryState, OutcomeDelivery, WaitRow
+from sagas.ports import OutcomeDelivery, WaitRow
 from sagas.unread import FEW, Unread
+from sagas.whereabouts import EntryState
 from tests.faults.test_engine_on_virtual_time import MANIFEST, TWIN, Stage, play
 from tests.unit.test_decisions import SAGA
 

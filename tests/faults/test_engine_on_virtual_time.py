@@ -16,8 +16,9 @@ from sagas import events as e
 from sagas.inputs import Outcome, Start
 from sagas.manifest import Manifest
 from sagas.peek import Peek
-from sagas.ports import Command, Committed, EntryState, Move, Published, StoreUnavailable, WaitRow
+from sagas.ports import Command, Committed, Move, Published, StoreUnavailable, WaitRow
 from sagas.state import State
+from sagas.whereabouts import EntryState
 from tests.unit.test_decisions import FAILED, SAGA, node
 
 TWIN = SAGA[:-1] + "2"
@@ -229,7 +230,7 @@ def test_a_step_that_ends_while_its_check_is_under_way_is_not_judged_lost() -> N
                 await worker.settle([entry])
             return await inspect(waits)
 
-        stage.sender.inspect = ends_just_now  # type: ignore[method-assign]
+        stage.sender.inspect = ends_just_now  # type: ignore[method-assign, assignment]
         await stage.run(3)
         assert await stage.unknowns() == []
         assert (await stage.store.heads([SAGA]))[SAGA].step("a").status == "succeeded"

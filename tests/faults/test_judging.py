@@ -17,9 +17,10 @@ from reconciler.cycle import Reconciler
 from reconciler.evidence import NewerSaga, Sight, StaleWait
 from sagas.inputs import Due, Outcome, Start
 from sagas.peek import Peek
-from sagas.ports import GONE, EntryState, WaitRow
+from sagas.ports import WaitRow
 from sagas.state import Waiting
 from sagas.unread import FEW, Unread
+from sagas.whereabouts import GONE, EntryState, Posted
 from tests.faults.test_engine_on_virtual_time import EPOCH, MANIFEST, TWIN, Stage, play
 from tests.unit.test_decisions import SAGA
 
@@ -35,7 +36,7 @@ class Redis(InProcessTransport):
         self.stand: Unread | None = None
         self.told: set[Waiting] = set()
 
-    async def inspect(self, waits: Sequence[WaitRow]) -> list[EntryState]:
+    async def inspect(self, waits: Sequence[Posted]) -> list[EntryState]:
         """The same of all."""
         return [self.state for _ in waits]
 

@@ -1,8 +1,9 @@
 """The reconciler ends what no orchestrator ended, leaves alone what is healthy, and asks people when it goes on."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 
@@ -17,6 +18,7 @@ from sagas.inputs import Hold, Release, Start
 from sagas.ports import Published, StoreUnavailable, TransportUnavailable
 from sagas.state import State, Waiting
 from sagas.unread import FEW, Unread
+from sagas.whereabouts import GONE, EntryState, Posted
 from tests.acceptance.running import until
 from tests.conformance.test_store import MANIFEST, failed, saga_id, succeeded
 
@@ -25,21 +27,30 @@ ONE = saga_id(1)
 
 @pytest.fixture
 def reconciler(store: PostgresStore, engine: Engine) -> Reconciler:
-    return Reconciler(store, PostgresEvidence(store.pool), engine, LoopClock(), Outcomes(None))
+    return Reconciler(store, PostgresEvidence(store.pool), engine, LoopClock(), Redis(None))
 
 
-class Outcomes:
-    """What stands unread: `stand`, or the transport is away; and an outcome of each of the `told` commands."""
+class Redis:
+    """What stands unread: the first of `stand`, then the next; or the transport is away.
+
+    An outcome of each of the `told` commands, and where all commands are.
+    """
 
     def __init__(self, *stand: Unread | None, told: Collection[Waiting] = ()) -> None:
         self.stand = list(stand)
         self.told = set(told)
+        self.state = GONE
 
     async def unread(self) -> Unread | None:
         """What stands."""
         if not self.stand:
             raise TransportUnavailable("away")
-        return self.stand[0]
+        return self.stand.pop(0) if len(self.stand) > 1 else self.stand[0]
+
+    async def inspect(self, waits: Sequence[Posted]) -> list[EntryState]:
+        """The same of all."""
+        assert {(wait.queue, wait.priority, wait.entry_id) for wait in waits} == {("one", "normal", "1-1")}
+        return [self.state for _ in waits]
 
     async def told_of(self, waits: Collection[Waiting]) -> set[Waiting]:
         """Those that are told."""
@@ -147,17 +158,50 @@ async def test_no_command_is_judged_while_an_outcome_lies_unread_or_redis_is_awa
     await engine.apply([Start(ONE, MANIFEST, None)])
     await store.confirm([Published(ONE, 2, "1-1", 18.0)])
     await let_pass(store, 300)
-    outcomes = Outcomes(Unread((1, 0), (2, 0), 1000.0, FEW + 1))
-    reconciler = Reconciler(store, PostgresEvidence(store.pool), engine, LoopClock(), outcomes)
+    redis = Redis(Unread((1, 0), (2, 0), 1000.0, FEW + 1))
+    reconciler = Reconciler(store, PostgresEvidence(store.pool), engine, LoopClock(), redis)
     assert (await reconciler.run_once()).repaired == 0
-    outcomes.stand.clear()
+    redis.stand.clear()
     assert (await reconciler.run_once()).repaired == 0
-    outcomes.stand.append(None)
-    outcomes.told = {(ONE, 2)}
+    redis.stand.append(None)
+    redis.told = {(ONE, 2)}
     assert (await reconciler.run_once()).repaired == 0, "it was put to the end, or has come just now"
     assert (await head(store)).step("first").attempt == 1
-    outcomes.told.clear()
+    redis.told.clear()
     assert (await reconciler.run_once()).repaired == 1
+
+
+@pytest.mark.parametrize("place", ["queued", "pending"])
+async def test_a_command_that_somebody_has_or_will_have_is_reported_and_not_repaired(
+    store: PostgresStore, engine: Engine, place: Literal["queued", "pending"]
+) -> None:
+    """rule_K2: its next attempt would run beside it."""
+    await engine.apply([Start(ONE, MANIFEST, None)])
+    await store.confirm([Published(ONE, 2, "1-1", 18.0)])
+    await let_pass(store, 300)
+    redis = Redis(None)
+    redis.state = EntryState(place)
+    reconciler = Reconciler(store, PostgresEvidence(store.pool), engine, LoopClock(), redis)
+    report = await reconciler.run_once()
+    assert (len(report.findings), report.repaired) == (1, 0)
+    redis.state = GONE
+    assert (await reconciler.run_once()).repaired == 1
+
+
+async def test_while_many_outcomes_are_being_applied_commands_that_are_looked_at_late_are_nothing_to_report(
+    store: PostgresStore, engine: Engine
+) -> None:
+    """rule_K1: behind a backlog they are looked at less often (0014). If nobody applies them, that is a finding."""
+    await engine.apply([Start(ONE, MANIFEST, None)])
+    await store.confirm([Published(ONE, 2, "1-1", 18.0)])
+    await let_pass(store, 40)
+    redis = Redis(Unread((1, 0), (900, 0), 20.0, 899), Unread((99, 0), (999, 0), 20.0, 900))
+    reconciler = Reconciler(store, PostgresEvidence(store.pool), engine, LoopClock(), redis)
+    assert (await reconciler.run_once()).findings == ()
+    assert len((await reconciler.run_once()).findings) == 1, "the first is the same as before"
+    redis.stand = [Unread((1, 0), (900, 0), 20.0, 899), None]
+    await let_pass(store, 60)
+    assert len((await reconciler.run_once()).findings) == 1, "so late it ought to be known, whatever the reason"
 
 
 async def test_after_three_repairs_of_a_kind_an_operator_is_asked(
@@ -180,7 +224,7 @@ async def test_two_reconcilers_at_once_repair_once(store: PostgresStore, engine:
     await engine.apply([Start(ONE, MANIFEST, None)])
     await let_pass(store, 11)
     several = [
-        Reconciler(store, PostgresEvidence(store.pool), Engine(store, LoopClock()), LoopClock(), Outcomes(None))
+        Reconciler(store, PostgresEvidence(store.pool), Engine(store, LoopClock()), LoopClock(), Redis(None))
         for _ in range(3)
     ]
     await asyncio.gather(*(one.run_once() for one in several))

@@ -33,8 +33,9 @@ from sagas.draft import Draft
 from sagas.inputs import ChildEnds, Outcome
 from sagas.manifest import Manifest, Node
 from sagas.peek import Peek
-from sagas.ports import GONE, Claim, EntryState, Move, Unstorable, WaitRow
+from sagas.ports import Claim, Move, Unstorable, WaitRow
 from sagas.state import State, StepState
+from sagas.whereabouts import GONE, EntryState
 from tests.simulation.bugs import Bug, Patch
 
 MUTATIONS: dict[str, Bug] = {}

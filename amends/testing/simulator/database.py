@@ -219,7 +219,7 @@ class SimulatedEvidence:
         return [
             StaleWait(
                 row.saga_id, self._database.store.head(row.saga_id).definition, row.opened_by, row.kind, row.step,
-                row.item, row.attempt, since(row), now - since(row),
+                row.item, row.attempt, since(row), now - since(row), row.queue, row.priority, row.entry_id,
             )
             for row in sorted(rows, key=lambda row: (since(row), row.saga_id, row.opened_by))
         ]  # fmt: skip
