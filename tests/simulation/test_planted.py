@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 import amends.testing.simulator as simulator
 from amends.testing.simulator.checks import Violation
 from tests.simulation.bugs import RULES, shown
@@ -17,6 +19,13 @@ def test_every_bug_breaks_rules_that_are_checked() -> None:
     for name, rules in RULES.items():
         assert rules, name
         assert set(rules) <= checked, name
+
+
+@pytest.mark.parametrize("name", BUGS)
+def test_every_bug_can_still_be_planted(name: str) -> None:
+    """What it patches is there: code moves on, and half an hour of `make planted` is no place to learn of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        BUGS[name](patch)
 
 
 def test_what_else_goes_wrong_does_not_show_a_bug() -> None:

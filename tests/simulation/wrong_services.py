@@ -20,9 +20,10 @@ from orchestrator.publisher import Publisher
 from orchestrator.timers import Timers
 from reconciler.checks import waits_overdue
 from reconciler.cycle import Reconciler
+from reconciler.evidence import StaleWait
 from sagas.inputs import Answer, Due, Start
 from sagas.ports import Committed, CommitUnknown, Move, Store, WaitRow
-from sagas.state import COMMAND_KINDS, State
+from sagas.state import COMMAND_KINDS, State, Waiting
 from tests.simulation.bugs import Patch, bug
 
 
@@ -178,12 +179,12 @@ def commands_are_confirmed_by_the_append(patch: Patch) -> None:
 
 @bug("20", "A11")
 def the_reconciler_repairs_what_lives(patch: Patch) -> None:
-    async def none(self: Reconciler, judged: Any) -> tuple[()]:
-        return ()
+    async def all_of_them(self: Reconciler, judged: Sequence[StaleWait]) -> set[Waiting]:
+        return {(wait.saga_id, wait.opened_by) for wait in judged}
 
     patch.setattr(waits_overdue, "GRACE_SECONDS", -60.0)
     patch.setattr(waits_overdue, "COMMAND_SECONDS", -inf)
-    patch.setattr(Reconciler, "_unread", none)
+    patch.setattr(Reconciler, "_lost", all_of_them)
 
 
 @bug("9")
