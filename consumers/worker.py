@@ -10,7 +10,7 @@ from consumers.classify import failure
 from consumers.contexts import Attempts
 from consumers.execution import Surroundings, execute, late_outcome, look_away, outcome_of
 from consumers.handlers import Handlers
-from consumers.loading import with_arguments
+from consumers.loading import Loading
 from consumers.pulse import Pulse
 from consumers.receiver import CommandDelivery, CommandReceiver, LeaseKeeper
 from consumers.reports import LOST, Reports
@@ -62,6 +62,7 @@ class Worker:
         self._here = replace(here, left_running=self._left_running)
         self._numbers = numbers or WorkerNumbers()
         self._reports = Reports(receiver, apply, self._settled, self._numbers.retry_seconds)
+        self._loading = Loading(store, self._numbers.retry_seconds)
         self._attempts = Attempts(store, self._reports.mention, here.worker)
         receiver.on_memory_lost(self._reports.recover)
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -282,7 +283,7 @@ class Worker:
             loaded = command
             if command.payloads:
                 async with asyncio.timeout(command.timeout):
-                    loaded = await with_arguments(command, self._store, self._numbers.retry_seconds)
+                    loaded = await self._loading.with_arguments(command)
         except TimeoutError:  # by now it may have been judged: what begins so late nobody expects (rule B1)
             return self._refused(command, "busy")
         except asyncio.CancelledError:
@@ -385,6 +386,7 @@ class Worker:
         if self._threads and loop.time() < until:
             await asyncio.wait(self._threads, timeout=until - loop.time())
         await self._reports.finish()
+        await self._loading.finish()
 
 
 async def _cancelled(*tasks: asyncio.Task[None]) -> None:
