@@ -2,20 +2,26 @@
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Sequence
+from functools import partial
 
-from eventstore.gathering import Asked, Gathering
 from sagas.events import Json
 from sagas.ports import Command, Store, StoreUnavailable
-from sagas.records import replace
+from sagas.records import record, replace
 from sagas.state import Value
 
 log = logging.getLogger("amends.worker")
 
-ASSUMED_BYTES = 512 * 1024
-"""Nobody knows how large they are until they have come: this bounds how many come at once."""
+BATCH, BESIDE = 16, 2
+"""So many commands have their arguments by one query, and so many queries run at once: each value may have a
+mebibyte."""
 
-Wanted = tuple[str, Value]
+
+@record
+class _Asked:
+    wanted: Sequence[tuple[str, Value]]
+    answer: "asyncio.Future[list[Json]]"
 
 
 class Loading:
@@ -24,7 +30,13 @@ class Loading:
     def __init__(self, store: Store, retry_seconds: float) -> None:
         self._store = store
         self._retry_seconds = retry_seconds
-        self._gathering: Gathering[Wanted, Json] = Gathering(self._load)
+        self._waiting: deque[_Asked] = deque()
+        self._queries: set[asyncio.Task[None]] = set()
+
+    @property
+    def under_way(self) -> Sequence[asyncio.Task[None]]:
+        """The queries that run; each is cancelled once nobody waits for it."""
+        return tuple(self._queries)
 
     async def with_arguments(self, command: Command) -> Command:
         """The command with its large arguments; while the store is away it is asked again."""
@@ -32,7 +44,7 @@ class Loading:
         wanted = [(command.saga_id, Value(payload=command.payloads[name])) for name in names]
         while True:
             try:
-                found = await self._gathering.ask(wanted, len(names) * ASSUMED_BYTES)
+                found = await self._ask(wanted)
             except StoreUnavailable as loss:
                 log.warning("waiting for the arguments of %s: %s", command.step_key, loss)
                 await asyncio.sleep(self._retry_seconds)
@@ -41,22 +53,63 @@ class Loading:
                 command, arguments={**command.arguments, **dict(zip(names, found, strict=True))}, payloads={}
             )
 
-    async def finish(self) -> None:
-        """Wait for what is being loaded."""
-        await self._gathering.finish()
+    async def _ask(self, wanted: Sequence[tuple[str, Value]]) -> list[Json]:
+        loop = asyncio.get_running_loop()
+        asked = _Asked(wanted, loop.create_future())
+        self._waiting.append(asked)
+        loop.call_soon(self._go_on)  # once all have asked that begin now
+        return await asked.answer
 
-    async def _load(self, batch: Sequence[Asked[Wanted, Json]]) -> None:
+    def _go_on(self) -> None:
+        while len(self._queries) < BESIDE and (batch := self._next()):
+            query = asyncio.create_task(self._load(batch))
+            self._queries.add(query)
+            query.add_done_callback(self._ended)
+            for asked in batch:
+                asked.answer.add_done_callback(partial(_left, query, batch))
+
+    def _ended(self, query: asyncio.Task[None]) -> None:
+        self._queries.discard(query)
+        self._go_on()
+
+    def _next(self) -> list[_Asked]:
+        batch: list[_Asked] = []
+        while self._waiting and len(batch) < BATCH:
+            asked = self._waiting.popleft()
+            if not asked.answer.done():  # else its command was given up
+                batch.append(asked)
+        return batch
+
+    async def _load(self, batch: Sequence[_Asked]) -> None:
         try:
-            found = iter(await self._store.values([one for asked in batch for one in asked.words]))
-        except LookupError:  # something is gone with its saga; that is no matter of the others
+            found = iter(await self._store.values([one for asked in batch for one in asked.wanted]))
+        except StoreUnavailable as loss:
+            for asked in batch:
+                _fail(asked, loss)
+        except Exception:  # noqa: BLE001 - it is raised for whom it concerns, and no other
             for asked in batch:
                 await self._load_alone(asked)
-            return
-        for asked in batch:
-            asked.answer([next(found) for _ in asked.words])
+        else:
+            for asked in batch:
+                _answer(asked, [next(found) for _ in asked.wanted])
 
-    async def _load_alone(self, asked: Asked[Wanted, Json]) -> None:
+    async def _load_alone(self, asked: _Asked) -> None:
         try:
-            asked.answer(await self._store.values(asked.words))
-        except LookupError as gone:
-            asked.fail(gone)
+            _answer(asked, await self._store.values(asked.wanted))
+        except Exception as error:  # noqa: BLE001 - it is raised where it is waited for
+            _fail(asked, error)
+
+
+def _left(query: asyncio.Task[None], batch: Sequence[_Asked], _: object) -> None:
+    if all(asked.answer.done() for asked in batch):
+        query.cancel()
+
+
+def _answer(asked: _Asked, found: list[Json]) -> None:
+    if not asked.answer.done():
+        asked.answer.set_result(found)
+
+
+def _fail(asked: _Asked, error: Exception) -> None:
+    if not asked.answer.done():
+        asked.answer.set_exception(error)

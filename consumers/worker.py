@@ -105,7 +105,7 @@ class Worker:
             await self._end()
         finally:
             self._keeper.close()
-            await _cancelled(looking, sending, watching)
+            await _cancelled(looking, sending, watching, *self._loading.under_way)
             await self._receiver.close()
 
     async def _patiently(self, work: Coroutine[Any, Any, None]) -> bool:
@@ -386,7 +386,6 @@ class Worker:
         if self._threads and loop.time() < until:
             await asyncio.wait(self._threads, timeout=until - loop.time())
         await self._reports.finish()
-        await self._loading.finish()
 
 
 async def _cancelled(*tasks: asyncio.Task[None]) -> None:

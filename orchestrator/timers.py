@@ -100,12 +100,16 @@ class Timers:
         """
         now = self._clock.monotonic()
         self._forget(now)
-        checks = now >= self._check_at or (self.behind_seconds > 0 and not crowded)
+        checks = now >= self._check_at
         if checks:
-            self.behind_seconds = self._check_at = 0.0
-            if crowded:
-                with suppress(TransportUnavailable):
-                    await self._unread()
+            self.behind_seconds = 0.0
+        if checks == crowded:  # the backlog goes on, or it may be over
+            with suppress(TransportUnavailable):
+                await self._unread()
+        if self.behind_seconds < BEHIND_SECONDS:
+            checks = True
+        if checks:
+            self._check_at = 0.0
         rows: list[WaitRow] = []
         if peek.due_at is not None and peek.due_at <= peek.now:
             rows = await self._store.due(self._batch, commands=checks)

@@ -26,7 +26,10 @@ BATCH = 500
 SLEEP_SECONDS_MAX = 15.0
 SLEEP_SECONDS_MIN = 0.5
 AUDIT_SECONDS = 300.0
-PATIENCE_SECONDS, ASK_AGAIN_SECONDS, APPLIED_SECONDS = 1.0, 0.1, 0.5
+PATIENCE_SECONDS, ASK_AGAIN_SECONDS = 1.0, 0.1
+APPLIED_SECONDS = 5.0
+"""Where orchestrators work, the first outcome is applied within so long, whatever else they do: a lease, and more."""
+UNMENDED_SECONDS = 2.5
 
 
 @record
@@ -83,10 +86,13 @@ class Reconciler:
         """
         peek = await self._store.peek()
         wait = _until_something_could_be_overdue(peek)
+        least = SLEEP_SECONDS_MIN
         if wait <= 0 or self._clock.monotonic() >= self._audit_at:
-            await self.run_once()
+            report = await self.run_once()
             self._audit_at = self._clock.monotonic() + AUDIT_SECONDS
-        return min(max(wait, SLEEP_SECONDS_MIN), SLEEP_SECONDS_MAX)
+            if report.findings and not report.repaired:  # they will be found again
+                least = UNMENDED_SECONDS
+        return min(max(wait, least), SLEEP_SECONDS_MAX)
 
     async def _pause(self, seconds: float) -> None:
         until = self._clock.monotonic() + seconds
@@ -114,11 +120,13 @@ class Reconciler:
     async def _is_behind(self) -> bool:
         """Whether many outcomes wait and somebody applies them: then commands are looked at less often (0014)."""
         try:
-            before = await self._commands.unread()
+            until = self._clock.monotonic() + APPLIED_SECONDS
+            before = unread = await self._commands.unread()
             if before is None or before.count <= FEW:
                 return False
-            await self._clock.sleep(APPLIED_SECONDS)
-            unread = await self._commands.unread()
+            while unread is not None and unread.first == before.first and self._clock.monotonic() < until:
+                await self._clock.sleep(ASK_AGAIN_SECONDS)
+                unread = await self._commands.unread()
         except (TransportUnavailable, TransportRefused):
             return False
         return unread is None or unread.first > before.first

@@ -20,16 +20,18 @@ RELEASED_LATELY = """
         WHERE workflow_id = saga.saga_id AND event_type = 'SagaReleased'
     ) > clock_timestamp() - make_interval(secs => $1)
 """  # a scalar: the planner looks it up by the saga, and never goes through all events
-OVERDUE = f"""
+OVERDUE = """
 SELECT saga_id::text, definition, opened_by, kind, step, item, attempt, queue, priority, entry_id,
     extract(epoch FROM due_at)::float8 AS since,
     extract(epoch FROM clock_timestamp() - due_at)::float8 AS age
 FROM amends.waits JOIN amends.sagas AS saga USING (saga_id)
 WHERE due_at < statement_timestamp() - make_interval(secs => $1) AND NOT unsent AND NOT held AND format <= $3
-    AND kind NOT IN ('notify', 'operator') AND (entry_id IS NOT NULL OR queue IS NULL)
-    AND ({RELEASED_LATELY}) IS NOT TRUE
+    AND kind NOT IN ('notify', 'operator') AND {which}
+    AND ({released_lately}) IS NOT TRUE
 ORDER BY due_at LIMIT $2
-"""  # noqa: S608 - nothing that anybody sends
+"""
+OVERDUE_DATES = OVERDUE.format(which="queue IS NULL", released_lately=RELEASED_LATELY)
+OVERDUE_COMMANDS = OVERDUE.format(which="queue IS NOT NULL AND entry_id IS NOT NULL", released_lately=RELEASED_LATELY)
 NEVER_PUBLISHED = f"""
 SELECT saga_id::text, definition, opened_by, kind, step, item, attempt, queue, priority, entry_id,
     extract(epoch FROM since)::float8 AS since,
@@ -39,7 +41,7 @@ WHERE published_at IS NULL AND NOT unsent AND NOT held AND queue IS NOT NULL AND
     AND since < statement_timestamp() - make_interval(secs => $1)
     AND ({RELEASED_LATELY}) IS NOT TRUE
 ORDER BY since LIMIT $2
-"""  # noqa: S608
+"""  # noqa: S608 - nothing that anybody sends
 NEWER = """
 SELECT saga_id::text, definition, state ->> 'release' AS release, extract(epoch FROM updated_at)::float8 AS since
 FROM amends.sagas
@@ -88,7 +90,7 @@ class Sight(Protocol):
     """One look. Each question is one query, answered oldest first."""
 
     async def overdue(self, seconds: float, limit: int) -> list[StaleWait]:
-        """Waits whose time passed so long ago; of commands only those that were confirmed as sent.
+        """Waits whose time passed so long ago, as many of commands as others; commands only that are confirmed as sent.
 
         Those of a saga that was released since are left alone, in both: its rows may not be moved yet (rule B7).
         """
@@ -136,7 +138,8 @@ class _Sight:
         self._connection = connection
 
     async def overdue(self, seconds: float, limit: int) -> list[StaleWait]:
-        return await self._find(OVERDUE, seconds, limit)
+        found = await self._find(OVERDUE_DATES, seconds, limit)
+        return found + await self._find(OVERDUE_COMMANDS, seconds, limit)
 
     async def never_published(self, seconds: float, limit: int) -> list[StaleWait]:
         return await self._find(NEVER_PUBLISHED, seconds, limit)

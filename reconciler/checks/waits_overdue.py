@@ -11,7 +11,7 @@ COMMAND_SECONDS = 60.0
 
 
 async def find(sight: Sight, limit: int) -> list[Finding]:
-    """The overdue waits, oldest first.
+    """The overdue waits, oldest first: no more of commands than `limit`, and no more of others.
 
     A command is repaired only when it is overdue by a minute: an orchestrator, which sees where its entry is, judges
     better.

@@ -113,6 +113,7 @@ def test_a_check_that_was_held_up_for_long_puts_the_next_off_no_longer_than_the_
         await timers.due(DUE, crowded=True)
         await clock.sleep(29.0)
         await timers.due(DUE, crowded=True)
+        redis.stand = outcomes(8, 9, count=FEW)
         await timers.due(DUE)
         assert store.asked == [True, False, True]
 
@@ -137,6 +138,29 @@ def test_once_the_backlog_is_gone_commands_are_judged_at_once_again() -> None:
         assert await timers.due(DUE) == WhatIsDue()
         store.turns = [row(saga_id=TWIN)]
         assert [word.saga_id for word in (await timers.due(DUE, crowded=True)).words] == [TWIN]
+
+    run_virtual(go)
+
+
+def test_reads_that_are_not_full_are_no_reason_for_checks_while_the_backlog_lasts() -> None:
+    """rule_L5: of two looks one had few outcomes to read; each set off a check, and nothing was applied meanwhile."""
+
+    async def go() -> None:
+        clock, redis = LoopClock(), Redis(GONE)
+        timers, store = timers_of(clock, redis, [])
+        redis.stand = outcomes(7, 900, 20.0)
+
+        async def slow(rows: Sequence[Posted]) -> list[EntryState]:
+            await clock.sleep(1.0)
+            return [EntryState("queued", 10.0) for _ in rows]
+
+        redis.inspect = slow  # type: ignore[method-assign, assignment]
+        while clock.monotonic() < 60.0:
+            store.turns = [row()]
+            await timers.due(DUE, crowded=len(store.asked) % 2 == 0)
+            await clock.sleep(timers.pause_seconds)
+        assert len(store.asked) > 100
+        assert store.asked.count(True) == 6
 
     run_virtual(go)
 

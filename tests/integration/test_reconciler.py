@@ -11,6 +11,7 @@ from amends.clock import LoopClock
 from eventstore.invariants import check
 from eventstore.postgres import PostgresStore
 from orchestrator.engine import Engine
+from reconciler import cycle
 from reconciler.cycle import Reconciler, Report
 from reconciler.evidence import PostgresEvidence
 from sagas import events as e
@@ -98,7 +99,7 @@ async def test_while_nothing_can_be_overdue_a_glance_is_all(
     assert await reconciler.turn() > 5
     assert len(looks) == 1
     await let_pass(store, 7)
-    assert await reconciler.turn() == 0.5
+    assert await reconciler.turn() == 2.5, "nothing could be put right"
     assert len(looks) == 2
     assert [finding.check for finding in looks[1].findings] == ["wait overdue"]
 
@@ -189,19 +190,38 @@ async def test_a_command_that_somebody_has_or_will_have_is_reported_and_not_repa
 
 
 async def test_while_many_outcomes_are_being_applied_commands_that_are_looked_at_late_are_nothing_to_report(
-    store: PostgresStore, engine: Engine
+    store: PostgresStore, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """rule_K1: behind a backlog they are looked at less often (0014). If nobody applies them, that is a finding."""
     await engine.apply([Start(ONE, MANIFEST, None)])
     await store.confirm([Published(ONE, 2, "1-1", 18.0)])
     await let_pass(store, 40)
-    redis = Redis(Unread((1, 0), (900, 0), 20.0, 899), Unread((99, 0), (999, 0), 20.0, 900))
+    monkeypatch.setattr(cycle, "APPLIED_SECONDS", 0.3)
+    before, later = Unread((1, 0), (900, 0), 20.0, 899), Unread((99, 0), (999, 0), 20.0, 900)
+    redis = Redis(before, before, later)
     reconciler = Reconciler(store, PostgresEvidence(store.pool), engine, LoopClock(), redis)
     assert (await reconciler.run_once()).findings == ()
-    assert len((await reconciler.run_once()).findings) == 1, "the first is the same as before"
-    redis.stand = [Unread((1, 0), (900, 0), 20.0, 899), None]
+    assert len((await reconciler.run_once()).findings) == 1, "the first stays the same"
+    redis.stand = [before, None]
     await let_pass(store, 60)
     assert len((await reconciler.run_once()).findings) == 1, "so late it ought to be known, whatever the reason"
+
+
+async def test_commands_that_nobody_may_repair_do_not_hide_what_has_a_date(
+    store: PostgresStore, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """rule_K2: without an orchestrator all that are queued stay overdue, and they are the oldest."""
+    await waiting_for_a_retry(store, engine)
+    await let_pass(store, 60)
+    await engine.apply([Start(saga_id(2), MANIFEST, None)])
+    await store.confirm([Published(saga_id(2), 2, "1-1", 18.0)])
+    await let_pass(store, 300)
+    await store.pool.execute("UPDATE amends.waits SET due_at = '2000-01-01' WHERE saga_id = $1", saga_id(2))
+    monkeypatch.setattr(cycle, "BATCH", 1)
+    redis = Redis(None)
+    redis.state = EntryState("queued")
+    report = await Reconciler(store, PostgresEvidence(store.pool), engine, LoopClock(), redis).run_once()
+    assert [finding.evidence["kind"] for finding in report.findings] == ["retry", "step"]
 
 
 async def test_after_three_repairs_of_a_kind_an_operator_is_asked(

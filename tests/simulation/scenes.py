@@ -60,8 +60,8 @@ def play(scene: Scene, sagas: Sequence[Saga[Any, Any]], hosts: Sequence[str], se
     gc.disable()
     random.seed(1)
     system = Played(sagas, settings)
+    stage = Stage(system)
     try:
-        stage = Stage(system)
 
         async def begin() -> None:
             stage.boot(*hosts, READER)
@@ -76,6 +76,7 @@ def play(scene: Scene, sagas: Sequence[Saga[Any, Any]], hosts: Sequence[str], se
         assert not told, f"{told}\n{stage.timeline()}"
         assert not system.loop.crashes, system.loop.crashes
     finally:
+        stage.patch.undo()
         random.setstate(chance)
         for host in system.hosts:
             host.stopped = True

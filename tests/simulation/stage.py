@@ -12,10 +12,14 @@ from collections.abc import Callable
 from math import inf
 from typing import Any, TypeVar
 
+import pytest
+
 from amends.clock import LoopClock
 from amends.testing.simulator.callers import CallersTransaction, start_joined
 from amends.testing.simulator.hosts import Host, SimulatedLoop
 from amends.testing.simulator.system import Process
+from consumers import worker
+from consumers.execution import execute
 from consumers.keys import command_key
 from consumers.memory_streams import Memory
 from consumers.wire import SOCKET_SECONDS, Command
@@ -47,6 +51,8 @@ class Stage:
         self._loop: SimulatedLoop = system.loop
         self._clock = LoopClock()
         self._started = 0
+        self.patch = pytest.MonkeyPatch()
+        """What it patches in production code, until the scene has ended."""
         self._commands: list[Callable[[Command, Any], bool]] = []
         self._commits: list[Callable[[Move], bool]] = []
         system.server.heard = self._heard
@@ -173,6 +179,17 @@ class Stage:
             return found
 
         setattr(store, name, once)
+
+    def when_entered(self, then: Callable[[], object]) -> None:
+        """When the next command has been entered, before anything of it is done."""
+
+        async def once(*arguments: Any) -> Any:
+            self.patch.undo()
+            then()
+            await self._clock.sleep(0)  # who stands still goes on from here
+            return await execute(*arguments)
+
+        self.patch.setattr(worker, "execute", once)
 
     def count(self, name: str) -> list[None]:
         """An entry for each call of this method of the store from now on."""

@@ -89,10 +89,10 @@ async def test_a_pivot_that_waits_for_a_retry_and_may_have_happened_is_offered_a
     assert stage.head(saga).status == "completed"
 
 
-@schedule(BOOK, breaks_with=["the key stays open after the undo"], inline_bytes=8)
+@schedule(BOOK, breaks_with=["the key stays open after the undo"])
 async def test_a_transaction_that_begins_after_its_undo_finds_its_key_closed(stage: Stage) -> None:
     """mutation_3_T2: its worker stood still between its entry and the first statement."""
-    stage.when_stored("values", lambda: stage.pause(W0))
+    stage.when_entered(lambda: stage.pause(W0))
     saga = await stage.start(BOOK)
     await stage.until(lambda: stage.stands_still(W0))
     stage.cut_off(W0)

@@ -2,12 +2,10 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-
-import pytest
+from math import inf
 
 from amends.clock import LoopClock
 from amends.testing.virtual import run_virtual
-from consumers import loading as module
 from consumers.loading import Loading
 from eventstore.memory import MemoryStore
 from sagas.events import Json
@@ -21,23 +19,29 @@ CLOCK = LoopClock()
 
 
 class Store(MemoryStore):
-    """Gives of each payload its name in capitals; counts how many are asked for at once. `gone` is not there."""
+    """Gives of each payload its name in capitals; counts how many are asked for at once. `torn` cannot be read."""
 
     def __init__(self) -> None:
         super().__init__(lambda: EPOCH)
         self.asked: list[int] = []
-        self.away = 0
+        self.away = self.running = self.most = 0
+        self.hangs = False
 
     async def values(self, wanted: Sequence[tuple[str, Value]]) -> list[Json]:
         """The payloads."""
         self.asked.append(len(wanted))
-        await CLOCK.sleep(0.01)
+        self.running += 1
+        self.most = max(self.most, self.running)
+        try:
+            await CLOCK.sleep(0.01 if not self.hangs else inf)
+        finally:
+            self.running -= 1
         if self.away:
             self.away -= 1
             raise StoreUnavailable("away")
         names = [value.payload or "" for _, value in wanted]
-        if "gone" in names:
-            raise KeyError("gone")
+        if "torn" in names:
+            raise ValueError("torn")
         return [name.upper() for name in names]
 
 
@@ -66,22 +70,21 @@ def test_commands_that_begin_together_have_their_arguments_by_one_query() -> Non
     run(scene)
 
 
-def test_no_more_come_at_once_than_memory_is_meant_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_more_come_at_once_than_memory_is_meant_for() -> None:
     """Each may have a mebibyte."""
 
     async def scene(store: Store, loading: Loading) -> None:
         await asyncio.gather(*(loading.with_arguments(needing(f"a{number}")) for number in range(40)))
-        assert max(store.asked) == 8 * 1024 * 1024 // module.ASSUMED_BYTES
-        assert sum(store.asked) == 40
+        assert (store.asked, store.most) == ([16, 16, 8], 2)
 
     run(scene)
 
 
-def test_what_is_gone_fails_the_command_that_needs_it_and_no_other() -> None:
+def test_what_cannot_be_read_fails_the_command_that_needs_it_and_no_other() -> None:
     async def scene(store: Store, loading: Loading) -> None:
-        some = [needing("a"), needing("gone"), needing("c")]
+        some = [needing("a"), needing("torn"), needing("c")]
         found = await asyncio.gather(*map(loading.with_arguments, some), return_exceptions=True)
-        assert [type(one) for one in found] == [Command, KeyError, Command]
+        assert [type(one) for one in found] == [Command, ValueError, Command]
 
     run(scene)
 
@@ -101,6 +104,26 @@ def test_a_command_that_is_cancelled_leaves_the_others_theirs() -> None:
         await CLOCK.sleep(0.005)
         first.cancel()
         assert (await second).arguments["p0"] == "B"
-        await loading.finish()
+
+    run(scene)
+
+
+def test_a_query_that_nobody_waits_for_any_more_is_given_up() -> None:
+    """A network that swallows everything: they piled up, one for each time that a command came again."""
+
+    async def scene(store: Store, loading: Loading) -> None:
+        store.hangs = True
+        for _ in range(3):
+            tasks = [asyncio.create_task(loading.with_arguments(needing(f"a{number}"))) for number in range(40)]
+            await CLOCK.sleep(10)
+            assert (store.running, len(loading.under_way)) == (2, 2)
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            await CLOCK.sleep(0.1)
+            assert (store.running, len(loading.under_way)) == (0, 0)
+        assert store.asked == [16, 16] * 3, "those that waited had left before their turn"
+        store.hangs = False
+        assert (await loading.with_arguments(needing("a"))).arguments["p0"] == "A"
 
     run(scene)
