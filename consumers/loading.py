@@ -13,9 +13,9 @@ from sagas.state import Value
 
 log = logging.getLogger("amends.worker")
 
-BATCH, BESIDE = 16, 2
-"""So many commands have their arguments by one query, and so many queries run at once: each value may have a
-mebibyte."""
+BATCH, BESIDE, PATIENCE_SECONDS = 16, 2, 0.25
+"""So many commands have their arguments by one query, and so many queries run at once, as each value may have a mebibyte.
+One that takes longer than so many seconds does not count: its connection may be dead."""
 
 
 @record
@@ -32,10 +32,12 @@ class Loading:
         self._retry_seconds = retry_seconds
         self._waiting: deque[_Asked] = deque()
         self._queries: set[asyncio.Task[None]] = set()
+        self._quick: set[asyncio.Task[None]] = set()
 
-    @property
-    def under_way(self) -> Sequence[asyncio.Task[None]]:
-        """The queries that run; each is cancelled once nobody waits for it."""
+    def close(self) -> Sequence[asyncio.Task[None]]:
+        """Begin no more; give the queries that run. Each is cancelled anyhow once nobody waits for it."""
+        while self._waiting:
+            self._waiting.popleft().answer.cancel()
         return tuple(self._queries)
 
     async def with_arguments(self, command: Command) -> Command:
@@ -61,16 +63,26 @@ class Loading:
         return await asked.answer
 
     def _go_on(self) -> None:
-        while len(self._queries) < BESIDE and (batch := self._next()):
+        while len(self._quick) < BESIDE and (batch := self._next()):
             query = asyncio.create_task(self._load(batch))
             self._queries.add(query)
-            query.add_done_callback(self._ended)
+            self._quick.add(query)
+            query.add_done_callback(self._queries.discard)
+            query.add_done_callback(self._counts_no_more)
+            asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._counts_no_more, query)
             for asked in batch:
-                asked.answer.add_done_callback(partial(_left, query, batch))
+                asked.answer.add_done_callback(partial(self._left, query, batch))
 
-    def _ended(self, query: asyncio.Task[None]) -> None:
-        self._queries.discard(query)
-        self._go_on()
+    def _counts_no_more(self, query: asyncio.Task[None]) -> None:
+        """It has ended, or is slow, or has nobody left who waits for it: the next may begin."""
+        if query in self._quick:
+            self._quick.discard(query)
+            self._go_on()
+
+    def _left(self, query: asyncio.Task[None], batch: Sequence[_Asked], _: object) -> None:
+        if all(asked.answer.done() for asked in batch):
+            query.cancel()
+            self._counts_no_more(query)
 
     def _next(self) -> list[_Asked]:
         batch: list[_Asked] = []
@@ -86,6 +98,10 @@ class Loading:
         except StoreUnavailable as loss:
             for asked in batch:
                 _fail(asked, loss)
+        except asyncio.CancelledError:
+            for asked in batch:
+                asked.answer.cancel()
+            raise
         except Exception:  # noqa: BLE001 - it is raised for whom it concerns, and no other
             for asked in batch:
                 await self._load_alone(asked)
@@ -98,11 +114,6 @@ class Loading:
             _answer(asked, await self._store.values(asked.wanted))
         except Exception as error:  # noqa: BLE001 - it is raised where it is waited for
             _fail(asked, error)
-
-
-def _left(query: asyncio.Task[None], batch: Sequence[_Asked], _: object) -> None:
-    if all(asked.answer.done() for asked in batch):
-        query.cancel()
 
 
 def _answer(asked: _Asked, found: list[Json]) -> None:

@@ -105,7 +105,7 @@ class Worker:
             await self._end()
         finally:
             self._keeper.close()
-            await _cancelled(looking, sending, watching, *self._loading.under_way)
+            await _cancelled(looking, sending, watching, *self._loading.close())
             await self._receiver.close()
 
     async def _patiently(self, work: Coroutine[Any, Any, None]) -> bool:

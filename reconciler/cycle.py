@@ -27,8 +27,8 @@ SLEEP_SECONDS_MAX = 15.0
 SLEEP_SECONDS_MIN = 0.5
 AUDIT_SECONDS = 300.0
 PATIENCE_SECONDS, ASK_AGAIN_SECONDS = 1.0, 0.1
-APPLIED_SECONDS = 5.0
-"""Where orchestrators work, the first outcome is applied within so long, whatever else they do: a lease, and more."""
+APPLIED_SECONDS = 8.0
+"""Where orchestrators work, the first outcome is applied within so long: two leases, should one of them have died."""
 UNMENDED_SECONDS = 2.5
 
 
@@ -125,6 +125,8 @@ class Reconciler:
             if before is None or before.count <= FEW:
                 return False
             while unread is not None and unread.first == before.first and self._clock.monotonic() < until:
+                if self._stopping:
+                    return True
                 await self._clock.sleep(ASK_AGAIN_SECONDS)
                 unread = await self._commands.unread()
         except (TransportUnavailable, TransportRefused):
