@@ -14,7 +14,7 @@ from sagas.state import Value
 log = logging.getLogger("amends.worker")
 
 BATCH, BESIDE, PATIENCE_SECONDS = 16, 2, 0.25
-"""So many commands have their arguments by one query, and so many queries run at once, as each value may have a mebibyte.
+"""So many commands have their arguments by one query, and so many queries run at once: each value may have a mebibyte.
 One that takes longer than so many seconds does not count: its connection may be dead."""
 
 
