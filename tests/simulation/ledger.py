@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from amends.testing.simulator.database import EPOCH
 from amends.testing.simulator.examples import example
-from amends.testing.simulator.outside import Execution, Made, Outside
+from amends.testing.simulator.outside import Execution, Outside, Work
 from sagas.answers import CannotTell, DidNotHappen, Happened
 from sagas.binding import BoundHandler
 from sagas.manifest import Manifest, Role
@@ -69,9 +69,8 @@ class Ledger(Outside):
         self._land(here)
 
     async def _conducted(
-        self, bound: BoundHandler, made: Made, here: Execution, staged: list[Callable[[], None]] | None
+        self, bound: BoundHandler, work: Work, here: Execution, staged: list[Callable[[], None]] | None
     ) -> Any:
-        schema, _ = made
         step, role = here.key[1], here.role
         call = Call(self, here, self.loop.create_future())
         self.calls.append(call)
@@ -85,12 +84,12 @@ class Ledger(Outside):
             call.cancelled = True
             raise
         if role == "probe":
-            return self._probed(bound, schema, here)
+            return self._probed(bound, work.schema, here)
         if staged is not None:
             staged.append(call.land)
         else:
             call.land()
-        return bound.load(example(schema, Random(0))) if role != "undo" else None
+        return bound.load(example(work.schema, Random(0))) if role != "undo" else None
 
     def _probed(self, bound: BoundHandler, schema: Any, here: Execution) -> Happened[Any] | DidNotHappen | CannotTell:
         there = here.key in self.there

@@ -13,10 +13,10 @@ import pytest
 from amends.testing.simulator import batch
 from amends.testing.simulator.script import draw
 from amends.testing.simulator.system import Result, simulate
-from tests.simulation import wrong_rules, wrong_services
+from tests.simulation import wrong_rules, wrong_services, wrong_values
 from tests.simulation.bugs import BUGS, RULES, shown
 
-__all__ = ["BUGS", "find", "smallest", "wrong_rules", "wrong_services"]
+__all__ = ["BUGS", "find", "smallest", "wrong_rules", "wrong_services", "wrong_values"]
 SEEDS_MAX = 2_000
 HEAD = "| bug | breaks | seeds | named by | smallest script |\n|---|---|---|---|---|\n"
 

@@ -15,7 +15,9 @@ from amends.testing.simulator.heard import Heard
 from amends.testing.simulator.hosts import SimulatedLoop, at_once
 from amends.testing.simulator.outside import Execution, Key
 from amends.testing.simulator.owed import Messages
-from amends.testing.simulator.rest import rests
+from amends.testing.simulator.punctual import Punctual
+from amends.testing.simulator.rest import has_undo, holds_key, rests
+from amends.testing.simulator.said import Said
 from amends.testing.simulator.stored import CheckedStore
 from amends.testing.simulator.trace import Trace, marker_of, marker_of_child
 from consumers.envelopes import load_word
@@ -94,7 +96,11 @@ class Checks:
     def store(self, now: Callable[[], float]) -> CheckedStore:
         """The store, each commit of which is checked."""
         self._store = CheckedStore(now, self._commits, self._messages)
+        self._punctual, self.said = Punctual(now, self.fail), Said(self._store.at, self._manifest_of, self.fail)
         return self._store
+
+    def _manifest_of(self, saga_id: str) -> Manifest:
+        return self._manifests[self._folds[saga_id].fingerprint]
 
     def fail(self, rule: str, where: str, detail: str) -> None:
         """Something does not hold."""
@@ -197,6 +203,8 @@ class Checks:
             self._heard.record(saga_id, entry.event)
             manifest = self._manifests[state.fingerprint or move.state.fingerprint]
             self._before(manifest, state, entry.event)
+            self.said.record(manifest, saga_id, entry.event)
+            self._punctual.watch(manifest, state, entry)
             used = state.step(entry.event.step, entry.event.item).retries if entry.event.step else 0
             try:
                 state = evolve(state, entry)
@@ -249,11 +257,11 @@ class Checks:
         if isinstance(event, e.UndoScheduled) and event.step:
             for other in sorted(manifest.descendants[event.step]):
                 for key, step in state.steps.items():
-                    if key[0] == other and step.status in UNDER_WAY and _has_undo(manifest.by_name[other]):
+                    if key[0] == other and step.status in UNDER_WAY and has_undo(manifest.by_name[other]):
                         self.fail("5: undone in reverse order", saga_id, f"{event.step} before {key} {step.status}")
             for wait in state.waits.values():
                 behind = wait.cause == "late_effect" and wait.step in manifest.descendants[event.step]
-                if behind and _has_undo(manifest.by_name[wait.step or ""]):
+                if behind and has_undo(manifest.by_name[wait.step or ""]):
                     self.fail("5: undone in reverse order", saga_id, f"{event.step} before {wait.step}, which was late")
             pivot = manifest.pivot
             passed = pivot is not None and state.step(pivot.name).status in ("succeeded", "scheduled", "running")
@@ -353,7 +361,7 @@ class Checks:
                 self.fail("11: nothing accepted is lost", saga_id, "there is no such saga")
         self.changes.finish(self._folds)
         self._messages.finish(self._folds, self._store.outbox)
-        holders = [(state.definition, state.key) for state in self._folds.values() if _holds_key(state)]
+        holders = [(state.definition, state.key) for state in self._folds.values() if holds_key(state)]
         if len(holders) != len(set(holders)):
             self.fail("R23: a key has one saga", "", str(sorted(map(str, holders))))
         owing = {row.saga_id for row in self._store.rows() if row.kind == "notify"}
@@ -390,11 +398,3 @@ class Checks:
                 known = node.kind == "step" and name == node.name and step.status == "succeeded"
                 if known and (state.saga_id, name, item) not in self.outside.there:
                     self.fail("4: every effect is there", state.saga_id, f"{name}[{item}]")
-
-
-def _holds_key(state: State) -> bool:
-    return state.key is not None and state.status != "compensated" and not state.closed
-
-
-def _has_undo(node: Node) -> bool:
-    return node.undo is not None or node.kind == "child"

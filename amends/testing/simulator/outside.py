@@ -6,13 +6,14 @@ in every run, whatever else happens.
 
 import asyncio
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Literal
 
 from amends.testing.simulator.examples import example
 from amends.testing.simulator.hosts import HOST, Host, SimulatedLoop
+from amends.testing.simulator.said import Arguments, Said
 from orchestrator.commands import timeout_of
 from sagas.answers import CannotTell, DidNotHappen, Happened
 from sagas.binding import BoundHandler
@@ -22,12 +23,12 @@ from sagas.events import Json
 from sagas.manifest import Manifest, Node, Parameter, Role
 from sagas.seal import Sealed
 
-CALL = " call"
-"""The name, no handler's, under which a stand-in gets the context of its call."""
+CALL, TAKES = " call", " takes"
+"""Names, no handler's, under which a stand-in gets the context of its call, and its arguments as they came."""
+BEATS = 0.6
+"""How many handlers that are to give signs of life do so."""
 POISON = 0.05
 LENGTH_SECONDS_MAX = 10.0
-Made = tuple[Any, float]
-"""A result's schema, and the seconds that a handler may take."""
 Key = tuple[str, str, int | None]
 Conduct = Literal["ok", "slow", "permanent", "recoverable", "reset", "reset_undone", "hang", "hang_undone", "late",
                   "dies", "cannot_tell"]  # fmt: skip
@@ -52,6 +53,16 @@ class Landed:
     at: float
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a handler is to do: a result of this schema, within so many seconds, silent for as long at most."""
+
+    schema: Any
+    timeout: float
+    silent_seconds: float | None
+    context: Context
+
+
 @dataclass
 class Outside:
     """What is true. `there` are the steps whose effect is there; `landed` when each last came, and from whom."""
@@ -63,6 +74,7 @@ class Outside:
     fail: Callable[[str, str, str], None]
     lands_seconds_max: float
     watch_landing: Callable[[Execution], None] | None = None
+    said: Said | None = None
     trouble: dict[str, float] = field(default_factory=dict[str, float])
     there: dict[Key, Landed] = field(default_factory=dict[Key, Landed])
     ended: dict[tuple[str, str, int | None, int], str] = field(
@@ -100,10 +112,20 @@ class Outside:
 
         async def act(**arguments: Any) -> Any:
             staged: list[Callable[[], None]] | None = None if transaction is None else arguments[transaction]
-            return await self._act(bound, (schema, timeout), arguments[CALL], staged)
+            context: Context = arguments[CALL]
+            if self.said is not None:
+                attempt = (context.saga_id, context.step, context.item, context.attempt)
+                self.said.takes(manifest, node, attempt, arguments[TAKES])
+            return await self._act(bound, Work(schema, timeout, node.heartbeat_timeout, context), staged)
+
+        def arguments_of(values: Mapping[str, Json], given: Mapping[str, Json], *, without_result: bool = False) -> Any:
+            found = bound.arguments(values, given, without_result=without_result)
+            known = {name: value for name, value in values.items() if not (without_result and name == "result")}
+            return {**found, TAKES: Arguments(bound.parameters, known, given)}
 
         act.__name__ = bound.function.__name__
         other.function, other.resources = act, {}
+        other.arguments = arguments_of  # type: ignore[method-assign]
         other.parameters = (*bound.parameters, Parameter(CALL, "context"))
         return other
 
@@ -119,6 +141,10 @@ class Outside:
             choices = ("slow", "cannot_tell", "recoverable", "hang_undone")
         return rng.choice(choices)
 
+    def _beats(self, key: Key, attempt: int) -> bool:
+        """Whether a handler gives the signs of life that it is to give."""
+        return Random(f"{self.seed}/beats/{key}/{attempt}").random() < BEATS  # noqa: S311 - a draw, no secret
+
     def _is_poison(self, key: Key, role: Role) -> bool:
         """Whether this step kills whoever runs it, each time: no peace cures that."""
         if role != "step":
@@ -126,10 +152,8 @@ class Outside:
         rng = Random(f"{self.seed}/{key}")  # noqa: S311 - a draw, no secret
         return rng.random() < POISON * self.trouble.get(key[0], 0.0)
 
-    async def _act(
-        self, bound: BoundHandler, made: Made, context: Context, staged: list[Callable[[], None]] | None
-    ) -> Any:
-        host = HOST.get()
+    async def _act(self, bound: BoundHandler, work: Work, staged: list[Callable[[], None]] | None) -> Any:
+        host, context = HOST.get(), work.context
         assert host is not None
         key: Key = (context.saga_id, context.step, context.item)
         role, attempt = bound.role, context.attempt
@@ -137,8 +161,10 @@ class Outside:
         self.watch(here)
         self.executed[*key, attempt] = self.running[*key, attempt] = here
         try:
-            result = await self._conducted(bound, made, here, staged)
+            result = await self._conducted(bound, work, here, staged)
             self.ended[*key, attempt] = "returned"
+            if self.said is not None:
+                self._says(bound, (*key, attempt), result)
             return result
         except (Permanent, Recoverable):
             self.ended[*key, attempt] = "failed"
@@ -147,14 +173,15 @@ class Outside:
             self.running.pop((*key, attempt), None)
 
     async def _conducted(
-        self, bound: BoundHandler, made: Made, here: Execution, staged: list[Callable[[], None]] | None
+        self, bound: BoundHandler, work: Work, here: Execution, staged: list[Callable[[], None]] | None
     ) -> Any:
-        schema, timeout = made
         key, role, attempt, host = here.key, here.role, here.attempt, here.host
         rng = Random(f"{self.seed}/{key}/{role}/{attempt}")  # noqa: S311 - a draw, no secret
         conduct = "dies" if self._is_poison(key, role) else self._conduct(rng, key[0], role)
-        result = bound.load(example(schema, rng)) if role != "undo" else None
-        await asyncio.sleep(_length(rng, timeout, slow=conduct == "slow"))
+        result = bound.load(example(work.schema, rng)) if role != "undo" else None
+        length = _length(rng, work.timeout, slow=conduct == "slow")
+        beats = role == "step" and self._beats(key, attempt)
+        await _works(length, work.context, work.silent_seconds if beats else None)
         match conduct:
             case "permanent":
                 raise Permanent("drawn")
@@ -188,6 +215,14 @@ class Outside:
             await self._never()
         await asyncio.sleep(rng.random() * 0.02)
         return result
+
+    def _says(self, bound: BoundHandler, attempt: tuple[str, str, int | None, int], result: Any) -> None:
+        """What a handler gives is told to who compares it with what is recorded."""
+        assert self.said is not None
+        if isinstance(result, Happened):
+            self.said.returns(attempt, bound.dump_probe(result)[1])
+        elif bound.role in ("step", "fallback"):
+            self.said.returns(attempt, bound.dump(result))
 
     def _never(self) -> "asyncio.Future[None]":
         """What hangs until everything works again: then, or at once if it does, it is answered by an error."""
@@ -234,6 +269,19 @@ class Outside:
             if self.watch_landing is not None:
                 self.watch_landing(here)
         self.tell("undone outside" if here.role == "undo" else "done outside", here.host, here.key, here.attempt)
+
+
+async def _works(seconds: float, context: Context, silent_seconds: float | None) -> None:
+    """Work for so long, with signs of life that are frequent enough, if any."""
+    done = 0.0
+    while silent_seconds is not None and seconds - done > silent_seconds / 2:
+        await asyncio.sleep(silent_seconds / 2)
+        done += silent_seconds / 2
+        if done * 4 < seconds:
+            await context.heartbeat()
+        else:
+            await context.progress(int(100 * done / seconds), "it goes on")
+    await asyncio.sleep(seconds - done)
 
 
 def _length(rng: Random, timeout: float, *, slow: bool) -> float:

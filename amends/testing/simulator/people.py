@@ -4,7 +4,7 @@ import asyncio
 from functools import partial
 from itertools import count
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from amends.stored_values import see
 from amends.testing.simulator.callers import CallersTransaction, start_joined
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 AGAIN_SECONDS = 0.2
 INPUT = 0.3
 ACCEPT = 0.2
+ROUNDS = 4
 PATIENCE = 60.0
 """Seconds: what is waited for longer than a run lasts is sent when all is well."""
 
@@ -35,6 +36,7 @@ class People:
         self._ids: dict[int, str] = {}
         self._busy: list[asyncio.Task[None]] = []
         self._asked = 0
+        self._looked: dict[str, int] = {}
         self._well = asyncio.Event()
 
     def begin(self) -> None:
@@ -62,6 +64,29 @@ class People:
             for wait in list(store.head(saga_id).waits.values()):
                 if wait.kind == "signal" and wait.due_at is not None and wait.due_at > at_once(store.now()) + PATIENCE:
                     taken |= await self._send(saga_id, wait.step or "")
+        return taken
+
+    async def decide(self) -> bool:
+        """Let operators say what is true of all that is on their desks; whether anything was taken.
+
+        Whoever has looked at the same thing `ROUNDS` times leaves it there.
+        """
+        store, taken = self._system.database.store, False
+        for saga_id in store.known():
+            head = store.head(saga_id)
+            desks = [wait for wait in head.waits.values() if _is_desk(wait)]
+            looked = self._looked[saga_id] = self._looked.get(saga_id, 0) + 1
+            if not desks or looked > ROUNDS:
+                continue
+            rng = Random(f"{self._system.script.seed}/desk/{saga_id}/{looked}")  # noqa: S311 - a draw, no secret
+            kind: Literal["resolve", "try again"] = rng.choice(("resolve", "try again"))
+            told = (saga_id, "so it is", f"desk/{saga_id}/{looked}")
+            word = self._decide(kind, head, told, rng)
+            if word is not None:
+                answer = await self._ask(word)
+                self._system.checks.told(saga_id, word.id, answer.code)
+                self._system.trace.mark(f"at rest: {kind} {answer.code}")
+                taken |= answer.code == "accepted"
         return taken
 
     async def _send(self, saga_id: str, name: str) -> bool:
@@ -139,7 +164,7 @@ class People:
             case "migrate":
                 return self._migrate(head, told)
             case "try again" | "resolve":
-                return self._decide(request, head, told, rng)
+                return self._decide(request.kind, head, told, rng)
 
     def _migrate(self, head: State, told: tuple[str, str, str]) -> Input:
         """To the other version, with what its conditions read."""
@@ -166,26 +191,29 @@ class People:
         value = example(sealed.manifest.by_name[name].result_schema, rng)
         return Correct(*told, step=name, item=item, value=value)
 
-    def _decide(self, request: Request, head: State, told: tuple[str, str, str], rng: Random) -> Input | None:
+    def _decide(
+        self, kind: Literal["resolve", "try again"], head: State, told: tuple[str, str, str], rng: Random
+    ) -> Input | None:
         """What an operator says of something on the desk: they look first, so it is true."""
         desks = [wait for wait in head.waits.values() if _is_desk(wait)]
-        if not desks and request.kind == "try again":
+        if not desks and kind == "try again":
             return _hasten(head, told, rng)
         if not desks:
             return None
-        if request.kind == "resolve" and head.status == "failed" and rng.random() < ACCEPT:
+        if kind == "resolve" and head.status == "failed" and rng.random() < ACCEPT:
             return Resolve(*told, outcome="accept")
         desk = rng.choice(desks)
         step = desk.step or ""
-        if request.kind == "try again":
-            return TryAgain(*told, step=step, item=desk.item, undo=head.step(step, desk.item).status == "undo_failed")
         there = (head.saga_id, step, desk.item) in self._system.outside.there
+        undoing = desk.cause in ("undo_failed", "late_effect")
+        if kind == "try again" or (undoing and there):
+            return TryAgain(*told, step=step, item=desk.item, undo=undoing)
+        if undoing:
+            return Resolve(*told, step=step, item=desk.item, outcome="undone")
         if there:
             node = self._system.sealed[head.definition].manifest.by_name[step]
             value = example(node.result_schema, rng)
             return Resolve(*told, step=step, item=desk.item, outcome="happened", value=value)
-        if head.step(step, desk.item).status == "undo_failed":
-            return Resolve(*told, step=step, item=desk.item, outcome="undone")
         return Resolve(*told, step=step, item=desk.item, outcome=rng.choice(("did_not_happen", "skip")))
 
     async def _ask(self, word: Input, *, joined: bool = False) -> Answer:

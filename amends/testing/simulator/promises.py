@@ -34,6 +34,7 @@ OF_NODES: Sequence[tuple[Callable[[Node], bool], tuple[str, ...]]] = (
     )),
     (lambda node: node.undo is not None, ("UndoScheduled turned_back", "SagaTurnedBack cancel")),
     (lambda node: node.kind == "signal", ("SignalReceived",)),
+    (lambda node: node.kind in ("signal", "sleep"), ("TimerFired",)),
     (lambda node: node.kind == "child", ("ChildStarted", "ChildEnded")),
     (lambda node: node.fallback is not None, ("FallbackScheduled failed", "FallbackUsed")),
     (lambda node: node.probe is not None and node.undo is not None, ("ProbeScheduled turned_back",)),
@@ -46,7 +47,9 @@ OF_OUR_SAGAS = (
     "WaitOpened outcome_unknown", "WaitOpened held", "StepRefused drained", "a function runs in a thread",
     "a child is the pivot", "a child is behind the pivot", "request: migrate accepted", "request: migrate refused",
     "request: try a delayed step again accepted", "log: the answer of a commit is lost; looking for its %d sagas: %s",
-    "a caller's connection breaks",
+    "a caller's connection breaks", "StepFailed not_started", "StepProgressed", "RetryRequested", "StepSkipped",
+    "StepResolved happened", "StepResolved did_not_happen", "StepResolved skip",
+    "at rest: resolve accepted", "at rest: try again accepted",
 )  # fmt: skip
 
 

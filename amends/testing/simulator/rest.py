@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from sagas.manifest import Node
 from sagas.state import COMMAND_KINDS, State, Wait
 
 
@@ -11,6 +12,16 @@ def rests(state: State, family: Mapping[str, State], soon: float) -> bool:
         return not any(wait.kind in COMMAND_KINDS for wait in state.waits.values())
     explained = [_explains(state, wait, family, soon) for wait in state.waits.values() if wait.kind != "deadline"]
     return bool(explained) and all(explained)
+
+
+def holds_key(state: State) -> bool:
+    """Whether no other saga may begin under its key (def_R23)."""
+    return state.key is not None and state.status != "compensated" and not state.closed
+
+
+def has_undo(node: Node) -> bool:
+    """Whether it has something to undo: a child has itself."""
+    return node.undo is not None or node.kind == "child"
 
 
 def _explains(state: State, wait: Wait, family: Mapping[str, State], soon: float) -> bool:

@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 
 from amends.testing.simulator.owed import Messages
 from eventstore.memory import MemoryStore
+from sagas.events import Json
 from sagas.ports import Committed, Move
-from sagas.state import COMMAND_KINDS, Waiting
+from sagas.state import COMMAND_KINDS, Value, Waiting
 
 
 class CheckedStore(MemoryStore):
@@ -18,6 +19,10 @@ class CheckedStore(MemoryStore):
         self._commits = commits
         self._messages = messages
         self._owed: dict[Waiting, float] = {}
+
+    def at(self, saga_id: str, value: Value) -> Json:
+        """What stands behind a reference."""
+        return self._value(saga_id, value)
 
     def owed_since(self, saga_id: str, opened_by: int) -> float | None:
         """Since when this command is, or was, to be sent; None if it never was."""

@@ -120,6 +120,7 @@ class System:
         self.checks.outside = self.outside
         commits = Random(f"{script.seed}/database")  # noqa: S311 - a draw, no secret
         self.database = Database(self.loop, self.checks.store(lambda: self._now("database")), commits)
+        self.outside.said = self.checks.said
         for manifest in self._manifests():
             at_once(self.database.store.put_manifest(manifest))
         self.server = WatchedServer(lambda: self._now("streams"), self.checks, oldest=script.oldest_server)
@@ -243,6 +244,8 @@ class System:
         while await self._comes_to_rest() and await self.people.answer():
             pass
         self.checks.finish()
+        while not self.checks.violations and await self.people.decide() and await self._comes_to_rest():
+            self.checks.finish()
 
     def _peace_at(self) -> float:
         """From when on nothing is left of a fault: a server that stands still does so to its end, and then answers."""

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any, cast
 
 from amends.testing.simulator.hosts import HOST, Host, SimulatedLoop
-from sagas.events import StepRefused
+from sagas.events import StepFailed, StepRefused
 from sagas.manifest import Manifest
 
 EXPECTED = ("entry %s of %s is set aside: %s",)
@@ -44,6 +44,8 @@ def marker_of(event: Any) -> str:
     """What an event is called among the markers."""
     if isinstance(event, StepRefused):
         return f"StepRefused {event.reason}"
+    if isinstance(event, StepFailed) and event.error["code"] == "not_started":
+        return "StepFailed not_started"
     cause = getattr(event, "cause", None) or getattr(event, "outcome", None) or ""
     return f"{type(event).__name__} {cause}".strip()
 

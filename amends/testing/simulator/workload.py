@@ -33,6 +33,12 @@ class Word(BaseModel):
     text: str
 
 
+class Sum(BaseModel):
+    """What sagas give that others start."""
+
+    total: int
+
+
 @dataclass(frozen=True)
 class _Made:
     """A node of a saga that is being made, and what a parameter named after it may be annotated with."""
@@ -45,7 +51,9 @@ class _Made:
 def random_saga(number: int) -> Saga[Any, Any]:
     """The random saga of this number: always the same."""
     rng = Random(f"saga/{number}")  # noqa: S311 - a draw, no secret
-    saga = Saga(f"random_{number}", input=Job, deadline=rng.choice([None, None, None, 12.0]))
+    deadline = rng.choice([None, None, None, 12.0])
+    gives: Any = Sum if number < CHILDREN else None
+    saga = Saga(f"random_{number}", input=Job, result=gives, deadline=deadline)
     count = rng.choice((1, 2, 2, 3, 3, 4, 6))
     pivot = rng.choice([None, rng.randrange(count)])
     made: list[_Made] = []
@@ -56,7 +64,13 @@ def random_saga(number: int) -> Saga[Any, Any]:
         elif pivot is not None and place > pivot:
             after = [made[pivot], *(one for one in after if one is not made[pivot])]
         made.append(_node(saga, rng, place, pivot, list(after), number))
+    if gives is not None:
+        saga.step("sum", after=[one.node for one in made], retry=Retry(delays=[0.5], forever=True))(_sum)
     return saga
+
+
+async def _sum(order: Job, context: Context) -> Sum:
+    return Sum(total=0)
 
 
 def _node(saga: Saga[Any, Any], rng: Random, place: int, pivot: int | None, after: list[_Made], number: int) -> _Made:
@@ -64,7 +78,7 @@ def _node(saga: Saga[Any, Any], rng: Random, place: int, pivot: int | None, afte
     nodes = [one.node for one in after]
     more = Random(f"saga/{number}/{name}")  # noqa: S311 - a draw, no secret
     if place == pivot and number >= CHILDREN and more.random() < 0.25:
-        return _Made(saga.start(name, random_saga(_childish(more, pivot=True)), input="input", after=nodes))
+        return _Made(saga.start(name, random_saga(_childish(more, pivot=True)), input="input", after=nodes), (Sum,))
     if place != pivot and rng.random() < 0.3:
         kind = rng.choice(("sleep", "sleep_until", "wait", "wait", "child", "child"))
         if kind == "sleep":
@@ -76,7 +90,7 @@ def _node(saga: Saga[Any, Any], rng: Random, place: int, pivot: int | None, afte
             wait = saga.wait(name, model=Word, timeout=rng.choice([1.0, 4.0]), on_timeout=silent, after=nodes)
             return _Made(wait, (Word if silent == "compensate" else Word | None,))
         if number >= CHILDREN:
-            return _Made(saga.start(name, random_saga(_childish(rng, pivot=False)), input="input", after=nodes))
+            return _Made(saga.start(name, random_saga(_childish(rng, pivot=False)), input="input", after=nodes), (Sum,))
     return _step(saga, rng, name, place == pivot, behind, after, more)
 
 

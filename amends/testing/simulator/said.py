@@ -1,0 +1,186 @@
+"""Values: what is recorded is what was said, and what handlers are given is what was recorded (rules O1, A10).
+
+It keeps by itself what events say, without the fold, and what handlers gave. A command is put together when it is sent:
+its arguments are those that stood when it was scheduled, or came since.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sagas import events as e
+from sagas.events import Json
+from sagas.facts import length_of, look_up
+from sagas.manifest import Manifest, Node, Parameter
+from sagas.state import Value
+
+RECORDED = "O1: what is recorded was said"
+GIVEN = "A10: handlers are given what is recorded"
+Source = tuple[str, str | None, int | None]
+Attempt = tuple[str, str, int | None, int]
+SCHEDULES = (e.StepScheduled, e.UndoScheduled, e.ProbeScheduled, e.FallbackScheduled)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a node gave, or the input: since when, and whether its fallback gave it."""
+
+    since: int
+    value: Json
+    fallback: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """What a call was given: values as JSON, and what is said of where they come from."""
+
+    parameters: Sequence[Parameter]
+    values: Mapping[str, Json]
+    given: Mapping[str, Json]
+
+
+class Said:
+    """What events say of values, and what handlers said.
+
+    `load` gives values that stand beside the events, `manifest_of` the definition by which a saga goes.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[str, Value], Json],
+        manifest_of: Callable[[str], Manifest],
+        fail: Callable[[str, str, str], None],
+    ) -> None:
+        self._load = load
+        self._manifest_of = manifest_of
+        self._fail = fail
+        self._events = 0
+        self._told: dict[Source, list[Told]] = {}
+        self._scheduled: dict[Attempt, int] = {}
+        self._returned: dict[Attempt, Json] = {}
+
+    def returns(self, attempt: Attempt, value: Json) -> None:
+        """A handler gives a result; a probe says with what the step happened."""
+        self._returned[attempt] = value
+
+    def record(self, manifest: Manifest, saga_id: str, event: e.Event) -> None:
+        """An event is committed."""
+        self._events += 1
+        source: Source = (saga_id, event.step, event.item)
+        attempt = (saga_id, event.step or "", event.item, event.attempt)
+        match event:
+            case e.SagaStarted():
+                value = self._value(saga_id, event.input, event.payload)
+                self._tell(source, value)
+                if event.parent is not None:
+                    self._starts(saga_id, event.parent, value)
+            case (
+                e.StepSucceeded()
+                | e.FallbackUsed()
+                | e.LateOutcomeSeen(reopens=True, outcome="succeeded")
+                | (e.ProbeAnswered(answer="happened"))
+            ):
+                value = self._value(saga_id, event.result, event.payload)
+                node = manifest.by_name[event.step or ""]
+                if not node.transactional and self._returned.get(attempt) != value:
+                    text = f"{attempt[1:]} gave {self._returned.get(attempt)!r}, and {value!r} is recorded"
+                    self._fail(RECORDED, saga_id, text)
+                self._tell(source, value, fallback=isinstance(event, e.FallbackUsed))
+            case e.StepResolved(outcome="happened"):
+                self._tell(source, self._value(saga_id, event.result, event.payload))
+            case e.ChildEnded():
+                value = self._value(saga_id, event.result, event.payload)
+                if event.status == "completed":
+                    self._gives(saga_id, event.child_id, value)
+                self._tell(source, value)
+            case e.ValueCorrected():
+                before = self._told.get(source)
+                value = self._value(saga_id, event.value, event.payload)
+                self._tell(source, value, fallback=before is not None and before[-1].fallback)
+            case e.SignalReceived() if source not in self._told:
+                self._tell(source, self._value(saga_id, event.value, event.payload))
+            case e.StepSkipped() | e.StepResolved(outcome="skip") | e.TimerFired(kind="signal"):
+                self._tell(source, None)
+            case _ if isinstance(event, (*SCHEDULES, e.ChildStarted)):
+                self._scheduled[attempt] = self._events
+            case _:
+                pass
+
+    def takes(self, manifest: Manifest, node: Node, attempt: Attempt, arguments: Arguments) -> None:
+        """A handler is entered with these arguments."""
+        for parameter in arguments.parameters:
+            if parameter.name not in arguments.values:
+                continue
+            value, given = arguments.values[parameter.name], arguments.given.get(parameter.name)
+            if not self._fits(manifest, node, attempt, parameter, value, given if parameter.given else None):
+                text = f"{attempt[1:]} has {parameter.name} = {value!r} {given or ''}"
+                self._fail(GIVEN, attempt[0], text)
+
+    def _fits(
+        self, manifest: Manifest, node: Node, attempt: Attempt, parameter: Parameter, value: Json, given: Json
+    ) -> bool:
+        saga_id, _, item, _ = attempt
+        since = self._scheduled.get(attempt, 0)
+        match parameter.source:
+            case "input":
+                return any(one.value == value for one in self._known((saga_id, None, None), since))
+            case "item":
+                head, *fields = (node.each or "input").split(".")
+                lists = self._known((saga_id, None if head == "input" else head, None), since)
+                elements = [look_up(one.value, fields) for one in lists]
+                return any((many[item] if length_of(many) > (item or 0) else None) == value for many in elements)
+            case "result":
+                known = [one.value for one in self._known((saga_id, node.name, item), since)]
+                if node.transactional:  # its key has the result, though no event may tell of it
+                    mine = (saga_id, node.name, item)
+                    known += [said for which, said in self._returned.items() if which[:3] == mine]
+                return value in known
+            case "node":
+                source = manifest.by_name[parameter.of or ""]
+                if source.each is None or not isinstance(value, list):
+                    return self._is_of((saga_id, source.name, None), since, value, given)
+                whole: Sequence[Json] = value
+                how: Sequence[Json] = given if given is not None else [None] * len(whole)
+                return all(
+                    self._is_of((saga_id, source.name, index), since, one, said)
+                    for index, (one, said) in enumerate(zip(whole, how, strict=True))
+                )
+            case _:
+                return True
+
+    def _is_of(self, source: Source, since: int, value: Json, given: Json) -> bool:
+        fallback = None if given is None else given["fallback"]
+        known = self._known(source, since)
+        return any(one.value == value and fallback in (None, one.fallback) for one in known)
+
+    def _known(self, source: Source, since: int) -> Iterator[Told]:
+        """What stood at an instant, and what came since."""
+        before = Told(0, None)
+        for told in self._told.get(source, ()):
+            if told.since > since:
+                yield told
+            else:
+                before = told
+        yield before
+
+    def _tell(self, source: Source, value: Json, *, fallback: bool = False) -> None:
+        self._told.setdefault(source, []).append(Told(self._events, value, fallback))
+
+    def _starts(self, saga_id: str, parent: Mapping[str, Any], value: Json) -> None:
+        """A child begins with what its parent had for it."""
+        by, step = parent["saga_id"], parent["step"]
+        head, *fields = (self._manifest_of(by).by_name[step].child_input or "input").split(".")
+        since = self._scheduled.get((by, step, None, parent["attempt"]), 0)
+        known = self._known((by, None if head == "input" else head, None), since)
+        if not any(look_up(one.value, fields) == value for one in known):
+            self._fail(GIVEN, saga_id, f"the child of {step} begins with {value!r}")
+
+    def _gives(self, saga_id: str, child: str, value: Json) -> None:
+        """A parent has what its child gave."""
+        of = self._manifest_of(child).result_from
+        known = [Told(0, None)] if of is None else self._known((child, of, None), self._events)
+        if not any(one.value == value for one in known):
+            self._fail(RECORDED, saga_id, f"its child {child} gives no {value!r}")
+
+    def _value(self, saga_id: str, inline: Json, payload: str | None) -> Json:
+        return inline if payload is None else self._load(saga_id, Value(payload=payload))
