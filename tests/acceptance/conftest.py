@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest_asyncio
 
-from tests.acceptance import crowds, errands, moving
+from tests.acceptance import crowds, errands, moving, silences
 from tests.acceptance.damage import folder_of
 from tests.acceptance.running import Running, running
 from tests.acceptance.stage import Stage
@@ -36,7 +36,7 @@ async def broken() -> AsyncGenerator[Running]:
 async def stage() -> AsyncGenerator[Stage]:
     """One with sagas from a file outside this repository, which use the whole language."""
     with folder_of("amends-language-") as folder:
-        (folder / "moving.py").write_text(moving.MODULE + crowds.MODULE + errands.MODULE)
+        (folder / "moving.py").write_text(moving.MODULE + crowds.MODULE + errands.MODULE + silences.MODULE)
         async with Running(Path(folder), sagas="moving") as made:
             yield Stage(made)
             made.check_invariants()

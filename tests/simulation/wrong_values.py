@@ -13,7 +13,9 @@ import sagas.evolve
 from eventstore.memory import MemoryStore
 from orchestrator.arguments import Plan
 from sagas import events as e
+from sagas.events import Json
 from sagas.ports import WaitRow
+from sagas.state import StepState
 from tests.simulation.bugs import Patch, bug
 
 
@@ -39,7 +41,10 @@ def an_undo_is_not_given_the_result(patch: Patch) -> None:
 
 @bug("A10")
 def the_result_of_a_fallback_is_given_as_any_other(patch: Patch) -> None:
-    patch.setattr(orchestrator.arguments, "_given", lambda steps: [{"fallback": False, "reason": None} for _ in steps])
+    def as_any_other(steps: Sequence[StepState]) -> list[Json]:
+        return [{"fallback": False, "reason": None} for _ in steps]
+
+    patch.setattr(orchestrator.arguments, "_given", as_any_other)
 
 
 @bug("A10", "O1")

@@ -9,7 +9,7 @@ import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from amends.testing.simulator.examples import example
 from amends.testing.simulator.hosts import HOST, Host, SimulatedLoop
@@ -220,7 +220,7 @@ class Outside:
         """What a handler gives is told to who compares it with what is recorded."""
         assert self.said is not None
         if isinstance(result, Happened):
-            self.said.returns(attempt, bound.dump_probe(result)[1])
+            self.said.returns(attempt, bound.dump_probe(cast("object", result))[1])
         elif bound.role in ("step", "fallback"):
             self.said.returns(attempt, bound.dump(result))
 

@@ -6,7 +6,7 @@ its arguments are those that stood when it was scheduled, or came since.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from sagas import events as e
 from sagas.events import Json
@@ -139,7 +139,7 @@ class Said:
                 source = manifest.by_name[parameter.of or ""]
                 if source.each is None or not isinstance(value, list):
                     return self._is_of((saga_id, source.name, None), since, value, given)
-                whole: Sequence[Json] = value
+                whole = cast("Sequence[Json]", value)
                 how: Sequence[Json] = given if given is not None else [None] * len(whole)
                 return all(
                     self._is_of((saga_id, source.name, index), since, one, said)
