@@ -71,12 +71,14 @@ class SagaSoFar:
 
     def pass_time(self, seconds: float) -> None:
         """Let time pass, with all that becomes due, in its order."""
-        until = self.now + seconds
+        until, looked_at = self.now + seconds, set[int]()
         while True:
-            due = [wait for wait in self.state.waits.values() if wait.due_at is not None and wait.due_at <= until]
+            open_ = [wait for wait in self.state.waits.values() if wait.opened_by not in looked_at]
+            due = [wait for wait in open_ if wait.due_at is not None and wait.due_at <= until]
             if not due or self.state.held:
                 break
             first = min(due, key=lambda wait: (wait.due_at or 0.0, wait.opened_by))
+            looked_at.add(first.opened_by)  # the limit of a step that may have been begun stays
             self.now = max(self.now, first.due_at or 0.0)
             self.give(Due(self.state.saga_id, first.opened_by))
         self.now = until

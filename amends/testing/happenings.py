@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
-from amends.testing.answers import Unknown
+from amends.testing.answers import NotStarted, Unknown
 from consumers.classify import Verdict, classify, failure, make_failure
 from sagas import events as e
 from sagas.answers import CannotTell, DidNotHappen, Happened
@@ -14,6 +14,7 @@ from sagas.inputs import (
     Cancel,
     ChildEnds,
     Correct,
+    Due,
     Hold,
     Input,
     Outcome,
@@ -36,6 +37,7 @@ class Situation(Protocol):
     manifest: Manifest
     state: State
     history: list[Recorded]
+    now: float
 
     def stored(self, name: str | None, value: object) -> Json:
         """A value of a node, or of the input, as it is kept."""
@@ -54,8 +56,9 @@ def outcome(step: Name, answer: object = None, *, item: int | None = None, attem
     """The call of a step that is out comes to its end; so does a child.
 
     `answer` is what the handler gives, an exception that it raises, or `Unknown()`; of a probe `Happened(...)`,
-    `DidNotHappen()` or `CannotTell()`. An exception says of a child that it was compensated. With an `attempt` it is
-    the word about that one, which comes late if it was judged before.
+    `DidNotHappen()` or `CannotTell()`. `NotStarted()`: no worker begins it until its `schedule_timeout` is over. An
+    exception says of a child that it was compensated. With an `attempt` it is the word about that one, which comes late
+    if it was judged before.
     """
 
     def happen(here: Situation) -> Iterable[Input]:
@@ -65,6 +68,9 @@ def outcome(step: Name, answer: object = None, *, item: int | None = None, attem
             raise AssertionError(f"saga '{here.manifest.name}' has no step called '{name}'")
         if node.kind == "child":
             yield _child_ends(here, node, answer)
+            return
+        if isinstance(answer, NotStarted) or answer is NotStarted:
+            yield _never_begins(here, name, item)
             return
         wait = _command(here, name, item, attempt)
         yield _judged(here, node, wait, answer)
@@ -163,6 +169,14 @@ def _command(here: Situation, name: str, item: int | None, attempt: int | None) 
             return _Told(entry.sequence, event.attempt, _role(event), item)
     waits = ", ".join(f"{wait.step} ({wait.kind})" for wait in here.state.waits.values()) or "nothing"
     raise AssertionError(f"no call of '{name}' is out; the saga is {here.state.status} and waits for {waits}")
+
+
+def _never_begins(here: Situation, name: str, item: int | None) -> Due:
+    limit = here.state.wait_of(name, item, "deadline")
+    if limit is None or limit.due_at is None:
+        raise AssertionError(f"'{name}' has no schedule_timeout, or does not wait for a worker to begin it")
+    here.pass_time(max(limit.due_at - here.now, 0.0))
+    return Due(here.state.saga_id, limit.opened_by, "withdrawn")
 
 
 def _role(event: e.Event) -> str:
