@@ -19,7 +19,8 @@ from sagas.versions import Newer, what_it_needs
 HISTORY_MAX = 10_000
 REMEDIES_MAX = 20
 """Of so many operators' waits a view says what ends them: each is decided, and `each` may have thousands."""
-DONE = ("succeeded", "skipped", "undone")
+FINISHED = ("succeeded", "skipped")
+DONE = (*FINISHED, "undone")
 SCHEDULED = (e.StepScheduled, e.UndoScheduled, e.ProbeScheduled, e.FallbackScheduled)
 OPERATOR_CAUSES = {
     "step_failed": "step {step} failed, and behind the pivot nothing is undone",
@@ -86,6 +87,7 @@ async def detail(
         "input": value,
         "result": result_of(manifest, state, results),
         "error": state.error,
+        "currentStep": sum(state.step(*key).status in FINISHED for key in keys),
         "steps": [_step(state, key, results.get(key), history) for key in keys],
         "waits": _waits(manifest, state, {row: _nobody_since(row, history, nobody_for) for row in waits}, now),
         "createdAt": instant(state.started_at),
@@ -111,6 +113,7 @@ async def unread(store: Readable, state: State) -> dict[str, Json]:
         "input": None,
         "result": None,
         "error": {"type": "NewerEvent", "code": "newer_event", "message": message, "attempt": 0, "retryable": True},
+        "currentStep": 0,
         "steps": [],
         "waits": [_wait(state, row) for row in await store.waits(state.saga_id)],
         "createdAt": instant(state.started_at),

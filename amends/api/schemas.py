@@ -54,8 +54,8 @@ WAIT = thing(
 )  # fmt: skip
 SAGA = thing(
     sagaId=UUID, definition=TEXT, status=STATUS, held=FLAG, heldSince=or_nothing(INSTANT), heldBy=or_nothing(TEXT),
-    version=NUMBER, key=or_nothing(TEXT), input=ANYTHING, result=ANYTHING, error=ERROR, steps=list_of(STEP),
-    waits=list_of(WAIT), createdAt=INSTANT, completedAt=or_nothing(INSTANT),
+    version=NUMBER, key=or_nothing(TEXT), input=ANYTHING, result=ANYTHING, error=ERROR, currentStep=NUMBER,
+    steps=list_of(STEP), waits=list_of(WAIT), createdAt=INSTANT, completedAt=or_nothing(INSTANT),
 )  # fmt: skip
 SUMMARY = thing(
     sagaId=UUID, definition=TEXT, status=STATUS, key=or_nothing(TEXT), version=NUMBER, held=FLAG,
