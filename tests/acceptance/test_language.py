@@ -20,7 +20,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="package")
 async def test_a_signal_a_pause_and_a_child_lead_to_the_end(stage: Stage) -> None:
     saga_id = await stage.start("ada")
     found = await stage.waiting(saga_id, "signal")
-    assert (found["waits"][0]["what"], found["currentStep"]) == ("somebody to send agreed", 1)
+    assert found["waits"][0]["what"] == "somebody to send agreed"
+    assert (await stage.made.saga(saga_id))["currentStep"] == 1
     status, _ = await stage.made.call("POST", f"/api/sagas/{saga_id}/signals/agreed", json={"value": {"by": "Bo"}})
     assert status == 200
     found = await stage.ended(saga_id)

@@ -25,26 +25,26 @@ def causes(history: list[dict[str, Any]], kind: str) -> list[str]:
 async def test_a_handler_that_takes_longer_than_it_may_is_undone_as_nobody_knows_what_it_did(stage: Stage) -> None:
     """rule_O1: start to close."""
     with stage.wrong("dead-line"):
-        saga_id = await stage.start("ida", "camp", heads=[1])
+        saga_id = await stage.start("yara", "camp", heads=[1])
         assert (await stage.ended(saga_id))["status"] == "compensated"
-    assert stage.notes("ida") == ["pitch", "call", "hang up", "strike"]
+    assert stage.notes("yara") == ["pitch", "call", "hang up", "strike"]
     assert causes(await stage.history(saga_id), "StepOutcomeUnknown") == ["timed_out"]
 
 
 async def test_a_wait_that_nobody_answers_turns_the_saga_back(stage: Stage) -> None:
     """def_R7."""
-    saga_id = await stage.start("eve", "camp", heads=[1])
+    saga_id = await stage.start("yves", "camp", heads=[1])
     assert (await stage.ended(saga_id))["status"] == "compensated"
-    assert stage.notes("eve") == ["pitch", "call", "hang up", "strike"]
+    assert stage.notes("yves") == ["pitch", "call", "hang up", "strike"]
     assert causes(await stage.history(saga_id), "SagaTurnedBack") == ["timeout"]
 
 
 async def test_one_item_that_fails_has_the_others_undone(stage: Stage) -> None:
     """def_R16: what `item_failure` says when nothing is said."""
-    saga_id = await stage.start("kim", "camp", heads=[1, 13, 2])
+    saga_id = await stage.start("yoko", "camp", heads=[1, 13, 2])
     await stage.made.call("POST", f"/api/sagas/{saga_id}/signals/answer", json={"value": {"by": "Bo"}})
     assert (await stage.ended(saga_id))["status"] == "compensated"
-    done = stage.notes("kim")
+    done = stage.notes("yoko")
     assert done.count("count") == done.count("forget") <= 2
     assert done[-2:] == ["hang up", "strike"]
 

@@ -44,7 +44,8 @@ class Api:
     def view(self) -> dict[str, Any]:
         return {
             "sagaId": ID, "definition": "d", "key": None, "status": "active", "held": False, "version": self.version,
-            "error": None, "waits": [], "currentStep": 0, "steps": [], "createdAt": "2026-01-01T00:00:00Z", "completedAt": None,
+            "error": None, "waits": [], "currentStep": 0, "steps": [], "createdAt": "2026-01-01T00:00:00Z",
+            "completedAt": None,
         }  # fmt: skip
 
 
