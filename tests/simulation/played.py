@@ -42,8 +42,9 @@ class Played(System):
         plain |= {"lease_seconds": LEASE_SECONDS, "same_names": False, "requests": (), "faults": ()}
         kept = tuple(script.Saga(0.0, place, 0.0, kept=False) for place in range(len(sagas)))
         super().__init__(replace(script.draw(1, 1), **{**plain, **settings}, sagas=kept), sagas, verbose=True)
-        self.ledger = Ledger(self.loop, 1, self.checks.executes, self.trace.tell, self.checks.fail, LEASE_SECONDS)
-        self.outside = self.checks.outside = self.ledger
+        checks = self.checks
+        self.ledger = Ledger(self.loop, 1, checks.executes, self.trace.tell, checks.fail, LEASE_SECONDS, checks.said)
+        self.outside = checks.outside = self.ledger
         self.handlers = {name: self.ledger.bind(one) for name, one in self.sealed.items()}
         self.run_in_thread = _in_thread
         self.server: Server = Server(lambda: self._now("streams"), self.checks)

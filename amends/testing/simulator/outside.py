@@ -73,8 +73,8 @@ class Outside:
     tell: Callable[..., None]
     fail: Callable[[str, str, str], None]
     lands_seconds_max: float
+    said: Said
     watch_landing: Callable[[Execution], None] | None = None
-    said: Said | None = None
     trouble: dict[str, float] = field(default_factory=dict[str, float])
     there: dict[Key, Landed] = field(default_factory=dict[Key, Landed])
     ended: dict[tuple[str, str, int | None, int], str] = field(
@@ -113,9 +113,8 @@ class Outside:
         async def act(**arguments: Any) -> Any:
             staged: list[Callable[[], None]] | None = None if transaction is None else arguments[transaction]
             context: Context = arguments[CALL]
-            if self.said is not None:
-                attempt = (context.saga_id, context.step, context.item, context.attempt)
-                self.said.takes(manifest, node, attempt, arguments[TAKES])
+            attempt = (context.saga_id, context.step, context.item, context.attempt)
+            self.said.takes(manifest, node, attempt, arguments[TAKES])
             return await self._act(bound, Work(schema, timeout, node.heartbeat_timeout, context), staged)
 
         def arguments_of(values: Mapping[str, Json], given: Mapping[str, Json], *, without_result: bool = False) -> Any:
@@ -163,8 +162,7 @@ class Outside:
         try:
             result = await self._conducted(bound, work, here, staged)
             self.ended[*key, attempt] = "returned"
-            if self.said is not None:
-                self._says(bound, (*key, attempt), result)
+            self._says(bound, (*key, attempt), result)
             return result
         except (Permanent, Recoverable):
             self.ended[*key, attempt] = "failed"
@@ -218,7 +216,6 @@ class Outside:
 
     def _says(self, bound: BoundHandler, attempt: tuple[str, str, int | None, int], result: Any) -> None:
         """What a handler gives is told to who compares it with what is recorded."""
-        assert self.said is not None
         if isinstance(result, Happened):
             self.said.returns(attempt, bound.dump_probe(cast("object", result))[1])
         elif bound.role in ("step", "fallback"):

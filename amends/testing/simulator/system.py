@@ -108,6 +108,8 @@ class System:
         self.roots = {definition: self.sealed[root.name] for definition, root in roots.items()}
         self.versions = {name: next_version(one.manifest) for name, one in self.sealed.items()}
         self.checks = Checks(self.loop, self._manifests(), self.trace, script.lease_seconds)
+        commits = Random(f"{script.seed}/database")  # noqa: S311 - a draw, no secret
+        self.database = Database(self.loop, self.checks.store(lambda: self._now("database")), commits)
         self.outside = Outside(
             self.loop,
             script.seed,
@@ -115,12 +117,10 @@ class System:
             self.trace.tell,
             self.checks.fail,
             script.lease_seconds * LANDS,
+            self.checks.said,
             self.checks.lands,
         )
         self.checks.outside = self.outside
-        commits = Random(f"{script.seed}/database")  # noqa: S311 - a draw, no secret
-        self.database = Database(self.loop, self.checks.store(lambda: self._now("database")), commits)
-        self.outside.said = self.checks.said
         for manifest in self._manifests():
             at_once(self.database.store.put_manifest(manifest))
         self.server = WatchedServer(lambda: self._now("streams"), self.checks, oldest=script.oldest_server)
