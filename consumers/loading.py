@@ -33,9 +33,11 @@ class Loading:
         self._waiting: deque[_Asked] = deque()
         self._queries: set[asyncio.Task[None]] = set()
         self._quick: set[asyncio.Task[None]] = set()
+        self._closed = False
 
     def close(self) -> Sequence[asyncio.Task[None]]:
         """Begin no more; give the queries that run. Each is cancelled anyhow once nobody waits for it."""
+        self._closed = True
         while self._waiting:
             self._waiting.popleft().answer.cancel()
         return tuple(self._queries)
@@ -58,6 +60,8 @@ class Loading:
     async def _ask(self, wanted: Sequence[tuple[str, Value]]) -> list[Json]:
         loop = asyncio.get_running_loop()
         asked = _Asked(wanted, loop.create_future())
+        if self._closed:
+            asked.answer.cancel()
         self._waiting.append(asked)
         loop.call_soon(self._go_on)  # once all have asked that begin now
         return await asked.answer
@@ -69,6 +73,7 @@ class Loading:
             self._quick.add(query)
             query.add_done_callback(self._queries.discard)
             query.add_done_callback(self._counts_no_more)
+            query.add_done_callback(partial(_forsake, batch))
             asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._counts_no_more, query)
             for asked in batch:
                 asked.answer.add_done_callback(partial(self._left, query, batch))
@@ -98,10 +103,6 @@ class Loading:
         except StoreUnavailable as loss:
             for asked in batch:
                 _fail(asked, loss)
-        except asyncio.CancelledError:
-            for asked in batch:
-                asked.answer.cancel()
-            raise
         except Exception:  # noqa: BLE001 - it is raised for whom it concerns, and no other
             for asked in batch:
                 await self._load_alone(asked)
@@ -114,6 +115,12 @@ class Loading:
             _answer(asked, await self._store.values(asked.wanted))
         except Exception as error:  # noqa: BLE001 - it is raised where it is waited for
             _fail(asked, error)
+
+
+def _forsake(batch: Sequence[_Asked], _: object) -> None:
+    """A query that was cancelled answers nobody."""
+    for asked in batch:
+        asked.answer.cancel()
 
 
 def _answer(asked: _Asked, found: list[Json]) -> None:

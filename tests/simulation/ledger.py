@@ -89,8 +89,8 @@ class Ledger(Outside):
             staged.append(call.land)
         else:
             call.land()
-        return bound.load(example(work.schema, Random(0))) if role != "undo" else None
+        return None if role == "undo" else self._made(bound, here, example(work.schema, Random(0)))
 
     def _probed(self, bound: BoundHandler, schema: Any, here: Execution) -> Happened[Any] | DidNotHappen | CannotTell:
         there = here.key in self.there
-        return Happened(bound.load(example(schema, Random(0)))) if there else DidNotHappen()
+        return Happened(self._made(bound, here, example(schema, Random(0)))) if there else DidNotHappen()

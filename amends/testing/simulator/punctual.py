@@ -29,9 +29,9 @@ class Punctual:
         if wait is not None and wait.due_at is not None and wait.due_at > self._latest + EARLY_SECONDS:
             early = wait.due_at - self._latest
             self._fail(RULE, state.saga_id, f"{wait.kind} of {wait.step}[{wait.item}] is over {early:.3f} s early")
-        if isinstance(event, e.WaitOpened) and event.due_in is not None:
+        if isinstance(event, e.WaitOpened):
             said = _length(manifest.by_name.get(event.step or ""), event)
-            if said is not None and abs(event.due_in - said) > EARLY_SECONDS:
+            if said is not None and (event.due_in is None or abs(event.due_in - said) > EARLY_SECONDS):
                 self._fail(LONG, state.saga_id, f"{event.kind} of {event.step}: {event.due_in} s, not {said}")
 
 
@@ -41,6 +41,10 @@ def _ended_by(state: State, event: e.Event) -> Wait | None:
         return state.waits.get(event.opened_by)
     if isinstance(event, SCHEDULES) and event.cause == "retry":
         return state.wait_of(event.step, event.item, "retry")
+    if isinstance(event, e.StepFailed) and event.error["code"] == "not_started":
+        return state.wait_of(event.step, event.item, "deadline")
+    if isinstance(event, e.StepFailed):
+        return state.wait_of(event.step, event.item, "signal")
     return None
 
 

@@ -60,7 +60,7 @@ class Said:
         self._returned: dict[Attempt, Json] = {}
 
     def returns(self, attempt: Attempt, value: Json) -> None:
-        """A handler gives a result; a probe says with what the step happened."""
+        """What a handler will give, if it comes to its end; a probe, with what the step happened."""
         self._returned[attempt] = value
 
     def record(self, manifest: Manifest, saga_id: str, event: e.Event) -> None:
@@ -82,7 +82,8 @@ class Said:
             ):
                 value = self._value(saga_id, event.result, event.payload)
                 node = manifest.by_name[event.step or ""]
-                if not node.transactional and self._returned.get(attempt) != value:
+                by_key = node.transactional or (node.fallback is not None and node.fallback.transactional)
+                if not by_key and self._returned.get(attempt) != value:
                     text = f"{attempt[1:]} gave {self._returned.get(attempt)!r}, and {value!r} is recorded"
                     self._fail(RECORDED, saga_id, text)
                 self._tell(source, value, fallback=isinstance(event, e.FallbackUsed))
@@ -109,10 +110,10 @@ class Said:
     def takes(self, manifest: Manifest, node: Node, attempt: Attempt, arguments: Arguments) -> None:
         """A handler is entered with these arguments."""
         for parameter in arguments.parameters:
-            if parameter.name not in arguments.values:
-                continue
-            value, given = arguments.values[parameter.name], arguments.given.get(parameter.name)
-            if not self._fits(manifest, node, attempt, parameter, value, given if parameter.given else None):
+            if parameter.source == "result" and parameter.name not in arguments.values and node.transactional:
+                continue  # its key tells it, in the transaction
+            value, given = arguments.values.get(parameter.name), arguments.given.get(parameter.name)
+            if not self._fits(manifest, node, attempt, parameter, value, given):
                 text = f"{attempt[1:]} has {parameter.name} = {value!r} {given or ''}"
                 self._fail(GIVEN, attempt[0], text)
 
@@ -126,30 +127,32 @@ class Said:
                 return any(one.value == value for one in self._known((saga_id, None, None), since))
             case "item":
                 head, *fields = (node.each or "input").split(".")
+                if head != "input" and manifest.by_name[head].each is not None:  # what each item of another gave
+                    known = self._known((saga_id, head, item), since)
+                    return any(look_up(one.value, fields) == value for one in known)
                 lists = self._known((saga_id, None if head == "input" else head, None), since)
                 elements = [look_up(one.value, fields) for one in lists]
                 return any((many[item] if length_of(many) > (item or 0) else None) == value for many in elements)
             case "result":
-                known = [one.value for one in self._known((saga_id, node.name, item), since)]
+                values = [one.value for one in self._known((saga_id, node.name, item), since)]
                 if node.transactional:  # its key has the result, though no event may tell of it
                     mine = (saga_id, node.name, item)
-                    known += [said for which, said in self._returned.items() if which[:3] == mine]
-                return value in known
+                    values += [said for which, said in self._returned.items() if which[:3] == mine]
+                return value in values
             case "node":
                 source = manifest.by_name[parameter.of or ""]
                 if source.each is None or not isinstance(value, list):
-                    return self._is_of((saga_id, source.name, None), since, value, given)
+                    return self._is_of((saga_id, source.name, None), since, value, _said(parameter, given))
                 whole = cast("Sequence[Json]", value)
-                how: Sequence[Json] = given if given is not None else [None] * len(whole)
+                how: Sequence[Json] = given or [None] * len(whole)
                 return all(
-                    self._is_of((saga_id, source.name, index), since, one, said)
+                    self._is_of((saga_id, source.name, index), since, one, _said(parameter, said))
                     for index, (one, said) in enumerate(zip(whole, how, strict=True))
                 )
             case _:
                 return True
 
-    def _is_of(self, source: Source, since: int, value: Json, given: Json) -> bool:
-        fallback = None if given is None else given["fallback"]
+    def _is_of(self, source: Source, since: int, value: Json, fallback: bool | None) -> bool:
         known = self._known(source, since)
         return any(one.value == value and fallback in (None, one.fallback) for one in known)
 
@@ -177,10 +180,22 @@ class Said:
 
     def _gives(self, saga_id: str, child: str, value: Json) -> None:
         """A parent has what its child gave."""
-        of = self._manifest_of(child).result_from
-        known = [Told(0, None)] if of is None else self._known((child, of, None), self._events)
-        if not any(one.value == value for one in known):
+        manifest = self._manifest_of(child)
+        of = manifest.result_from
+        if of is None:
+            fits = value is None
+        elif manifest.by_name[of].each is not None and isinstance(value, list):
+            whole = cast("Sequence[Json]", value)
+            fits = all(self._is_of((child, of, place), self._events, one, None) for place, one in enumerate(whole))
+        else:
+            fits = self._is_of((child, of, None), self._events, value, None)
+        if not fits:
             self._fail(RECORDED, saga_id, f"its child {child} gives no {value!r}")
 
     def _value(self, saga_id: str, inline: Json, payload: str | None) -> Json:
         return inline if payload is None else self._load(saga_id, Value(payload=payload))
+
+
+def _said(parameter: Parameter, given: Json) -> bool | None:
+    """What a handler is told of whether a fallback gave it; nothing is told where it does not ask."""
+    return (given is not None and bool(given["fallback"])) if parameter.given else None
