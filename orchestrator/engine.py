@@ -21,7 +21,7 @@ from orchestrator.work import Work
 from sagas.codec import value_in
 from sagas.decide import decide, not_ours
 from sagas.events import Recorded
-from sagas.inputs import Answer, Due, Input, Migrate, Outcome, Progressed, Request, Send, Start
+from sagas.inputs import Answer, Due, Input, Migrate, Outcome, Progressed, Repair, Request, Send, Start
 from sagas.manifest import Manifest
 from sagas.numbers import DEFAULT_NUMBERS, Numbers
 from sagas.peek import Peek
@@ -40,6 +40,7 @@ from sagas.state import COMMAND_KINDS, State
 
 log = logging.getLogger("amends.engine")
 
+OUTRUN = "the saga has moved since: its wait is looked at again"
 BACK_OFF_SECONDS = 0.005
 BACK_OFF_SECONDS_MAX = 0.25
 
@@ -124,6 +125,9 @@ class Engine:
             self.forget_heads()
             await self.publish(Applied([], work.take_moves()))  # what was committed is owed all the same
             raise
+        for index in work.open():
+            if _is_verdict(work.words[index]):  # an outcome may have come since: its wait is looked at again
+                work.answer(index, Answer("nothing", work.words[index].saga_id, detail=OUTRUN))
         work.lost_rounds = 0 if len(work.open()) < still else work.lost_rounds + 1
         await self._set_due([move for _, move in work.moves[told:]])
 
@@ -324,3 +328,8 @@ class Engine:
             if late or work.doubted or isinstance(word, Progressed | Send | Request):
                 asked.append((word.saga_id, word.id))
         return await self.store.seen(asked) if asked else set()
+
+
+def _is_verdict(word: Input) -> bool:
+    """Whether it says of a command that no outcome of it stands anywhere: that is so for an instant (rule A11)."""
+    return isinstance(word, Repair) or (isinstance(word, Due) and word.verdict in ("lost", "timed_out"))

@@ -12,12 +12,13 @@ from amends.testing.virtual import run_virtual
 from consumers.execution import outcome_of
 from consumers.inprocess import Broker, InProcessTransport
 from eventstore.memory import MemoryStore
+from orchestrator.engine import Engine
 from orchestrator.timers import REMEMBERED_MAX, Timers, WhatIsDue
 from reconciler.cycle import Reconciler
 from reconciler.evidence import NewerSaga, Sight, StaleWait
-from sagas.inputs import Due, Outcome, Start
+from sagas.inputs import Due, Hold, Outcome, Release, Repair, Start
 from sagas.peek import Peek
-from sagas.ports import WaitRow
+from sagas.ports import Committed, Move, WaitRow
 from sagas.state import Waiting
 from sagas.unread import FEW, Unread
 from sagas.whereabouts import GONE, EntryState, Posted
@@ -287,6 +288,29 @@ def test_a_verdict_that_could_not_be_committed_is_given_again() -> None:
             assert await timers.due(DUE) == WhatIsDue((Due(SAGA, 2, "timed_out"),))
 
     run_virtual(go)
+
+
+@pytest.mark.parametrize("verdict", [Due(SAGA, 2, "lost"), Due(SAGA, 2, "timed_out"), Repair(SAGA, 2, "wait overdue")])
+def test_a_verdict_that_loses_its_race_is_not_decided_again_without_another_look(verdict: Due | Repair) -> None:
+    """rule_A11: a slow commit was outrun by a cancel, and its outcome had come meanwhile (found by seed 17258)."""
+
+    async def scene(stage: Stage) -> None:
+        await stage.engine.apply([Start(SAGA, MANIFEST, None)])
+        append = stage.store.append
+
+        async def outrun(moves: Sequence[Move]) -> Committed:
+            stage.store.append = append  # type: ignore[method-assign]
+            await Engine(stage.store, stage.clock).apply([Hold(SAGA, "let us look", "hold")])
+            return await append(moves)
+
+        stage.store.append = outrun  # type: ignore[method-assign]
+        (answer,) = await stage.engine.apply([verdict])
+        assert answer.code == "nothing"
+        assert await stage.unknowns() == []
+        await stage.engine.apply([Release(SAGA, "it is well", "release")])
+        assert (await stage.engine.apply([verdict]))[0].code == "accepted"
+
+    play(scene)
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.4])

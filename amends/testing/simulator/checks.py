@@ -16,7 +16,7 @@ from amends.testing.simulator.hosts import SimulatedLoop, at_once
 from amends.testing.simulator.outside import Execution, Key
 from amends.testing.simulator.owed import Messages
 from amends.testing.simulator.punctual import Punctual
-from amends.testing.simulator.rest import has_undo, holds_key, rests
+from amends.testing.simulator.rest import has_undo, holds_key, rests, told_by_key
 from amends.testing.simulator.said import Said
 from amends.testing.simulator.stored import CheckedStore
 from amends.testing.simulator.trace import Trace, marker_of, marker_of_child
@@ -86,8 +86,7 @@ class Checks:
         self._over: dict[tuple[str, str, int | None, int], float] = {}
         self._read: dict[str, int] = {}
         self._lost: dict[Key, int] = {}
-        self._heard = Heard(loop.time)
-        self._began: dict[str, float] = {}
+        self._heard, self._began = Heard(loop.time), dict[str, float]()
         self.changes = Changes(self.fail)
         self._messages = Messages(self.fail, trace.mark)
         self.cursor = (0, 0)
@@ -95,8 +94,9 @@ class Checks:
 
     def store(self, now: Callable[[], float]) -> CheckedStore:
         """The store, each commit of which is checked."""
-        self._store = CheckedStore(now, self._commits, self._messages)
-        self._punctual, self.said = Punctual(now, self.fail), Said(self._store.at, self._manifest_of, self.fail)
+        self._punctual = Punctual(now, self.fail)
+        self._store = CheckedStore(self._punctual.now, self._commits, self._messages)
+        self.said = Said(self._store.at, self._manifest_of, self.fail)
         return self._store
 
     def _manifest_of(self, saga_id: str) -> Manifest:
@@ -271,7 +271,7 @@ class Checks:
     def _told(self, node: Node, state: State, event: e.Event, how: str) -> None:
         """What is recorded of an attempt its handler has said; of a transaction step the key may tell it."""
         attempt = (state.saga_id, node.name, event.item, event.attempt)
-        if node.kind == "step" and not node.transactional and self.outside.ended.get(attempt) != how:
+        if node.kind == "step" and not told_by_key(node) and self.outside.ended.get(attempt) != how:
             self.fail("O1: what is recorded was said", state.saga_id, f"{type(event).__name__} {attempt[1:]}")
 
     def _judged(self, state: State, event: e.StepOutcomeUnknown | e.UndoFailed, cause: str) -> None:

@@ -14,16 +14,22 @@ SCHEDULES = (e.StepScheduled, e.UndoScheduled, e.ProbeScheduled, e.FallbackSched
 
 
 class Punctual:
-    """Watches when waits end. `now` is the clock of the database, the latest that it ever showed counts."""
+    """Watches when waits end. The latest counts that the database's clock has shown to anybody: it may be set back."""
 
-    def __init__(self, now: Callable[[], float], fail: Callable[[str, str, str], None]) -> None:
-        self._now = now
+    def __init__(self, clock: Callable[[], float], fail: Callable[[str, str, str], None]) -> None:
+        self._clock = clock
         self._fail = fail
         self._latest = 0.0
 
+    def now(self) -> float:
+        """What the clock shows."""
+        now = self._clock()
+        self._latest = max(self._latest, now)
+        return now
+
     def watch(self, manifest: Manifest, state: State, entry: Recorded) -> None:
         """An event is committed that finds the saga in this state."""
-        self._latest = max(self._latest, self._now())
+        self.now()
         event = entry.event
         wait = _ended_by(state, event)
         if wait is not None and wait.due_at is not None and wait.due_at > self._latest + EARLY_SECONDS:

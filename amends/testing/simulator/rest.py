@@ -24,6 +24,11 @@ def has_undo(node: Node) -> bool:
     return node.undo is not None or node.kind == "child"
 
 
+def told_by_key(node: Node) -> bool:
+    """Whether a key may tell what it gave, and not the handler of the attempt that is recorded (rule T1)."""
+    return node.transactional or (node.fallback is not None and node.fallback.transactional)
+
+
 def _explains(state: State, wait: Wait, family: Mapping[str, State], soon: float) -> bool:
     """Whether a wait is one that nothing ends soon: people, a child that rests itself, a date far away."""
     if wait.kind == "child":

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+from amends.testing.simulator.rest import told_by_key
 from sagas import events as e
 from sagas.events import Json
 from sagas.facts import length_of, look_up
@@ -82,8 +83,7 @@ class Said:
             ):
                 value = self._value(saga_id, event.result, event.payload)
                 node = manifest.by_name[event.step or ""]
-                by_key = node.transactional or (node.fallback is not None and node.fallback.transactional)
-                if not by_key and self._returned.get(attempt) != value:
+                if not told_by_key(node) and self._returned.get(attempt) != value:
                     text = f"{attempt[1:]} gave {self._returned.get(attempt)!r}, and {value!r} is recorded"
                     self._fail(RECORDED, saga_id, text)
                 self._tell(source, value, fallback=isinstance(event, e.FallbackUsed))
