@@ -6,9 +6,10 @@ from collections import deque
 from collections.abc import Sequence
 from functools import partial
 
+from eventstore.gathering import Asked
 from sagas.events import Json
 from sagas.ports import Command, Store, StoreUnavailable
-from sagas.records import record, replace
+from sagas.records import replace
 from sagas.state import Value
 
 log = logging.getLogger("amends.worker")
@@ -18,10 +19,7 @@ BATCH, BESIDE, PATIENCE_SECONDS = 16, 2, 0.25
 One that takes longer than so many seconds does not count: its connection may be dead."""
 
 
-@record
-class _Asked:
-    wanted: Sequence[tuple[str, Value]]
-    answer: "asyncio.Future[list[Json]]"
+_Asked = Asked[tuple[str, Value], Json]
 
 
 class Loading:
@@ -39,7 +37,7 @@ class Loading:
         """Begin no more; give the queries that run. Each is cancelled anyhow once nobody waits for it."""
         self._closed = True
         while self._waiting:
-            self._waiting.popleft().answer.cancel()
+            self._waiting.popleft().answers.cancel()
         return tuple(self._queries)
 
     async def with_arguments(self, command: Command) -> Command:
@@ -59,12 +57,12 @@ class Loading:
 
     async def _ask(self, wanted: Sequence[tuple[str, Value]]) -> list[Json]:
         loop = asyncio.get_running_loop()
-        asked = _Asked(wanted, loop.create_future())
+        asked = _Asked(wanted, 0, loop.create_future())
         if self._closed:
-            asked.answer.cancel()
+            asked.answers.cancel()
         self._waiting.append(asked)
         loop.call_soon(self._go_on)  # once all have asked that begin now
-        return await asked.answer
+        return await asked.answers
 
     def _go_on(self) -> None:
         while len(self._quick) < BESIDE and (batch := self._next()):
@@ -76,7 +74,7 @@ class Loading:
             query.add_done_callback(partial(_forsake, batch))
             asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._counts_no_more, query)
             for asked in batch:
-                asked.answer.add_done_callback(partial(self._left, query, batch))
+                asked.answers.add_done_callback(partial(self._left, query, batch))
 
     def _counts_no_more(self, query: asyncio.Task[None]) -> None:
         """It has ended, or is slow, or has nobody left who waits for it: the next may begin."""
@@ -85,7 +83,7 @@ class Loading:
             self._go_on()
 
     def _left(self, query: asyncio.Task[None], batch: Sequence[_Asked], _: object) -> None:
-        if all(asked.answer.done() for asked in batch):
+        if all(asked.is_over() for asked in batch):
             query.cancel()
             self._counts_no_more(query)
 
@@ -93,41 +91,31 @@ class Loading:
         batch: list[_Asked] = []
         while self._waiting and len(batch) < BATCH:
             asked = self._waiting.popleft()
-            if not asked.answer.done():  # else its command was given up
+            if not asked.is_over():  # else its command was given up
                 batch.append(asked)
         return batch
 
     async def _load(self, batch: Sequence[_Asked]) -> None:
         try:
-            found = iter(await self._store.values([one for asked in batch for one in asked.wanted]))
+            found = iter(await self._store.values([one for asked in batch for one in asked.words]))
         except StoreUnavailable as loss:
             for asked in batch:
-                _fail(asked, loss)
+                asked.fail(loss)
         except Exception:  # noqa: BLE001 - it is raised for whom it concerns, and no other
             for asked in batch:
                 await self._load_alone(asked)
         else:
             for asked in batch:
-                _answer(asked, [next(found) for _ in asked.wanted])
+                asked.answer([next(found) for _ in asked.words])
 
     async def _load_alone(self, asked: _Asked) -> None:
         try:
-            _answer(asked, await self._store.values(asked.wanted))
+            asked.answer(await self._store.values(asked.words))
         except Exception as error:  # noqa: BLE001 - it is raised where it is waited for
-            _fail(asked, error)
+            asked.fail(error)
 
 
 def _forsake(batch: Sequence[_Asked], _: object) -> None:
     """A query that was cancelled answers nobody."""
     for asked in batch:
-        asked.answer.cancel()
-
-
-def _answer(asked: _Asked, found: list[Json]) -> None:
-    if not asked.answer.done():
-        asked.answer.set_result(found)
-
-
-def _fail(asked: _Asked, error: Exception) -> None:
-    if not asked.answer.done():
-        asked.answer.set_exception(error)
+        asked.answers.cancel()

@@ -109,9 +109,8 @@ class Reconciler:
             if sight is None:
                 return Report(busy=True)
             found = [finding for find in CHECKS for finding in await find(sight, BATCH)]
-            young = [one for one in found if one.judges and one.judges.age <= waits_overdue.COMMAND_SECONDS]
-            if young and await self._is_behind():
-                found = [finding for finding in found if finding not in young]
+            if any(map(_is_young, found)) and await self._is_behind():
+                found = [finding for finding in found if not _is_young(finding)]
             for finding in found:
                 log.warning("%s: saga %s: %s", finding.check, finding.saga_id, finding.what)
             repaired = 0 if report_only else await self._repair(found)
@@ -166,6 +165,11 @@ class Reconciler:
         except (TransportUnavailable, TransportRefused) as loss:
             log.warning("commands are not judged while outcomes may lie unread: %s", loss)
             return ()
+
+
+def _is_young(finding: Finding) -> bool:
+    """Whether it is about a command that may just be looked at late."""
+    return finding.judges is not None and finding.judges.age <= waits_overdue.COMMAND_SECONDS
 
 
 def _key(wait: StaleWait) -> Waiting:

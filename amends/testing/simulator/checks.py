@@ -15,7 +15,7 @@ from amends.testing.simulator.heard import Heard
 from amends.testing.simulator.hosts import SimulatedLoop, at_once
 from amends.testing.simulator.outside import Execution, Key
 from amends.testing.simulator.owed import Messages
-from amends.testing.simulator.punctual import Punctual
+from amends.testing.simulator.punctual import SCHEDULES, Punctual
 from amends.testing.simulator.rest import has_undo, holds_key, rests, told_by_key
 from amends.testing.simulator.said import Said
 from amends.testing.simulator.stored import CheckedStore
@@ -41,7 +41,6 @@ STALE_SECONDS = 1.0
 """How long it may take from reading an entry to entering its handler, on a host that never stood still."""
 UNDER_WAY = ("scheduled", "running", "retrying", "succeeded", "unknown", "undoing")
 RAISED = ("Permanent", "Recoverable")
-SCHEDULES = (e.StepScheduled, e.UndoScheduled, e.ProbeScheduled, e.FallbackScheduled)
 
 
 @dataclass(frozen=True, slots=True)

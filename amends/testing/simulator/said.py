@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+from amends.testing.simulator.punctual import SCHEDULES
 from amends.testing.simulator.rest import told_by_key
 from sagas import events as e
 from sagas.events import Json
@@ -19,7 +20,6 @@ RECORDED = "O1: what is recorded was said"
 GIVEN = "A10: handlers are given what is recorded"
 Source = tuple[str, str | None, int | None]
 Attempt = tuple[str, str, int | None, int]
-SCHEDULES = (e.StepScheduled, e.UndoScheduled, e.ProbeScheduled, e.FallbackScheduled)
 
 
 @dataclass(frozen=True, slots=True)
