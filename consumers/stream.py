@@ -46,7 +46,7 @@ CLAIM_SECONDS = 1.0
 REVIVE_SECONDS = 15.0
 HIGH_WATER = 10_000
 SHARE_MIN = 16
-"""With room for so many of each stream, and no more than that waiting, all are read in one round trip."""
+"""With room for so many of each stream, and no more than that waiting, one read takes of all of them."""
 
 
 def _now() -> float:
@@ -215,17 +215,18 @@ class RedisStreams:
         """Up to `count` new commands, and when there are none what comes first, of whatever priority."""
         if not self._memory.incarnation:
             await self._memory.meet()
-        if self._nothing_came and block_seconds > 0:
-            return await self._next(block_seconds)
         share = count // max(1, len(PRIORITIES) * len(self._queues))
         if not self._more and share >= (1 if buggify("streams.room_for_all") else SHARE_MIN):
-            found = await self._commands([self._keys([priority]) for priority in PRIORITIES], share, None)
-            empty = set(PRIORITIES).difference(delivery.command.priority for delivery in found)
-            self._more = len(found) >= share
-        else:
-            found, empty = await self._in_turn(count)
-            self._more = len(found) >= count
-        self._turns.took([delivery.command.priority for delivery in found], empty)
+            self._nothing_came = False  # an error says nothing
+            found = await self._commands(self._keys(PRIORITIES), share, block_seconds)
+            self._more, self._nothing_came = len(found) >= share, not found
+            self._turns.took(_priorities(found), set(PRIORITIES).difference(_priorities(found)))
+            return found
+        if self._nothing_came and block_seconds > 0:
+            return await self._next(block_seconds)
+        found, empty = await self._in_turn(count)
+        self._more = len(found) >= count
+        self._turns.took(_priorities(found), empty)
         if found or block_seconds <= 0:
             return found
         return await self._next(block_seconds)
@@ -238,7 +239,7 @@ class RedisStreams:
         async def take(priority: Priority, most: int) -> None:
             keys = self._some_keys(priority, most)
             if keys and priority not in empty:
-                taken = await self._commands([keys], max(1, most // len(keys)), None)
+                taken = await self._commands(keys, max(1, most // len(keys)))
                 found.extend(taken)
                 if not taken and len(keys) == len(self._queues):
                     empty.add(priority)
@@ -252,7 +253,7 @@ class RedisStreams:
     async def _next(self, block_seconds: float) -> list[CommandDelivery]:
         """What comes first, of whatever priority; while nothing comes, nothing else needs to be asked."""
         self._nothing_came = False  # an error says nothing
-        found = await self._commands([self._keys(PRIORITIES)], 1, block_seconds)
+        found = await self._commands(self._keys(PRIORITIES), 1, block_seconds)
         self._nothing_came = not found
         return found
 
@@ -319,9 +320,9 @@ class RedisStreams:
             log.info("left without a word: %s", loss)
         await self._wire.close()
 
-    async def _commands(self, reads: Sequence[Sequence[str]], count: int, block: float | None) -> list[CommandDelivery]:
+    async def _commands(self, keys: Sequence[str], count: int, block: float | None = None) -> list[CommandDelivery]:
         found: list[CommandDelivery] = []
-        for key, entries in await self._read_groups(WORKERS, reads, count, block, ">"):
+        for key, entries in await self._read_groups(WORKERS, keys, count, block, ">"):
             found += await self._deliveries(key.decode(), entries, first_sent=True)
         return found
 
@@ -363,14 +364,14 @@ class RedisStreams:
             await self._memory.lost()
 
     async def _read_outcomes(self, count: int, block: float | None = None, start: str = ">") -> list[Entry]:
-        answer = await self._read_groups(ORCHESTRATORS, [[OUTCOMES]], count, block, start)
+        answer = await self._read_groups(ORCHESTRATORS, [OUTCOMES], count, block, start)
         return [entry for _, entries in answer for entry in entries]
 
     async def _read_groups(
-        self, group: str, reads: Sequence[Sequence[str]], count: int, block: float | None, start: str
+        self, group: str, keys: Sequence[str], count: int, block: float | None, start: str
     ) -> list[tuple[bytes, list[Entry]]]:
         try:
-            found, gone = await read_groups(self._wire, group, self._consumer, reads, count, block or 0.0, start)
+            found, gone = await read_groups(self._wire, group, self._consumer, keys, count, block or 0.0, start)
         except TransportUnavailable:
             self._pending_after = "0"
             self._memory.doubt()
@@ -392,3 +393,7 @@ class RedisStreams:
             return keys
         self._turn += 1
         return [keys[(self._turn + place) % len(keys)] for place in range(max(free, 0))]
+
+
+def _priorities(found: Sequence[CommandDelivery]) -> list[Priority]:
+    return [delivery.command.priority for delivery in found]
