@@ -7,7 +7,7 @@ The head is small: a status per step and item, the waits that are open, and wher
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import orjson
 
@@ -57,6 +57,10 @@ class Wait:
     (rule A10). `role` of a `retry` wait is what is scheduled when it ends.
     """
 
+    __slots__ = ("__dict__", "document")
+    document: ClassVar[orjson.Fragment]
+    """Its part of a head, once that was asked for: most parts stay as they are from one head to the next."""
+
     opened_by: int
     kind: WaitKind
     step: str | None = None
@@ -95,6 +99,10 @@ class StepState:
     `signals` counts what was sent to a wait: its result is the first. `child` is the saga that the node started.
     `evidence` is the sequence number of the last sign that there is something to undo (rule O4).
     """
+
+    __slots__ = ("__dict__", "document")
+    document: ClassVar[orjson.Fragment]
+    """As of a wait."""
 
     status: StepStatus = "pending"
     attempt: int = 0
@@ -180,9 +188,9 @@ class State:
         """The compact form of `state` in the table `sagas`: what equals its default is left out."""
         document = _compact(self)
         if self.steps:
-            document["steps"] = [[*key, _compact(step)] for key, step in self.steps.items()]
+            document["steps"] = [[*key, _document(step)] for key, step in self.steps.items()]
         if self.waits:
-            document["waits"] = [_compact(wait) for wait in self.waits.values()]
+            document["waits"] = [_document(wait) for wait in self.waits.values()]
         if self.format > 1:
             document["release"] = RELEASES[self.format]
         return orjson.dumps(document)
@@ -229,6 +237,14 @@ def _compact(record: State | StepState | Wait) -> dict[str, Any]:
             continue
         document[name] = value if type(value) is not Value else _place(value)
     return document
+
+
+def _document(record: StepState | Wait) -> orjson.Fragment:
+    try:
+        return record.document
+    except AttributeError:
+        _set(record, "document", document := orjson.Fragment(orjson.dumps(_compact(record))))
+        return document
 
 
 def _place(value: Value) -> dict[str, Any]:
