@@ -229,8 +229,9 @@ def _succeeded(state: State, event: e.Event, recorded: Recorded, step: StepState
             reason=used.reason if used else None,
             error=step.error if used else None,
         )
+    name, item = key_of(event)
     others = any(  # also where one wait alone is open: a late success leaves the next attempt running
-        (wait.step, wait.item) == key_of(event) and wait.kind in COMMAND_KINDS and wait.attempt != event.attempt
+        wait.item == item and wait.step == name and wait.kind in COMMAND_KINDS and wait.attempt != event.attempt
         for wait in state.waits.values()
     )
     return changed(step, maybe_at=recorded.at) if others else step

@@ -6,7 +6,7 @@ from sagas import events as e
 from sagas.draft import Draft
 from sagas.family import child_id
 from sagas.manifest import ITEMS_MAX, ITEMS_OPEN_MAX, Manifest, Node
-from sagas.state import DONE, OPEN, State
+from sagas.state import DONE, OPEN, PENDING, State
 from sagas.statuses import StepStatus
 from sagas.waiting import UNTIL
 
@@ -136,16 +136,14 @@ def _advance_items(draft: Draft, node: Node) -> bool:
     count = item_count(draft.manifest, draft.state, node)
     if count > ITEMS_MAX:
         return False
-    statuses: list[StepStatus] = [draft.state.step(node.name, index).status for index in range(count)]
-    room = min(node.concurrency or ITEMS_OPEN_MAX, ITEMS_OPEN_MAX)
-    room -= sum(_is_open(draft.state, node.name, index, status) for index, status in enumerate(statuses))
-    for index, status in enumerate(statuses):
-        if room <= 0:
-            break
-        if status == "pending":
+    state = draft.state
+    statuses = [state.steps.get((node.name, index), PENDING).status for index in range(count)]
+    if "pending" in statuses:
+        under_way = sum(_is_open(state, node.name, index, status) for index, status in enumerate(statuses))
+        room = max(min(node.concurrency or ITEMS_OPEN_MAX, ITEMS_OPEN_MAX) - under_way, 0)
+        for index in [index for index, status in enumerate(statuses) if status == "pending"][:room]:
             schedule(draft, node, index, 1)
-            room -= 1
-    return all(status in DONE for status in statuses)
+    return DONE.issuperset(statuses)
 
 
 def _is_open(state: State, name: str, index: int, status: StepStatus) -> bool:

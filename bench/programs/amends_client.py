@@ -28,7 +28,7 @@ SELECT upto::text, ARRAY(
 """
 """Rule A12: what older transactions may still commit is looked at next time, and nothing twice."""
 LOOK_SECONDS, LOOK_SECONDS_MAX = 0.001, 0.01
-"""How long between two looks: with one saga in flight, and with 400 or more."""
+"""How long between two looks: with one saga in flight, and with 40 or more."""
 
 
 class Watcher:
@@ -59,7 +59,7 @@ class Watcher:
             if not self._open:
                 self._some.clear()
                 continue
-            pause = len(self._open) * LOOK_SECONDS_MAX / 400
+            pause = len(self._open) * LOOK_SECONDS_MAX / 40
             await asyncio.sleep(min(max(LOOK_SECONDS, pause), LOOK_SECONDS_MAX))
 
     async def _look(self) -> None:
