@@ -216,20 +216,14 @@ class RedisStreams:
         if not self._memory.incarnation:
             await self._memory.meet()
         share = count // max(1, len(PRIORITIES) * len(self._queues))
-        if not self._more and share >= (1 if buggify("streams.room_for_all") else SHARE_MIN):
-            self._nothing_came = False  # an error says nothing
-            found = await self._commands(self._keys(PRIORITIES), share, block_seconds)
-            self._more, self._nothing_came = len(found) >= share, not found
-            self._turns.took(_priorities(found), set(PRIORITIES).difference(_priorities(found)))
-            return found
-        if self._nothing_came and block_seconds > 0:
-            return await self._next(block_seconds)
-        found, empty = await self._in_turn(count)
-        self._more = len(found) >= count
-        self._turns.took(_priorities(found), empty)
-        if found or block_seconds <= 0:
-            return found
-        return await self._next(block_seconds)
+        roomy = not self._more and share >= (1 if buggify("streams.room_for_all") else SHARE_MIN)
+        if not (roomy or (self._nothing_came and block_seconds > 0)):
+            found, empty = await self._in_turn(count)
+            self._more = len(found) >= count
+            self._turns.took(_priorities(found), empty)
+            if found or block_seconds <= 0:
+                return found
+        return await self._next(max(share, 1), block_seconds)
 
     async def _in_turn(self, count: int) -> tuple[list[CommandDelivery], set[Priority]]:
         """A read for each priority, the more urgent ones first (rule C4); and those in which nothing waits."""
@@ -250,11 +244,12 @@ class RedisStreams:
             await take(priority, count - len(found))
         return found, empty
 
-    async def _next(self, block_seconds: float) -> list[CommandDelivery]:
-        """What comes first, of whatever priority; while nothing comes, nothing else needs to be asked."""
+    async def _next(self, share: int, block_seconds: float) -> list[CommandDelivery]:
+        """What comes first, up to so many of each stream; while nothing comes, nothing else needs to be asked."""
         self._nothing_came = False  # an error says nothing
-        found = await self._commands(self._keys(PRIORITIES), 1, block_seconds)
-        self._nothing_came = not found
+        found = await self._commands(self._keys(PRIORITIES), share, block_seconds)
+        self._more, self._nothing_came = len(found) >= share, not found
+        self._turns.took(_priorities(found), set(PRIORITIES).difference(_priorities(found)))
         return found
 
     async def own_pending(self) -> list[CommandDelivery]:
