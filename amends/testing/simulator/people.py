@@ -75,9 +75,10 @@ class People:
         for saga_id in store.known():
             head = store.head(saga_id)
             desks = [wait for wait in head.waits.values() if _is_desk(wait)]
-            looked = self._looked[saga_id] = self._looked.get(saga_id, 0) + 1
+            looked = self._looked.get(saga_id, 0) + 1
             if not desks or looked > ROUNDS:
                 continue
+            self._looked[saga_id] = looked
             rng = Random(f"{self._system.script.seed}/desk/{saga_id}/{looked}")  # noqa: S311 - a draw, no secret
             kind: Literal["resolve", "try again"] = rng.choice(("resolve", "try again"))
             told = (saga_id, "so it is", f"desk/{saga_id}/{looked}")

@@ -244,7 +244,8 @@ class System:
         while await self._comes_to_rest() and await self.people.answer():
             pass
         self.checks.finish()
-        while not self.checks.violations and await self.people.decide() and await self._comes_to_rest():
+        while not self.checks.violations and await self.people.decide():
+            await self._comes_to_rest()
             self.checks.finish()
 
     def _peace_at(self) -> float:
