@@ -12,6 +12,7 @@ import pytest
 from amends.clock import LoopClock
 from amends.testing.simulator import batch
 from amends.testing.simulator.hosts import Host, SimulatedLoop, StalledError, close_all
+from amends.testing.simulator.said import Said
 from amends.testing.simulator.script import AT_HOSTS, AT_SERVERS, Script, draw
 from amends.testing.simulator.system import simulate
 from sagas import points
@@ -123,6 +124,16 @@ def test_a_failure_shrinks_to_what_it_needs() -> None:
     assert small.violations[0].rule == found.violations[0].rule
     assert small.script.length <= 6
     assert any("VIOLATION" in line for line in small.trace.timeline())
+
+
+def test_a_check_that_is_broken_itself_fails_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*of: Any) -> None:
+        raise KeyError("no such step")
+
+    monkeypatch.setattr(Said, "takes", broken)
+    sagas = batch.sagas_of([])
+    told = simulate(draw(7, len(sagas)), sagas).violations
+    assert {(one.rule, one.detail) for one in told} == {("no check ends by an error", "KeyError('no such step')")}
 
 
 def test_points_of_production_code_are_off_unless_somebody_arms_them() -> None:

@@ -9,7 +9,7 @@ import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any, Literal
+from typing import Any, Literal, TypeVarTuple, Unpack
 
 from amends.testing.simulator.examples import example
 from amends.testing.simulator.hosts import HOST, Host, SimulatedLoop
@@ -30,6 +30,7 @@ BEATS = 0.6
 POISON = 0.05
 LENGTH_SECONDS_MAX = 10.0
 Key = tuple[str, str, int | None]
+Ts = TypeVarTuple("Ts")
 Conduct = Literal["ok", "slow", "permanent", "recoverable", "reset", "reset_undone", "hang", "hang_undone", "late",
                   "dies", "cannot_tell"]  # fmt: skip
 
@@ -114,7 +115,7 @@ class Outside:
             staged: list[Callable[[], None]] | None = None if transaction is None else arguments[transaction]
             context: Context = arguments[CALL]
             attempt = (context.saga_id, context.step, context.item, context.attempt)
-            self.said.takes(manifest, node, attempt, arguments[TAKES])
+            self._checked(self.said.takes, manifest, node, attempt, arguments[TAKES])
             return await self._act(bound, Work(schema, timeout, node.heartbeat_timeout, context), staged)
 
         def arguments_of(values: Mapping[str, Json], given: Mapping[str, Json], *, without_result: bool = False) -> Any:
@@ -157,7 +158,7 @@ class Outside:
         key: Key = (context.saga_id, context.step, context.item)
         role, attempt = bound.role, context.attempt
         here = Execution(key, role, attempt, self.loop.now, host)
-        self.watch(here)
+        self._checked(self.watch, here)
         self.executed[*key, attempt] = self.running[*key, attempt] = here
         try:
             result = await self._conducted(bound, work, here, staged)
@@ -250,6 +251,13 @@ class Outside:
         """Whether the database's clock has leapt forward since: what waited for attempts that may run was cut short."""
         return any(leap >= at for leap in self.leaps)
 
+    def _checked(self, check: Callable[[Unpack[Ts]], None], *arguments: *Ts) -> None:
+        """Check something. A check that is broken itself must fail the run: a handler's error would be an outcome."""
+        try:
+            check(*arguments)
+        except Exception as error:  # noqa: BLE001 - whatever it is
+            self.fail("no check ends by an error", "", repr(error))
+
     def _arrive(self, here: Execution, landed: "asyncio.Future[None]") -> None:
         self._land(here)
         if not landed.done():
@@ -261,7 +269,7 @@ class Outside:
         else:
             self.there[here.key] = Landed(here, self.loop.now)
             if self.watch_landing is not None:
-                self.watch_landing(here)
+                self._checked(self.watch_landing, here)
         self.tell("undone outside" if here.role == "undo" else "done outside", here.host, here.key, here.attempt)
 
 
