@@ -1,7 +1,9 @@
 """A run tells which of its faults had no effect; a batch that never tried what it promises fails."""
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from typer.testing import CliRunner
@@ -13,7 +15,9 @@ from amends.testing.simulator.faults import Faults
 from amends.testing.simulator.promises import ENOUGH_SEEDS, OF_ANY_SAGAS, promised
 from amends.testing.simulator.script import AT_HOSTS, AT_SERVERS, Fault, FaultKind, Script, draw
 from amends.testing.simulator.system import Result, simulate
+from amends.testing.simulator.trace import marker_of
 from amends.testing.simulator.workload import Job, Word
+from sagas.events import TimerFired
 
 SAGAS = batch.sagas_of([])
 NEEDS_WORK: tuple[FaultKind, ...] = (
@@ -102,6 +106,26 @@ def test_nothing_is_promised_of_what_stands_behind_a_pause() -> None:
     async def undo(result: int | None) -> None: ...
 
     assert "UndoScheduled turned_back" not in promised([saga.seal().manifest], ours=False)
+
+
+def test_that_a_wait_ends_by_its_time_is_promised_only_where_a_run_sees_that() -> None:
+    def told(timeout: float | timedelta, on_timeout: Literal["compensate", "continue"]) -> bool:
+        saga = Saga("waiting", input=Job)
+        saga.wait("word", model=Word, timeout=timeout, on_timeout=on_timeout)
+        return "TimerFired signal" in promised([saga.seal().manifest], ours=False)
+
+    assert told(4, "continue")
+    assert not told(4, "compensate")
+    assert not told(days(2), "continue")
+
+
+def test_that_a_wait_has_ended_says_nothing_of_pauses() -> None:
+    saga = Saga("resting", input=Job)
+    saga.sleep("pause", 1)
+    told = promised([saga.seal().manifest], ours=False)
+    assert [one for one in told if one.startswith("TimerFired")] == ["TimerFired timer"]
+    assert marker_of(TimerFired(step="pause", opened_by=1, kind="timer")) == "TimerFired timer"
+    assert marker_of(TimerFired(step="word", opened_by=1, kind="signal")) == "TimerFired signal"
 
 
 def test_whoever_waits_for_days_is_answered_and_sleeps_are_short_so_that_all_of_a_saga_is_tried() -> None:

@@ -5,8 +5,10 @@ of the sagas that the simulator brings along.
 """
 
 from collections.abc import Callable, Collection, Sequence
+from math import inf
 
 from amends.testing.simulator.owed import TOO_LATE
+from amends.testing.simulator.people import PATIENCE
 from amends.testing.simulator.script import AT_HOSTS, AT_SERVERS
 from sagas.manifest import Manifest, Node
 
@@ -34,7 +36,8 @@ OF_NODES: Sequence[tuple[Callable[[Node], bool], tuple[str, ...]]] = (
     )),
     (lambda node: node.undo is not None, ("UndoScheduled turned_back", "SagaTurnedBack cancel")),
     (lambda node: node.kind == "signal", ("SignalReceived",)),
-    (lambda node: node.kind in ("signal", "sleep"), ("TimerFired",)),
+    (lambda node: node.kind == "sleep", ("TimerFired timer",)),
+    (lambda node: node.on_timeout == "continue" and (node.timeout or inf) <= PATIENCE, ("TimerFired signal",)),
     (lambda node: node.kind == "child", ("ChildStarted", "ChildEnded")),
     (lambda node: node.fallback is not None, ("FallbackScheduled failed", "FallbackUsed")),
     (lambda node: node.probe is not None and node.undo is not None, ("ProbeScheduled turned_back",)),

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any, cast
 
 from amends.testing.simulator.hosts import HOST, Host, SimulatedLoop
-from sagas.events import StepFailed, StepRefused
+from sagas.events import StepFailed, StepRefused, TimerFired
 from sagas.manifest import Manifest
 
 EXPECTED = ("entry %s of %s is set aside: %s",)
@@ -46,6 +46,8 @@ def marker_of(event: Any) -> str:
         return f"StepRefused {event.reason}"
     if isinstance(event, StepFailed) and event.error["code"] == "not_started":
         return "StepFailed not_started"
+    if isinstance(event, TimerFired):
+        return f"TimerFired {event.kind}"
     cause = getattr(event, "cause", None) or getattr(event, "outcome", None) or ""
     return f"{type(event).__name__} {cause}".strip()
 
