@@ -229,6 +229,7 @@ class Stage:
 
     async def ask(self, word: Input, *, joined: bool = False) -> Answer:
         """What the API answers to an input."""
+        self.checks.said.asks(word)
         process = self._process(API)
         answer: asyncio.Future[Answer] = self._loop.create_future()
 

@@ -202,7 +202,7 @@ class Checks:
             self._heard.record(saga_id, entry.event)
             manifest = self._manifests[state.fingerprint or move.state.fingerprint]
             self._before(manifest, state, entry.event)
-            self.said.record(manifest, saga_id, entry.event)
+            self.said.record(manifest, saga_id, entry)
             self._punctual.watch(manifest, state, entry)
             used = state.step(entry.event.step, entry.event.item).retries if entry.event.step else 0
             try:
@@ -270,7 +270,7 @@ class Checks:
     def _told(self, node: Node, state: State, event: e.Event, how: str) -> None:
         """What is recorded of an attempt its handler has said; of a transaction step the key may tell it."""
         attempt = (state.saga_id, node.name, event.item, event.attempt)
-        if node.kind == "step" and not told_by_key(node) and self.outside.ended.get(attempt) != how:
+        if node.kind == "step" and not told_by_key(node, event) and self.outside.ended.get(attempt) != how:
             self.fail("O1: what is recorded was said", state.saga_id, f"{type(event).__name__} {attempt[1:]}")
 
     def _judged(self, state: State, event: e.StepOutcomeUnknown | e.UndoFailed, cause: str) -> None:

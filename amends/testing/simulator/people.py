@@ -219,6 +219,7 @@ class People:
 
     async def _ask(self, word: Input, *, joined: bool = False) -> Answer:
         """Ask one API process after the other until one has answered."""
+        self._system.checks.said.asks(word)
         for again in count():
             self._asked += 1
             apis = [one for name, one in self._system.processes.items() if name.startswith("api")]

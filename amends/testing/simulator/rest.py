@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from sagas import events as e
 from sagas.manifest import Node
 from sagas.state import COMMAND_KINDS, State, Wait
 
@@ -24,9 +25,14 @@ def has_undo(node: Node) -> bool:
     return node.undo is not None or node.kind == "child"
 
 
-def told_by_key(node: Node) -> bool:
-    """Whether a key may tell what it gave, and not the handler of the attempt that is recorded (rule T1)."""
-    return node.transactional or (node.fallback is not None and node.fallback.transactional)
+def told_by_key(node: Node, event: e.Event) -> bool:
+    """Whether a key may tell it, and not the handler of the attempt that is recorded (rules T1, T2)."""
+    handler = node.handler
+    if isinstance(event, e.StepUndone):
+        handler = node.undo
+    elif isinstance(event, e.FallbackUsed) or getattr(event, "role", "step") == "fallback":
+        handler = node.fallback
+    return node.transactional or handler is None or handler.transactional
 
 
 def _explains(state: State, wait: Wait, family: Mapping[str, State], soon: float) -> bool:

@@ -1,7 +1,7 @@
 """Values: what is recorded is what was said, and what handlers are given is what was recorded (rules O1, A10).
 
-It keeps by itself what events say, without the fold, and what handlers gave. A command is put together when it is sent:
-its arguments are those that stood when it was scheduled, or came since.
+It keeps by itself what events say, without the fold, what handlers gave, and what people asked for. A command is put
+together when it is sent: its arguments are those that stood when it was scheduled, or came since.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,8 +11,9 @@ from typing import Any, cast
 from amends.testing.simulator.punctual import SCHEDULES
 from amends.testing.simulator.rest import told_by_key
 from sagas import events as e
-from sagas.events import Json
+from sagas.events import Json, Recorded
 from sagas.facts import length_of, look_up
+from sagas.inputs import Correct, Input, Resolve, Send, Start
 from sagas.manifest import Manifest, Node, Parameter
 from sagas.state import Value
 
@@ -41,7 +42,7 @@ class Arguments:
 
 
 class Said:
-    """What events say of values, and what handlers said.
+    """What events say of values, and what handlers and people said.
 
     `load` gives values that stand beside the events, `manifest_of` the definition by which a saga goes.
     """
@@ -59,22 +60,36 @@ class Said:
         self._told: dict[Source, list[Told]] = {}
         self._scheduled: dict[Attempt, int] = {}
         self._returned: dict[Attempt, Json] = {}
+        self._asked: dict[tuple[str, str], Json] = {}
 
     def returns(self, attempt: Attempt, value: Json) -> None:
         """What a handler will give, if it comes to its end; a probe, with what the step happened."""
         self._returned[attempt] = value
 
-    def record(self, manifest: Manifest, saga_id: str, event: e.Event) -> None:
+    def asks(self, word: Input) -> None:
+        """Somebody is about to ask for something, perhaps with a value."""
+        match word:
+            case Start():
+                self._asked[word.saga_id, word.id] = word.input
+            case Send() | Correct() | Resolve():
+                self._asked[word.saga_id, word.id] = word.value
+            case _:
+                pass
+
+    def record(self, manifest: Manifest, saga_id: str, entry: Recorded) -> None:
         """An event is committed."""
         self._events += 1
+        event = entry.event
         source: Source = (saga_id, event.step, event.item)
         attempt = (saga_id, event.step or "", event.item, event.attempt)
         match event:
             case e.SagaStarted():
-                value = self._value(saga_id, event.input, event.payload)
-                self._tell(source, value)
-                if event.parent is not None:
+                if event.parent is None:
+                    value = self._asked_for(saga_id, entry, event.input, event.payload)
+                else:
+                    value = self._value(saga_id, event.input, event.payload)
                     self._starts(saga_id, event.parent, value)
+                self._tell(source, value)
             case (
                 e.StepSucceeded()
                 | e.FallbackUsed()
@@ -83,12 +98,12 @@ class Said:
             ):
                 value = self._value(saga_id, event.result, event.payload)
                 node = manifest.by_name[event.step or ""]
-                if not told_by_key(node) and self._returned.get(attempt) != value:
+                if not told_by_key(node, event) and self._returned.get(attempt) != value:
                     text = f"{attempt[1:]} gave {self._returned.get(attempt)!r}, and {value!r} is recorded"
                     self._fail(RECORDED, saga_id, text)
                 self._tell(source, value, fallback=isinstance(event, e.FallbackUsed))
             case e.StepResolved(outcome="happened"):
-                self._tell(source, self._value(saga_id, event.result, event.payload))
+                self._tell(source, self._asked_for(saga_id, entry, event.result, event.payload))
             case e.ChildEnded():
                 value = self._value(saga_id, event.result, event.payload)
                 if event.status == "completed":
@@ -96,10 +111,12 @@ class Said:
                 self._tell(source, value)
             case e.ValueCorrected():
                 before = self._told.get(source)
-                value = self._value(saga_id, event.value, event.payload)
+                value = self._asked_for(saga_id, entry, event.value, event.payload)
                 self._tell(source, value, fallback=before is not None and before[-1].fallback)
-            case e.SignalReceived() if source not in self._told:
-                self._tell(source, self._value(saga_id, event.value, event.payload))
+            case e.SignalReceived():
+                value = self._asked_for(saga_id, entry, event.value, event.payload)
+                if source not in self._told:
+                    self._tell(source, value)
             case e.StepSkipped() | e.StepResolved(outcome="skip") | e.TimerFired(kind="signal"):
                 self._tell(source, None)
             case _ if isinstance(event, (*SCHEDULES, e.ChildStarted)):
@@ -141,20 +158,43 @@ class Said:
                 return value in values
             case "node":
                 source = manifest.by_name[parameter.of or ""]
-                if source.each is None or not isinstance(value, list):
+                if source.each is None:
                     return self._is_of((saga_id, source.name, None), since, value, _said(parameter, given))
-                whole = cast("Sequence[Json]", value)
-                how: Sequence[Json] = given or [None] * len(whole)
-                return all(
-                    self._is_of((saga_id, source.name, index), since, one, _said(parameter, said))
-                    for index, (one, said) in enumerate(zip(whole, how, strict=True))
-                )
+                if value is None and source.name not in manifest.ancestors[node.name]:
+                    return True  # it need not have ended
+                told = cast("Sequence[Json]", given if isinstance(given, list) else ())
+                how = [_said(parameter, one) for one in told] if parameter.given else None
+                return self._is_list(manifest, saga_id, source, since, value, how)
             case _:
                 return True
 
     def _is_of(self, source: Source, since: int, value: Json, fallback: bool | None) -> bool:
         known = self._known(source, since)
         return any(one.value == value and fallback in (None, one.fallback) for one in known)
+
+    def _is_list(
+        self, manifest: Manifest, saga_id: str, node: Node, since: int, value: Json, how: Sequence[bool | None] | None
+    ) -> bool:
+        """Whether it is what each item of a node gave, all of which have ended; nothing, if the node was skipped."""
+        if not isinstance(value, list):
+            return value is None and (saga_id, node.name, None) in self._told
+        whole = cast("Sequence[Json]", value)
+        how = [None] * len(whole) if how is None else how
+        if len(whole) != len(how) or len(whole) not in self._counts(manifest, saga_id, node, since):
+            return False
+        sources = [(saga_id, node.name, index) for index in range(len(whole))]
+        items = zip(sources, whole, how, strict=True)
+        return all(source in self._told and self._is_of(source, since, one, said) for source, one, said in items)
+
+    def _counts(self, manifest: Manifest, saga_id: str, node: Node, since: int) -> set[int]:
+        """How many items a node had at an instant, or since: as many as the list that its `each` names."""
+        head, *fields = (node.each or "input").split(".")
+        before = manifest.by_name.get(head)
+        if before is not None and before.each is not None:
+            skipped = (saga_id, head, None) in self._told
+            return {0} if skipped else self._counts(manifest, saga_id, before, since)
+        lists = self._known((saga_id, None if before is None else head, None), since)
+        return {length_of(look_up(one.value, fields)) for one in lists}
 
     def _known(self, source: Source, since: int) -> Iterator[Told]:
         """What stood at an instant, and what came since."""
@@ -181,16 +221,22 @@ class Said:
     def _gives(self, saga_id: str, child: str, value: Json) -> None:
         """A parent has what its child gave."""
         manifest = self._manifest_of(child)
-        of = manifest.result_from
+        of = manifest.by_name.get(manifest.result_from or "")
         if of is None:
             fits = value is None
-        elif manifest.by_name[of].each is not None and isinstance(value, list):
-            whole = cast("Sequence[Json]", value)
-            fits = all(self._is_of((child, of, place), self._events, one, None) for place, one in enumerate(whole))
+        elif of.each is not None:
+            fits = self._is_list(manifest, child, of, self._events, value, None)
         else:
-            fits = self._is_of((child, of, None), self._events, value, None)
+            fits = self._is_of((child, of.name, None), self._events, value, None)
         if not fits:
             self._fail(RECORDED, saga_id, f"its child {child} gives no {value!r}")
+
+    def _asked_for(self, saga_id: str, entry: Recorded, inline: Json, payload: str | None) -> Json:
+        """A value that people gave, which is to be what they asked for."""
+        value, asked = self._value(saga_id, inline, payload), self._asked.get((saga_id, entry.causation))
+        if value != asked:
+            self._fail(RECORDED, saga_id, f"{entry.causation} asked for {asked!r}, and {value!r} is recorded")
+        return value
 
     def _value(self, saga_id: str, inline: Json, payload: str | None) -> Json:
         return inline if payload is None else self._load(saga_id, Value(payload=payload))
