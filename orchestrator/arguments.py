@@ -50,7 +50,7 @@ def plan_of(manifest: Manifest, state: State, node: Node, item: int | None, para
             return Plan((state.step(node.name, item).result,))
         case "node":
             source = manifest.by_name[parameter.of or ""]
-            if source.name not in manifest.ancestors[node.name] and not _has_ended(manifest, state, source):
+            if not _has_ended(manifest, state, source):  # none of an ancestor either that is one since a migration
                 return Plan((None,))
             return _result(manifest, state, source.name, given=parameter.given)
         case "context" | "transaction" | "resource":

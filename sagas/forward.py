@@ -137,7 +137,7 @@ def _advance_items(draft: Draft, node: Node) -> bool:
     if count > ITEMS_MAX:
         return False
     state = draft.state
-    statuses = [state.steps.get((node.name, index), PENDING).status for index in range(count)]
+    statuses: list[StepStatus] = [state.steps.get((node.name, index), PENDING).status for index in range(count)]
     if "pending" in statuses:
         under_way = sum(_is_open(state, node.name, index, status) for index, status in enumerate(statuses))
         room = max(min(node.concurrency or ITEMS_OPEN_MAX, ITEMS_OPEN_MAX) - under_way, 0)

@@ -12,7 +12,7 @@ from amends.testing.decisions import SagaSoFar
 from orchestrator.arguments import Plan, plan_of
 from sagas import decide
 from sagas.draft import Draft
-from sagas.inputs import Correct, Hold, Release, Resolve, TryAgain
+from sagas.inputs import Correct, Hold, Outcome, Release, Resolve, TryAgain
 from sagas.manifest import ITEMS_MAX, Handler, Node, Parameter
 from sagas.prove import prove
 from tests.unit.test_decisions import BOUND_SECONDS, SAGA, Play, node
@@ -96,6 +96,18 @@ def test_a_list_that_is_too_long_behind_the_pivot_is_skipped_as_a_whole(transact
     play.tell("c")
     assert (play.state.status, dict(play.state.waits)) == ("completed", {})
     assert plan_of_value(play, "a").values == (None,)
+
+
+def test_def_r2_of_a_list_that_has_not_ended_nothing_is_given_also_where_a_migration_made_it_an_ancestor() -> None:
+    """A list of as many `None` as it has items would be a result of each."""
+    play = Play(node("a", each="input.items"), node("c", after=("a",)), paths=PATHS, value={"items": [1, 2]})
+    assert plan_of_value(play, "a").values == (None,)
+    for item in (0, 1):
+        assert plan_of_value(play, "a").values == (None,)
+        wait = play.state.wait_of("a", item, "step")
+        assert wait is not None
+        play.give(Outcome(SAGA, wait.opened_by, wait.attempt, "a", item, "step", "succeeded", result=item + 1))
+    assert [value and value.inline for value in plan_of_value(play, "a").values] == [1, 2]
 
 
 def test_a_list_that_was_too_long_is_corrected_and_its_items_run() -> None:
