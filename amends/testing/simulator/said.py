@@ -160,8 +160,6 @@ class Said:
                 source = manifest.by_name[parameter.of or ""]
                 if source.each is None:
                     return self._is_of((saga_id, source.name, None), since, value, _said(parameter, given))
-                if value is None and source.name not in manifest.ancestors[node.name]:
-                    return True  # it need not have ended
                 told = cast("Sequence[Json]", given if isinstance(given, list) else ())
                 how = [_said(parameter, one) for one in told] if parameter.given else None
                 return self._is_list(manifest, saga_id, source, since, value, how)
@@ -175,9 +173,10 @@ class Said:
     def _is_list(
         self, manifest: Manifest, saga_id: str, node: Node, since: int, value: Json, how: Sequence[bool | None] | None
     ) -> bool:
-        """Whether it is what each item of a node gave, all of which have ended; nothing, if the node was skipped."""
+        """Whether it is what each item of a node gave; nothing, if the node was skipped, or not all had ended."""
         if not isinstance(value, list):
-            return value is None and (saga_id, node.name, None) in self._told
+            skipped = (saga_id, node.name, None) in self._told
+            return value is None and (skipped or not self._had_ended(manifest, saga_id, node, since))
         whole = cast("Sequence[Json]", value)
         how = [None] * len(whole) if how is None else how
         if len(whole) != len(how) or len(whole) not in self._counts(manifest, saga_id, node, since):
@@ -185,6 +184,12 @@ class Said:
         sources = [(saga_id, node.name, index) for index in range(len(whole))]
         items = zip(sources, whole, how, strict=True)
         return all(source in self._told and self._is_of(source, since, one, said) for source, one, said in items)
+
+    def _had_ended(self, manifest: Manifest, saga_id: str, node: Node, instant: int) -> bool:
+        """Whether by then each item of a node had given something, however many it had."""
+        items = range(max(self._counts(manifest, saga_id, node, instant), default=0))
+        told = [self._told.get((saga_id, node.name, item)) for item in items]
+        return all(one is not None and one[0].since <= instant for one in told)
 
     def _counts(self, manifest: Manifest, saga_id: str, node: Node, since: int) -> set[int]:
         """How many items a node had at an instant, or since: as many as the list that its `each` names."""
