@@ -19,7 +19,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
-__all__ = ["Command", "Connected", "Connection", "Disconnected", "ResponseError", "ThreadWire"]
+__all__ = ["Command", "Connected", "Connection", "Disconnected", "ResponseError", "ThreadWire", "at_once"]
 CONNECT_SECONDS = 2.0
 THREAD_SECONDS = 1.0
 Command = tuple[Any, ...]
@@ -128,7 +128,7 @@ class Connection:
         """
         if not batch:
             return []
-        if count := _at_once(batch):
+        if count := at_once(batch):
             return _apart(await self._ask([("MULTI",), *batch[:count], ("EXEC",), *batch[count:]]), count)
         return await self._ask(batch)
 
@@ -202,7 +202,7 @@ class Connection:
         return self._line
 
 
-def _at_once(batch: Sequence[Command]) -> int:
+def at_once(batch: Sequence[Command]) -> int:
     """With how many entries of one stream it begins, which take effect together.
 
     Of several streams who waits at all of them would be given some of each, whatever their priorities.

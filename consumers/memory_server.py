@@ -4,7 +4,8 @@ It knows no network and no time of its own. Whoever connects to it brings latenc
 """
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from consumers.memory import REPLACE
@@ -25,6 +26,7 @@ class MemoryServer:
         self._oldest = oldest
         self._memory = Memory()
         self._blocked: list[Blocked] = []
+        self._unserved: set[str] | None = None
         self._runs = 1
         self._histories = 1
         self.refusing = False
@@ -79,6 +81,17 @@ class MemoryServer:
         if blocked in self._blocked:
             self._blocked.remove(blocked)
 
+    @contextmanager
+    def together(self) -> Generator[None]:
+        """Whoever waits is given entries once all of them stand there."""
+        self._unserved = set()
+        try:
+            yield
+        finally:
+            keys, self._unserved = self._unserved, None
+            for key in keys:
+                self._serve(key)
+
     def flush(self, *, silently: bool = False) -> None:
         """Forget everything: FLUSHALL."""
         self._memory = Memory()
@@ -125,7 +138,10 @@ class MemoryServer:
         stream.entries[name] = [_bytes(word) for word in rest[1:]]
         while limit is not None and len(stream.entries) > limit:
             del stream.entries[next(iter(stream.entries))]
-        self._serve(key)
+        if self._unserved is None:
+            self._serve(key)
+        else:
+            self._unserved.add(key)
         return _name(name)
 
     def _serve(self, key: str) -> None:

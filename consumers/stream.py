@@ -216,14 +216,14 @@ class RedisStreams:
         if not self._memory.incarnation:
             await self._memory.meet()
         share = count // max(1, len(PRIORITIES) * len(self._queues))
-        roomy = not self._more and share >= (1 if buggify("streams.room_for_all") else SHARE_MIN)
-        if not (roomy or (self._nothing_came and block_seconds > 0)):
+        roomy = share >= (1 if buggify("streams.room_for_all") else SHARE_MIN)
+        if (self._more or not roomy) and not (self._nothing_came and block_seconds > 0):
             found, empty = await self._in_turn(count)
             self._more = len(found) >= count
             self._turns.took(_priorities(found), empty)
             if found or block_seconds <= 0:
                 return found
-        return await self._next(max(share, 1), block_seconds)
+        return await self._next(share if roomy else 1, block_seconds)
 
     async def _in_turn(self, count: int) -> tuple[list[CommandDelivery], set[Priority]]:
         """A read for each priority, the more urgent ones first (rule C4); and those in which nothing waits."""

@@ -50,7 +50,7 @@ def plan_of(manifest: Manifest, state: State, node: Node, item: int | None, para
             return Plan((state.step(node.name, item).result,))
         case "node":
             source = manifest.by_name[parameter.of or ""]
-            if not _has_ended(manifest, state, source):  # none of an ancestor either that is one since a migration
+            if not (_is_behind(manifest, state, node, source) or _has_ended(manifest, state, source)):
                 return Plan((None,))
             return _result(manifest, state, source.name, given=parameter.given)
         case "context" | "transaction" | "resource":
@@ -80,6 +80,16 @@ def compose(plan: Plan, load: Load) -> Json:
     if plan.index is None:
         return argument
     return argument[plan.index] if plan.index < length_of(argument) else None
+
+
+def _is_behind(manifest: Manifest, state: State, node: Node, source: Node) -> bool:
+    """Whether a node comes after another that has begun; since a migration it may come after one that has not.
+
+    What has ended may be unknown again: a late word was told of an item that had been left out (rule O4).
+    """
+    return source.name in manifest.ancestors[node.name] and (
+        source.each is None or any(step == source.name for step, _ in state.steps)
+    )
 
 
 def _has_ended(manifest: Manifest, state: State, node: Node) -> bool:

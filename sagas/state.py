@@ -49,17 +49,26 @@ class Value:
 NOTHING = Value()
 
 
+class _Part:
+    """A part of a head, which keeps its JSON once that was asked for: most stay as they are in the next head."""
+
+    __slots__ = ("document",)
+    document: ClassVar[orjson.Fragment]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__.copy()
+
+    def __setstate__(self, values: dict[str, Any]) -> None:
+        _set(self, "__dict__", values)
+
+
 @dataclass(frozen=True)
-class Wait:
+class Wait(_Part):
     """Something that the saga waits for, opened by the event `opened_by` at `since`.
 
     `due_at` is when it ends by itself. A command has none in the fold: when it is to be checked is for the store to say
     (rule A10). `role` of a `retry` wait is what is scheduled when it ends.
     """
-
-    __slots__ = ("__dict__", "document")
-    document: ClassVar[orjson.Fragment]
-    """Its part of a head, once that was asked for: most parts stay as they are from one head to the next."""
 
     opened_by: int
     kind: WaitKind
@@ -88,7 +97,7 @@ def is_start_limit(wait: _AboutStep) -> bool:
 
 
 @dataclass(frozen=True)
-class StepState:
+class StepState(_Part):
     """One step, or one item of it.
 
     `attempt` is the last number given out, for whatever role. `retries`, `undo_tries`, `probes` and `refusals` count
@@ -99,10 +108,6 @@ class StepState:
     `signals` counts what was sent to a wait: its result is the first. `child` is the saga that the node started.
     `evidence` is the sequence number of the last sign that there is something to undo (rule O4).
     """
-
-    __slots__ = ("__dict__", "document")
-    document: ClassVar[orjson.Fragment]
-    """As of a wait."""
 
     status: StepStatus = "pending"
     attempt: int = 0

@@ -1,5 +1,6 @@
 """Priorities, on every transport: what is urgent goes first, and nothing waits for ever."""
 
+import asyncio
 from dataclasses import replace
 from math import inf
 
@@ -41,6 +42,15 @@ async def test_no_more_comes_than_there_is_room_for_and_nothing_is_held_back(
             taken += [entry.command.priority for entry in found]
         assert {one: taken.count(one) for one in set(taken)} == dict.fromkeys(taken, waiting)
         assert len(taken) == 3 * waiting
+
+
+async def test_who_waits_with_room_is_given_all_that_is_sent_together(connect: Connect) -> None:
+    """Of a batch that comes one by one the first alone would run, and the others after another read."""
+    sender, worker = connect("o"), connect("w")
+    await worker.open(["default"])
+    assert await worker.read(100, 0.0) == []
+    found, _ = await asyncio.gather(worker.read(100, 5.0), sender.publish([COMMAND] * 7, inf))
+    assert len(found) == 7
 
 
 async def test_when_the_group_of_one_priority_is_gone_the_next_read_gives_what_the_others_have(

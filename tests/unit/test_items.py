@@ -10,12 +10,14 @@ from amends.testing import Unknown, given, later, outcome, resolve
 from amends.testing import events as e
 from amends.testing.decisions import SagaSoFar
 from orchestrator.arguments import Plan, plan_of
+from orchestrator.commands import role_of
 from sagas import decide
 from sagas.draft import Draft
 from sagas.inputs import Correct, Hold, Outcome, Release, Resolve, TryAgain
 from sagas.manifest import ITEMS_MAX, Handler, Node, Parameter
 from sagas.prove import prove
-from tests.unit.test_decisions import BOUND_SECONDS, SAGA, Play, node
+from sagas.state import Wait
+from tests.unit.test_decisions import BOUND_SECONDS, FAILED, SAGA, Play, node
 from tests.unit.test_holding import ask
 from tests.unit.test_prove import of
 
@@ -77,6 +79,14 @@ def too_long(**more: Any) -> Play:
     return play
 
 
+def tell_item(play: Play, item: int, kind: Any = "succeeded", **more: Any) -> Wait:
+    """What became of an item of `a`."""
+    wait = play.state.wait_of("a", item, "step", "probe")
+    assert wait is not None
+    play.give(Outcome(SAGA, wait.opened_by, wait.attempt, "a", item, role_of(wait), kind, **more))
+    return wait
+
+
 def plan_of_value(play: Play, name: str) -> Plan:
     plan = plan_of(play.manifest, play.state, play.manifest.by_name["c"], None, Parameter("x", "node", name))
     assert plan is not None
@@ -98,16 +108,34 @@ def test_a_list_that_is_too_long_behind_the_pivot_is_skipped_as_a_whole(transact
     assert plan_of_value(play, "a").values == (None,)
 
 
-def test_def_r2_of_a_list_that_has_not_ended_nothing_is_given_also_where_a_migration_made_it_an_ancestor() -> None:
+def test_def_r2_of_a_list_that_has_not_begun_nothing_is_given_also_where_a_migration_made_it_an_ancestor() -> None:
     """A list of as many `None` as it has items would be a result of each."""
-    play = Play(node("a", each="input.items"), node("c", after=("a",)), paths=PATHS, value={"items": [1, 2]})
+    nodes = node("p"), node("a", after=("p",), each="input.items"), node("c", after=("a",))
+    play = Play(*nodes, paths=PATHS, value={"items": [1, 2]})
     assert plan_of_value(play, "a").values == (None,)
+    play.tell("p")
     for item in (0, 1):
-        assert plan_of_value(play, "a").values == (None,)
-        wait = play.state.wait_of("a", item, "step")
-        assert wait is not None
-        play.give(Outcome(SAGA, wait.opened_by, wait.attempt, "a", item, "step", "succeeded", result=item + 1))
+        tell_item(play, item, result=item + 1)
     assert [value and value.inline for value in plan_of_value(play, "a").values] == [1, 2]
+
+
+def test_def_r2_a_list_is_given_though_a_late_word_made_an_item_unknown_that_had_been_left_out() -> None:
+    play = Play(
+        node("a", each="input.items", item_failure="leave_out", probe=Handler("ask")), node("c", after=("a",)),
+        node("d", after=("c",)), paths=PATHS, value={"items": [1, 2]},
+    )  # fmt: skip
+    first = tell_item(play, 1, "unknown", cause="timed_out")
+    tell_item(play, 0, result=1)
+    play.pass_time(BOUND_SECONDS + 0.1)
+    tell_item(play, 1, closed=True)
+    play.pass_time(1.1)
+    tell_item(play, 1, "failed", error={**FAILED, "retryable": False})
+    assert play.state.step("a", 1).status == "skipped"
+    play.tell("c")
+    play.tell("d", "failed", error=FAILED)
+    play.give(Outcome(SAGA, first.opened_by, first.attempt, "a", 1, "step", "unknown", cause="error"))
+    assert play.state.step("a", 1).status == "unknown"
+    assert [value and value.inline for value in plan_of_value(play, "a").values] == [1, None]
 
 
 def test_a_list_that_was_too_long_is_corrected_and_its_items_run() -> None:

@@ -1,12 +1,16 @@
 """Records: made quickly, copied with other values, alike by their values."""
 
+import copy
+import pickle
 from dataclasses import field
 
 import pytest
 
 from sagas.answers import DidNotHappen, Happened
+from sagas.copies import changed
 from sagas.inputs import Correct
 from sagas.records import named_record, record, replace
+from sagas.state import State, StepState, Wait
 
 
 @record
@@ -47,6 +51,18 @@ def test_records_with_one_field_or_none_are_copied_as_well() -> None:
 def test_a_field_that_there_is_not_is_an_error() -> None:
     with pytest.raises(KeyError):
         replace(Place("kitchen"), windows=2)
+
+
+def test_a_part_of_a_head_that_was_written_is_copied_as_any_other() -> None:
+    step, wait = StepState(status="succeeded", attempt=2), Wait(opened_by=3, kind="step")
+    head = State("s", steps={("a", None): step}, waits={3: wait})
+    document = head.to_json()
+    for part in (step, wait):
+        assert part == copy.copy(part) == pickle.loads(pickle.dumps(part))  # noqa: S301 - our own
+        assert copy.copy(part).__dict__ == part.__dict__
+    assert copy.deepcopy(head).to_json() == document
+    after = changed(head, steps={("a", None): changed(step, attempt=3)})
+    assert after.to_json() == document.replace(b'"attempt":2', b'"attempt":3')
 
 
 def test_equal_records_are_one_in_a_set() -> None:

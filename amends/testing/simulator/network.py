@@ -6,6 +6,7 @@ from random import Random
 from typing import Any, Protocol, TypeVar
 
 from amends.testing.simulator.hosts import NOWHERE, Host
+from consumers.connections import at_once
 from consumers.leases import RENEW_SECONDS, RETRY_SECONDS
 from consumers.memory_server import MemoryServer
 from consumers.memory_streams import Blocked
@@ -259,7 +260,10 @@ class Connection:
         """End it."""
 
     def _all(self, batch: Sequence[Command]) -> Any:
-        answers: list[Any] = [self._one(command) for command in batch]
+        count = at_once(batch)
+        with self._server.together():
+            answers: list[Any] = [self._one(command) for command in batch[:count]]
+        answers += [self._one(command) for command in batch[count:]]
         blocks = isinstance(answers[0], asyncio.Future)
         found: Any = answers[0] if blocks else answers
         return found

@@ -173,7 +173,7 @@ class Said:
     def _is_list(
         self, manifest: Manifest, saga_id: str, node: Node, since: int, value: Json, how: Sequence[bool | None] | None
     ) -> bool:
-        """Whether it is what each item of a node gave; nothing, if the node was skipped, or not all had ended."""
+        """Whether it is what the items of a node gave; nothing, if it was skipped, or not all had ended."""
         if not isinstance(value, list):
             skipped = (saga_id, node.name, None) in self._told
             return value is None and (skipped or not self._had_ended(manifest, saga_id, node, since))
@@ -182,8 +182,9 @@ class Said:
         if len(whole) != len(how) or len(whole) not in self._counts(manifest, saga_id, node, since):
             return False
         sources = [(saga_id, node.name, index) for index in range(len(whole))]
+        begun = not sources or any(source in self._told for source in sources)
         items = zip(sources, whole, how, strict=True)
-        return all(source in self._told and self._is_of(source, since, one, said) for source, one, said in items)
+        return begun and all(self._is_of(source, since, one, said) for source, one, said in items)
 
     def _had_ended(self, manifest: Manifest, saga_id: str, node: Node, instant: int) -> bool:
         """Whether by then each item of a node had given something, however many it had."""
