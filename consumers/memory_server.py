@@ -335,9 +335,13 @@ class MemoryServer:
             self._delete(key, name)
             self._add(key, "*", "b", body)
 
-    def _done(self, key: str, group: str, *names: Any) -> None:
-        self._acknowledge(key, group, *names)
-        self._delete(key, *names)
+    def _done(self, key: str, group: str, *names: Any) -> list[int]:
+        held = [self._acknowledge(key, group, name) for name in names]
+        stream = self._memory.streams.get(key)
+        found = stream.groups.get(group) if stream is not None else None
+        last = found.read if found is not None else ZERO
+        self._delete(key, *(name for name, one in zip(names, held, strict=True) if one or _id(name) <= last))
+        return held
 
     def _revive(self, key: str, group: str) -> int:
         stream = self._memory.streams.get(key, Stream())

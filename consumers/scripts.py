@@ -24,13 +24,6 @@ if redis.call('XACK', KEYS[1], ARGV[1], ARGV[2]) == 1 then
 end
 """
 """Who was to apply an outcome cannot: it goes to the end, unless somebody else has it or is done with it."""
-DONE = """
--- KEYS[1]: the stream of outcomes. ARGV: its group, and the ids of entries.
-redis.call('XACK', KEYS[1], unpack(ARGV))
-redis.call('XDEL', KEYS[1], unpack(ARGV, 2))
-"""
-"""What is acknowledged alone would be given to nobody, and look unread for ever. It is no transaction: Redis 6.2 takes
-none while its memory is full, and this makes room."""
 _IS_UNREAD = """
 local function number(id)
   local ms, sequence = string.match(id, '^(%d+)-(%d+)$')
@@ -48,6 +41,26 @@ local function is_unread(id)
   return ms > last_ms or (ms == last_ms and sequence > last_sequence)
 end
 """
+DONE = f"""
+-- KEYS[1]: a stream. ARGV: its group, and the ids of entries.
+-- For each of them whether somebody had it in hand: 1 or 0.
+local held, over, left = {{}}, {{}}, {{}}
+for place = 2, #ARGV do
+  held[place - 1] = redis.call('XACK', KEYS[1], ARGV[1], ARGV[place])
+  table.insert(held[place - 1] == 1 and over or left, ARGV[place])
+end
+if #left > 0 then
+  {_IS_UNREAD}
+  for _, id in ipairs(left) do
+    if last and not is_unread(id) then over[#over + 1] = id end
+  end
+end
+if #over > 0 then redis.call('XDEL', KEYS[1], unpack(over)) end
+return held
+"""
+"""What is acknowledged alone would be given to nobody, and look unread for ever. What nobody was given yet stays: a
+server that has forgotten everything gives an id a second time. It is no transaction: Redis 6.2 takes none while its
+memory is full, and this makes room."""
 WITHDRAW = f"""
 -- KEYS[1]: a stream of commands. ARGV: its group, and the id of an entry.
 -- The entry's body, if it was deleted unread; 0 if there is no such group.

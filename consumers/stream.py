@@ -17,7 +17,7 @@ from consumers.memory import MARKER, MemoryLost, ServerMemory
 from consumers.priorities import PRIORITIES, YIELDING, Turns
 from consumers.reads import BLOCK_SECONDS_MAX, read_groups
 from consumers.receiver import CommandDelivery, LeaseKeeper
-from consumers.replies import Entry, length_of, name_of, pair
+from consumers.replies import Entry, by_key, length_of, name_of, pair
 from consumers.scripts import DONE, MAKE_GROUP, NO_GROUP, PUT_BACK, WITHDRAW, was_unread
 from consumers.set_aside import set_aside
 from consumers.unread import has_group, make_group, revive, told_of, unread_of
@@ -290,11 +290,14 @@ class RedisStreams:
 
     async def settle(self, entries: Sequence[str]) -> list[bool]:
         """Acknowledge and delete commands."""
-        batch: list[tuple[Any, ...]] = []
-        for entry in entries:
-            key, name = entry.split(" ")
-            batch += [("XACK", key, WORKERS, name), ("XDEL", key, name)]
-        return [bool(answer) for answer in (await self._wire.many(batch))[::2]]
+        named = by_key(entries)
+        told = await self._wire.many([("EVAL", DONE, 1, key, WORKERS, *names) for key, names in named.items()])
+        held = {
+            f"{key} {name}": bool(one)
+            for (key, names), answer in zip(named.items(), told, strict=True)
+            for name, one in zip(names, answer, strict=True)
+        }
+        return [held[entry] for entry in entries]
 
     def keeper(self, lost: Callable[[str], None]) -> LeaseKeeper:
         """Begin to keep leases with a connection of its own."""
@@ -334,7 +337,7 @@ class RedisStreams:
             command = load_command(body)
             if isinstance(command, Foreign):
                 if await set_aside(self._wire, key, entry, body, command.why):
-                    await self._wire.many([("XACK", key, WORKERS, entry), ("XDEL", key, entry)])
+                    await self._wire.many([("EVAL", DONE, 1, key, WORKERS, entry)])
                 continue
             if command.incarnation != self._memory.incarnation and not (met and self._memory.incarnation):
                 await self._memory.meet()  # others may have met a new memory before us

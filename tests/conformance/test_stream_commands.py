@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from consumers.scripts import DONE
 from tests.conformance.transports import Connect, Raw
 
 KEY, GROUP = "stream", "group"
@@ -62,6 +63,20 @@ async def test_what_was_deleted_counts_as_taken_over(raw: Raw) -> None:
     names = await handed_out(raw, 3)
     await raw("XDEL", KEY, names[0])
     assert await claimed(raw, "b", 0, "0-0", 2) == (names[2], names[1:2], 1)
+
+
+async def test_what_is_done_with_goes_and_what_nobody_was_given_stays(raw: Raw) -> None:
+    """rule_C5: a server that has forgotten everything gives an id a second time, to what nobody has read."""
+    held, left = await handed_out(raw, 2)
+    await raw("XADD", KEY, "*", "b", "other")
+    await raw("XREADGROUP", "GROUP", GROUP, "deleted", "COUNT", 1, "STREAMS", KEY, ">")
+    unread = await raw("XADD", KEY, "*", "b", "new")
+    assert await raw("EVAL", DONE, 1, KEY, GROUP, held, unread) == [1, 0]
+    await raw("XGROUP", "DELCONSUMER", KEY, GROUP, "a")
+    assert await raw("EVAL", DONE, 1, KEY, GROUP, held, left) == [0, 0], "somebody has deleted who held it"
+    assert await raw("XLEN", KEY) == 2, "the other, and what nobody has read"
+    assert await raw("EVAL", DONE, 1, KEY, "no group", unread) == [0]
+    assert await raw("XLEN", KEY) == 2
 
 
 @pytest.mark.parametrize("remote", ["in_memory", "valkey"], indirect=True)

@@ -75,6 +75,7 @@ def play(scene: Scene, sagas: Sequence[Saga[Any, Any]], hosts: Sequence[str], se
         told = "\n".join(map(str, system.checks.violations))
         assert not told, f"{told}\n{stage.timeline()}"
         assert not system.loop.crashes, system.loop.crashes
+        assert not stage.awaited, f"{stage.awaited} of the scene's moments never came\n{stage.timeline()}"
     finally:
         stage.patch.undo()
         random.setstate(chance)

@@ -144,11 +144,16 @@ class Stage:
         if names:
             self.server.execute(("XDEL", COMMANDS, *names))
 
+    @property
+    def awaited(self) -> int:
+        """How much of what something was to happen at has never come."""
+        return len(self._commands) + len(self._commits)
+
     def when_asked(self, name: str, key: str, then: Callable[[], object], *, answered: bool = False) -> None:
-        """At the next such command about this key, once it is done; `answered`: only if it found something."""
+        """At the next such command, or script, about this key, once done; `answered`: only if it found something."""
 
         def watch(command: Command, answer: Any) -> bool:
-            meets = command[0] == name and key in command and (not answered or bool(answer))
+            meets = name in command[:2] and key in command and (not answered or bool(answer))
             if meets:
                 then()
             return meets

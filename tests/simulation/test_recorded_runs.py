@@ -34,7 +34,7 @@ FAULTS = (
 )
 NOT_CALLED = {"give_back", "put_manifest"}
 COMMANDS = {
-    "EVAL", "FLUSHALL", "GET", "XACK", "XADD", "XAUTOCLAIM", "XCLAIM", "XDEL", "XGROUP", "XINFO", "XLEN", "XPENDING",
+    "EVAL", "FLUSHALL", "GET", "XADD", "XAUTOCLAIM", "XCLAIM", "XDEL", "XGROUP", "XINFO", "XLEN", "XPENDING",
     "XRANGE", "XREADGROUP", "XREVRANGE",
 }  # fmt: skip
 

@@ -1,5 +1,6 @@
 """Known schedules about leases and lost workers: who is asked again, and what never runs twice."""
 
+from consumers.scripts import DONE
 from sagas import events as e
 from tests.simulation.scenes import API, BY_HAND, COMMANDS, O0, OUTCOMES, W0, W1, Stage, schedule
 from tests.simulation.small_sagas import BUY_AND_ASK, PAY, PAY_AND_SEND
@@ -39,7 +40,7 @@ async def test_a_handler_that_kills_its_process_three_times_is_not_run_a_fourth_
 @schedule(PAY, breaks_with=["redelivered outcomes are taken for news"])
 async def test_what_is_finished_is_said_again_and_not_run_again_when_the_answer_is_lost(stage: Stage) -> None:
     """schedule_1_C6: finished is not "running here", and yet it must not run a second time."""
-    stage.when_asked("XACK", COMMANDS, lambda: stage.lose_answer_of_streams(W0))
+    stage.when_asked(DONE, COMMANDS, lambda: stage.lose_answer_of_streams(W0))
     said: list[None] = []
     for _ in range(2):
         stage.when_asked("XADD", OUTCOMES, lambda: said.append(None))

@@ -52,13 +52,24 @@ class WatchedServer(MemoryServer):
                 call()
         super()._serve(key)
 
+    def _done_with(self, command: Asked) -> Any:
+        stood = {name: self._body(name) for name in command[5:]}
+        answer = super().execute(command)
+        for name, body in stood.items():
+            if body is not None and self._body(name) is None:
+                self._checks.acknowledges(body)
+        return answer
+
+    def _body(self, name: str) -> bytes | None:
+        """The outcome in this entry, if it stands there."""
+        for _, (field, body) in super().execute(("XRANGE", OUTCOMES, name, name)):
+            return body if field == b"b" else None
+        return None
+
     def execute(self, command: Asked) -> Any:
         """The answer to a command."""
-        if command[0] == "EVAL" and command[1] == DONE:
-            for name in command[5:]:
-                for _, fields in super().execute(("XRANGE", OUTCOMES, name, name)):
-                    if fields[0] == b"b":
-                        self._checks.acknowledges(fields[1])
+        if command[0] == "EVAL" and command[1] == DONE and command[3] == OUTCOMES:
+            return self._done_with(command)
         if command[0] == "XADD" and command[3] == "b" and not self.refusing:
             if command[1] == OUTCOMES:
                 self.said.append(command[4])
