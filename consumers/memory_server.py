@@ -26,7 +26,7 @@ class MemoryServer:
         self._oldest = oldest
         self._memory = Memory()
         self._blocked: list[Blocked] = []
-        self._unserved: set[str] | None = None
+        self._unserved: dict[str, None] | None = None
         self._runs = 1
         self._histories = 1
         self.refusing = False
@@ -84,7 +84,7 @@ class MemoryServer:
     @contextmanager
     def together(self) -> Generator[None]:
         """Whoever waits is given entries once all of them stand there."""
-        self._unserved = set()
+        self._unserved = {}
         try:
             yield
         finally:
@@ -141,7 +141,7 @@ class MemoryServer:
         if self._unserved is None:
             self._serve(key)
         else:
-            self._unserved.add(key)
+            self._unserved[key] = None
         return _name(name)
 
     def _serve(self, key: str) -> None:

@@ -55,7 +55,9 @@ if #left > 0 then
     if last and not is_unread(id) then over[#over + 1] = id end
   end
 end
-if #over > 0 then redis.call('XDEL', KEYS[1], unpack(over)) end
+for place = 1, #over, 1000 do
+  redis.call('XDEL', KEYS[1], unpack(over, place, math.min(place + 999, #over)))
+end
 return held
 """
 """What is acknowledged alone would be given to nobody, and look unread for ever. What nobody was given yet stays: a

@@ -79,6 +79,14 @@ async def test_what_is_done_with_goes_and_what_nobody_was_given_stays(raw: Raw) 
     assert await raw("XLEN", KEY) == 2
 
 
+async def test_any_number_of_entries_is_done_with_at_once(raw: Raw) -> None:
+    """A worker that could send nothing for long, or starts again under its name, may have ten thousand."""
+    names = [await raw("XADD", KEY, "*", "b", "") for _ in range(10)]
+    await raw("XREADGROUP", "GROUP", GROUP, "a", "COUNT", 9, "STREAMS", KEY, ">")
+    assert await raw("EVAL", DONE, 1, KEY, GROUP, *names[:9] * 1000) == [1] * 9 + [0] * 8991
+    assert await raw("XLEN", KEY) == 1
+
+
 @pytest.mark.parametrize("remote", ["in_memory", "valkey"], indirect=True)
 async def test_what_was_deleted_is_told_of_however_short_it_was_held(raw: Raw) -> None:
     """Redis 6.2 tells of it once it is idle."""

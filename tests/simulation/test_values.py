@@ -74,6 +74,38 @@ async def keep_here(transaction: Transaction) -> datetime:
 async def tell(kept: Given[datetime], weighed: list[float]) -> None: ...
 
 
+beside = Saga("beside", input=Order)
+
+
+@beside.step("listed")
+async def list_them(order: Order, context: Context) -> list[int]:
+    return order.lines
+
+
+@beside.step("one_by_one", each="listed")
+async def take_one(item: int, context: Context) -> int:
+    return item
+
+
+@beside.step("next_to_them")
+async def stand_by(order: Order, context: Context) -> int:
+    return 1
+
+
+@stand_by.undo
+async def leave(one_by_one: list[int] | None) -> None: ...
+
+
+@beside.step("last", after=[stand_by])
+async def end(order: Order, context: Context) -> int:
+    return 1
+
+
+def test_an_undo_is_given_nothing_of_a_list_that_stands_beside_it_and_has_not_ended() -> None:
+    """def_R2: what is not known yet is not an empty list."""
+    simulate(beside, seeds=20)
+
+
 def test_values_of_all_forms_are_given_as_they_were_recorded() -> None:
     """rule_A10: items of items, lists that children give, what can be read once, keys that keep a fallback's result."""
     simulate(whole, seeds=12)

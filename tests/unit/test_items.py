@@ -108,13 +108,14 @@ def test_a_list_that_is_too_long_behind_the_pivot_is_skipped_as_a_whole(transact
     assert plan_of_value(play, "a").values == (None,)
 
 
-def test_def_r2_of_a_list_that_has_not_begun_nothing_is_given_also_where_a_migration_made_it_an_ancestor() -> None:
+def test_def_r2_of_a_list_that_has_not_ended_nothing_is_given_also_where_a_migration_made_it_an_ancestor() -> None:
     """A list of as many `None` as it has items would be a result of each."""
     nodes = node("p"), node("a", after=("p",), each="input.items"), node("c", after=("a",))
     play = Play(*nodes, paths=PATHS, value={"items": [1, 2]})
     assert plan_of_value(play, "a").values == (None,)
     play.tell("p")
     for item in (0, 1):
+        assert plan_of_value(play, "a").values == (None,)
         tell_item(play, item, result=item + 1)
     assert [value and value.inline for value in plan_of_value(play, "a").values] == [1, 2]
 

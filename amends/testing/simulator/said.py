@@ -182,15 +182,21 @@ class Said:
         if len(whole) != len(how) or len(whole) not in self._counts(manifest, saga_id, node, since):
             return False
         sources = [(saga_id, node.name, index) for index in range(len(whole))]
-        begun = not sources or any(source in self._told for source in sources)
         items = zip(sources, whole, how, strict=True)
-        return begun and all(self._is_of(source, since, one, said) for source, one, said in items)
+        return all(source in self._told and self._is_of(source, since, one, said) for source, one, said in items)
 
     def _had_ended(self, manifest: Manifest, saga_id: str, node: Node, instant: int) -> bool:
-        """Whether by then each item of a node had given something, however many it had."""
+        """Whether by then each item of a node had given something, or it was known that there are none."""
+        before = manifest.by_name.get((node.each or "").partition(".")[0])
+        known = before is None or self._had_given((saga_id, before.name, None), instant)
+        if before is not None and not (known or (before.each and self._had_ended(manifest, saga_id, before, instant))):
+            return False
         items = range(max(self._counts(manifest, saga_id, node, instant), default=0))
-        told = [self._told.get((saga_id, node.name, item)) for item in items]
-        return all(one is not None and one[0].since <= instant for one in told)
+        return all(self._had_given((saga_id, node.name, item), instant) for item in items)
+
+    def _had_given(self, source: Source, instant: int) -> bool:
+        told = self._told.get(source)
+        return told is not None and told[0].since <= instant
 
     def _counts(self, manifest: Manifest, saga_id: str, node: Node, since: int) -> set[int]:
         """How many items a node had at an instant, or since: as many as the list that its `each` names."""
