@@ -13,8 +13,7 @@ them dearer says why. What a process asks once (a manifest, groups) and what tim
 | `XLEN`       | whether a command's stream has room, in the round trip that sends it (rule C9)                      |
 | `GET`        | whose memory the streams stand in, in the same one (rule L7)                                        |
 | `XREADGROUP` | a batch of outcomes; commands, one for each priority that may have some (rule C4)                   |
-| `XACK`       | commands that are over, one each (rule C5); `XDEL` likewise                                         |
-| `EVAL`       | the outcomes of a batch, acknowledged and deleted in one step (rule A11)                            |
+| `EVAL`       | the commands, or the outcomes, of a batch, acknowledged and deleted in one step (rules C5, A11)     |
 | trips        | a turn: commands out; in; outcomes out; commands over; outcomes in; outcomes over                   |
 | rows         | events; a head that is made once and moved by each batch; a wait that comes and goes by each command |
 | bytes        | events and heads as they are stored, commands and outcomes as they are sent; numbers with points    |
@@ -88,28 +87,28 @@ COMPENSATING_BYTES = {"events": 1409, "heads": 1423, "sent": 4304}
 BUDGETS = {
     (FORWARD, 1): Budget(
         {"start": 1, "heads": 1, "append": 4},
-        {"XADD": 8, "XLEN": 4, "GET": 4, "XREADGROUP": 12, "EVAL": 4, "XACK": 4, "XDEL": 4},
+        {"XADD": 8, "XLEN": 4, "GET": 4, "XREADGROUP": 12, "EVAL": 8},
         28,
         FORWARD_ROWS,
         FORWARD_BYTES,
     ),
     (FORWARD, 50): Budget(
         {"start": 1, "heads": 1, "append": 4},
-        {"XADD": 400, "XLEN": 4, "GET": 4, "XREADGROUP": 20, "EVAL": 4, "XACK": 200, "XDEL": 200},
+        {"XADD": 400, "XLEN": 4, "GET": 4, "XREADGROUP": 20, "EVAL": 8},
         36,
         FORWARD_ROWS,
         FORWARD_BYTES,
     ),
     (COMPENSATING, 1): Budget(
         {"start": 1, "heads": 1, "append": 5},
-        {"XADD": 10, "XLEN": 5, "GET": 5, "XREADGROUP": 15, "EVAL": 5, "XACK": 5, "XDEL": 5},
+        {"XADD": 10, "XLEN": 5, "GET": 5, "XREADGROUP": 15, "EVAL": 10},
         35,
         COMPENSATING_ROWS,
         COMPENSATING_BYTES,
     ),
     (COMPENSATING, 50): Budget(
         {"start": 1, "heads": 1, "append": 5},
-        {"XADD": 500, "XLEN": 5, "GET": 5, "XREADGROUP": 25, "EVAL": 5, "XACK": 250, "XDEL": 250},
+        {"XADD": 500, "XLEN": 5, "GET": 5, "XREADGROUP": 25, "EVAL": 10},
         45,
         COMPENSATING_ROWS,
         COMPENSATING_BYTES,
