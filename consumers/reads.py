@@ -23,7 +23,7 @@ async def read_groups(
     seconds = min(block_seconds, BLOCK_SECONDS_MAX)
     blocking = ("BLOCK", max(1, int(seconds * 1000))) if seconds else ()
     head = ("XREADGROUP", "GROUP", group, consumer, "COUNT", count, *blocking, "STREAMS")
-    (answer,) = await wire.wait([(*head, *keys, *[start] * len(keys))], seconds)
+    answer = await wire.wait((*head, *keys, *[start] * len(keys)), seconds)
     if isinstance(answer, Exception):
         if str(answer).startswith(GONE):
             return [], True

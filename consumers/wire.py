@@ -77,15 +77,15 @@ class Wire:
         """Seconds since the last gap (rule L4)."""
         return _now() - self._gap_at
 
-    async def wait(self, batch: Sequence[Command], block_seconds: float = 0.0) -> list[Any]:
-        """Reads in one round trip, with errors among the answers. One that blocks, for so long at most, comes alone.
+    async def wait(self, read: Command, block_seconds: float = 0.0) -> Any:
+        """The answer to a read, or its error; it may block for so long at most.
 
         Raises:
             TransportUnavailable: there is no answer.
         """
         began = _now()
         try:
-            answers = await self._read.ask(batch)
+            (answer,) = await self._read.ask([read])
         except asyncio.CancelledError:
             self._read.drop()  # it may block for long still, and hand something out
             raise
@@ -94,7 +94,7 @@ class Wire:
             raise TransportUnavailable(_told(loss)) from loss
         finally:
             self._measure(began, block_seconds)
-        return answers
+        return answer
 
     async def open(self) -> None:
         """Be connected: what is asked next is written at once.
