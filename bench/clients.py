@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -92,15 +92,26 @@ class Client:
             await self._process.wait()
 
 
-async def drive(
-    clients: Sequence[Client], pids: Mapping[str, int], seconds: float
-) -> tuple[dict[str, Any], dict[str, float], float]:
-    """What the clients measured together, the CPU seconds of each role meanwhile, and the cores that others used.
+async def ready(clients: Iterable[Client]) -> None:
+    """Wait until all clients could begin.
 
     Raises:
         BenchError: a client fails.
     """
-    await _told(clients, "ready", READY_SECONDS, "begin")
+    for client in clients:
+        await client.heard("ready", READY_SECONDS)
+
+
+async def drive(
+    clients: Sequence[Client], pids: Mapping[str, int], seconds: float
+) -> tuple[dict[str, Any], dict[str, float], float]:
+    """What the clients, which are ready, measured together, the CPU of each role meanwhile, and the cores of others.
+
+    Raises:
+        BenchError: a client fails.
+    """
+    for client in clients:
+        client.tell("begin")
     for client in clients:
         await client.heard("warm", WARM_SECONDS_MAX)
     began = cpu.read(pids)
@@ -114,13 +125,6 @@ async def drive(
     used, foreign = cpu.read(pids).since(began)
     told = [json.loads(await client.line("done", DRAIN_SECONDS_MAX)) for client in clients]
     return together(told), used, foreign
-
-
-async def _told(clients: Sequence[Client], word: str, seconds: float, answer: str) -> None:
-    for client in clients:
-        await client.heard(word, seconds)
-    for client in clients:
-        client.tell(answer)
 
 
 def together(told: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

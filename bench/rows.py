@@ -14,24 +14,29 @@ FOREIGN_CORES_MAX = 0.1
 class Row:
     """One round. Times are in milliseconds, `foreign_cpu` in cores, counts for one saga each.
 
-    CPU and rates are those of the measured seconds; counts are taken over all sagas of the round, once all have ended.
-    `statements` come from a round of their own, since to count them costs time.
+    CPU and rates are those of the measured seconds; counts are taken over all sagas of the round, once all have ended,
+    and are None of a server that the system does not use. `statements` come from a round of their own, since to count
+    them costs time; `events_per_second` are the events of each saga at the measured rate.
     """
 
     system: str
     workload: str
     window: int
     payload: int
+    orchestrators: int
+    workers: int
     round: int
     seconds: float
     sagas: int
     wrong: int
     sagas_per_second: float
     steps_per_second: float
+    events_per_second: float | None
     p50_ms: float
     p95_ms: float
     p99_ms: float
     accepted_p50_ms: float | None
+    accepted_p95_ms: float | None
     accepted_p99_ms: float | None
     cpu_ms_per_saga: float
     cpu_ms_by_role: Mapping[str, float]
@@ -39,14 +44,14 @@ class Row:
     noisy: bool
     yardstick_ms: float
     fsync_ms: float
-    commits: float
+    commits: float | None
     statements: float | None
-    rows_written: float
-    wal_syncs: float
-    wal_bytes: float
-    stored_bytes: float
-    redis_commands: float
-    redis_bytes: float
+    rows_written: float | None
+    wal_syncs: float | None
+    wal_bytes: float | None
+    stored_bytes: float | None
+    redis_commands: float | None
+    redis_bytes: float | None
 
     def document(self) -> dict[str, Any]:
         """The row as JSON has it."""

@@ -14,8 +14,10 @@ STOP_SECONDS = 20.0
 COUNTED = """
 SELECT xact_commit + xact_rollback, tup_inserted + tup_updated + tup_deleted,
     (SELECT sum(fsyncs) FROM pg_stat_io WHERE object = 'wal')::float8,
-    (pg_current_wal_lsn() - '0/0'::pg_lsn)::float8, pg_database_size(datname)
-FROM pg_stat_database WHERE datname = $1
+    (pg_current_wal_lsn() - '0/0'::pg_lsn)::float8, pg_database_size(datname),
+    (SELECT coalesce(sum(n_tup_ins), 0)::float8 FROM pg_stat_user_tables
+        WHERE relname IN ('workflow_events', 'floor_events'))
+FROM pg_stat_database WHERE datname = current_database()
 """
 ABOUT_THE_COUNTERS = ("info", "config|set", "config|get", "flushall", "select", "hello", "client|setinfo")
 
@@ -29,6 +31,7 @@ class Counted:
     wal_syncs: float
     wal_bytes: float
     stored_bytes: float
+    events: float
     redis_commands: float
     redis_bytes: float
     statements: float | None
@@ -124,14 +127,14 @@ class Servers:
 
     async def count(self) -> Counted:
         """What both have counted. Those of a process are complete once it has ended."""
-        connection = await asyncpg.connect(self._postgres.url.replace("/amends?", "/postgres?"))
-        row = await connection.fetchrow(COUNTED, self._database)
+        connection = await asyncpg.connect(self.database_url)
+        row = await connection.fetchrow(COUNTED)
         await connection.close()
         statistics, memory = await self._ask_redis(("INFO", "commandstats"), ("INFO", "memory"))
         assert row is not None, "the database of the round is there"
-        commits, rows_written, wal_syncs, wal_bytes, stored_bytes = row
+        commits, rows_written, wal_syncs, wal_bytes, stored_bytes, events = row
         used = dict(line.split(":", 1) for line in memory.decode().splitlines() if ":" in line)
-        return Counted(commits, rows_written, wal_syncs, wal_bytes, stored_bytes, commands(statistics.decode()),
+        return Counted(commits, rows_written, wal_syncs, wal_bytes, stored_bytes, events, commands(statistics.decode()),
                        float(used["used_memory_dataset"]), self._statements())  # fmt: skip
 
     def _statements(self) -> int | None:

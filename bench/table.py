@@ -18,7 +18,9 @@ FIGURES: tuple[tuple[str, Callable[[Row], float | None]], ...] = (
 )
 COSTS: tuple[tuple[str, Callable[[Row], float | None]], ...] = (
     ("steps/s", lambda row: row.steps_per_second),
+    ("events/s", lambda row: row.events_per_second),
     ("accepted p50 ms", lambda row: row.accepted_p50_ms),
+    ("accepted p95 ms", lambda row: row.accepted_p95_ms),
     ("accepted p99 ms", lambda row: row.accepted_p99_ms),
     ("statements", lambda row: row.statements),
     ("transactions", lambda row: row.commits),
@@ -34,14 +36,20 @@ COSTS: tuple[tuple[str, Callable[[Row], float | None]], ...] = (
 def tables(rows: Sequence[Row]) -> str:
     """All tables: for each workload and window the figures, what a saga costs, and who used the processors."""
     parts: list[str] = []
-    for workload, window, payload in dict.fromkeys((row.workload, row.window, row.payload) for row in rows):
-        mine = [row for row in rows if (row.workload, row.window, row.payload) == (workload, window, payload)]
+    for title in dict.fromkeys(map(_title, rows)):
+        mine = [row for row in rows if _title(row) == title]
         by_system = {
             name: [row for row in mine if row.system == name] for name in dict.fromkeys(r.system for r in mine)
         }
-        texts = "" if payload == USUAL_BYTES else f", texts of {payload:,} bytes"
-        parts += [f"### {workload}, {window} in flight{texts}", figures(by_system), costs(by_system), roles(by_system)]
+        parts += [f"### {title}", figures(by_system), costs(by_system), roles(by_system)]
     return "\n\n".join(parts)
+
+
+def _title(row: Row) -> str:
+    texts = "" if row.payload == USUAL_BYTES else f", texts of {row.payload:,} bytes"
+    orchestrators = "" if row.orchestrators == 1 else f", {row.orchestrators} orchestrators"
+    workers = "" if row.workers == 1 else f", {row.workers} workers"
+    return f"{row.workload}, {row.window} in flight{texts}{orchestrators}{workers}"
 
 
 def figures(by_system: Mapping[str, Sequence[Row]]) -> str:
@@ -54,7 +62,9 @@ def figures(by_system: Mapping[str, Sequence[Row]]) -> str:
         noisy = sum(row.noisy for row in rows)
         foreign = spread(row.foreign_cpu for row in rows)
         others = f"{foreign.middle:.2f}" + (f" ({noisy} of {len(rows)} noisy)" if noisy else "")
-        lines.append([name, *(_said(pick, chosen) for _, pick in FIGURES), ratio, others])
+        wrong = sum(row.wrong for row in rows)
+        otherwise = f" ({wrong} ENDED OTHERWISE)" if wrong else ""
+        lines.append([name + otherwise, *(_said(pick, chosen) for _, pick in FIGURES), ratio, others])
     return _table(["system", *(title for title, _ in FIGURES), f"{OWN} against it", "cores of others"], lines)
 
 

@@ -2,13 +2,15 @@
 
 import json
 import platform
+import subprocess
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from bench.systems import SYSTEMS
+from bench.systems.bullmq import node
 
-BESIDE = {"@restatedev/restate-server": ("restate-sdk", "granian"), "dbos": ("uvloop",)}
+BESIDE = {"@restatedev/restate-server": ("restate-sdk", "granian"), "dbos": ("uvloop",), "bullmq": ("ioredis",)}
 
 
 def versions(peers: Path, systems: Sequence[str]) -> dict[str, str]:
@@ -22,7 +24,14 @@ def versions(peers: Path, systems: Sequence[str]) -> dict[str, str]:
         package = SYSTEMS[name].about.package
         for one in (package, *BESIDE.get(package, ())) if package is not None else ():
             found[one] = _version(peers, one)
+    if "bullmq" in found:
+        found["Node.js"] = _of_node()
     return found
+
+
+def _of_node() -> str:
+    told = subprocess.run([node(), "--version"], capture_output=True, text=True, check=True)
+    return told.stdout.strip().removeprefix("v")
 
 
 def _version(peers: Path, package: str) -> str:

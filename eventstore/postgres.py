@@ -131,20 +131,12 @@ class PostgresStore:
 
     async def heads(self, saga_ids: Sequence[str]) -> dict[str, State]:
         """The heads of these sagas, in one query."""
-        rows = await self._fetch(
-            "SELECT saga_id::text, version, state::text FROM amends.sagas WHERE saga_id = ANY($1::uuid[])",
-            list(saga_ids),
-        )
+        rows = await self._fetch(query("heads"), list(saga_ids))
         return {row["saga_id"]: head_of(row) for row in rows}
 
     async def by_key(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], State]:
         """The sagas that hold these keys."""
-        rows = await self._fetch(
-            "SELECT definition, key, version, state::text "
-            "FROM unnest($1::text[], $2::text[]) AS asked(definition, key) JOIN amends.sagas USING (definition, key)",
-            [definition for definition, _ in keys],
-            [key for _, key in keys],
-        )
+        rows = await self._fetch(query("by_key"), [definition for definition, _ in keys], [key for _, key in keys])
         return {(row["definition"], row["key"]): head_of(row) for row in rows}
 
     async def seen(self, causes: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:

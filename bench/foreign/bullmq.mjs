@@ -53,8 +53,8 @@ async function drive() {
   await Promise.all([steps.waitUntilReady(), events.waitUntilReady()]);
   let number = 0;
   const waiting = new Map();
-  events.on("completed", ({ jobId }) => {
-    waiting.get(jobId)?.();
+  events.on("completed", ({ jobId, returnvalue }) => {
+    waiting.get(jobId)?.(returnvalue);
     waiting.delete(jobId);
   });
   const name = asked.workload === "forward" ? "first" : "take_first";
@@ -64,8 +64,8 @@ async function drive() {
     const text = String(number++).padStart(Number(asked.payload), "x");
     await steps.add(name, { saga, value: { text } }, options);
     const accepted = performance.now();
-    await ended;
-    return accepted;
+    const value = await ended;
+    return [accepted, value?.text === text];
   });
   process.exit(0);
 }
@@ -78,7 +78,7 @@ async function closedLoop(saga) {
     console.log(word);
     if ((await line)[0].trim() !== awaited) process.exit(1);
   };
-  let [latencies, accepted, finished, stopping] = [[], [], 0, false];
+  let [latencies, accepted, finished, wrong, stopping] = [[], [], 0, 0, false];
   const window = Number(asked.window);
   await told("ready", "begin");
   let warm;
@@ -86,7 +86,8 @@ async function closedLoop(saga) {
   const client = async () => {
     while (!stopping) {
       const began = performance.now();
-      const at = await saga();
+      const [at, well] = await saga();
+      if (!well) wrong++;
       latencies.push(performance.now() - began);
       accepted.push(at - began);
       if (++finished >= window) warm();
@@ -102,7 +103,7 @@ async function closedLoop(saga) {
   const found = { seconds: (performance.now() - began) / 1000, latencies: rounded(latencies), accepted: rounded(accepted) };
   stopping = true;
   await Promise.all(clients);
-  process.stdout.write(JSON.stringify({ ...found, finished, wrong: 0 }) + "\n");
+  process.stdout.write(JSON.stringify({ ...found, finished, wrong }) + "\n");
   await new Promise((resolve) => process.stdout.write("", resolve));
 }
 

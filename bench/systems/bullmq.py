@@ -24,6 +24,7 @@ class Bullmq:
             ends="by a stream of events of the queue of last steps",
             appendfsync=appendfsync,
             package="bullmq",
+            postgres=False,
         )
 
     def missing(self, peers: Path) -> str | None:
@@ -37,17 +38,18 @@ class Bullmq:
 
     def parts(self, asked: Round) -> list[Part]:
         """The workers."""
-        told = (_node(), program("bullmq.mjs"), "worker", *_places(asked), "--concurrency", str(CONCURRENCY))
+        told = (node(), program("bullmq.mjs"), "worker", *_places(asked), "--concurrency", str(CONCURRENCY))
         names = [f"worker-{number + 1}" for number in range(asked.workers)]
         return [Part(name, told, bare_environment(), says("ready", asked, name)) for name in names]
 
     def clients(self, asked: Round) -> list[Part]:
         """The client."""
-        command = (_node(), program("bullmq.mjs"), "client", *_places(asked), *asked.arguments())
+        command = (node(), program("bullmq.mjs"), "client", *_places(asked), *asked.arguments())
         return [Part("client", command, bare_environment())]
 
 
-def _node() -> str:
+def node() -> str:
+    """The program that runs it."""
     return shutil.which(NODE) or NODE
 
 

@@ -19,6 +19,7 @@ class Celery:
         ends="by the channel of the result backend",
         appendfsync="everysec",
         package="celery",
+        postgres=False,
     )
 
     def missing(self, peers: Path) -> str | None:

@@ -25,6 +25,7 @@ class Restate:
         lacks="a history once the invocation has ended; a handler is code that is run again, not data",
         ends="by the answer to its HTTP request",
         package="@restatedev/restate-server",
+        postgres=False,
     )
 
     def missing(self, peers: Path) -> str | None:

@@ -62,6 +62,8 @@ class About:
     """What Amends keeps or does and this does not."""
     ends: str
     """How a client hears of the end of a saga."""
+    postgres: bool = True
+    """Whether it uses PostgreSQL."""
     appendfsync: str | None = None
     """How Valkey syncs its append-only file in its rounds; None: it does not use Valkey."""
     workloads: Collection[str] = tuple(EVERYWHERE)

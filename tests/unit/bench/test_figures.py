@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bench.measure import OF_POSTGRES, OF_VALKEY, used_only
 from bench.rows import Row, Spread, percentile, quiet, spread
 from bench.systems import SYSTEMS
 from bench.table import BEGIN, END, conditions, kept, put_into, tables
@@ -14,12 +15,12 @@ from bench.table import BEGIN, END, conditions, kept, put_into, tables
 
 def row(system: str = "amends", number: int = 1, **changes: Any) -> Row:
     made = Row(
-        system=system, workload="forward", window=200, payload=180, round=number, seconds=10.0, sagas=1000, wrong=0,
-        sagas_per_second=100.0, steps_per_second=400.0, p50_ms=5.0, p95_ms=7.0, p99_ms=9.0, accepted_p50_ms=None,
-        accepted_p99_ms=None, cpu_ms_per_saga=0.8, cpu_ms_by_role={"worker-1": 0.5, "client": 0.3}, foreign_cpu=0.02,
-        noisy=False, yardstick_ms=10.0, fsync_ms=0.5, commits=0.1, statements=None, rows_written=23.0, wal_syncs=0.1,
-        wal_bytes=9000.0,
-        stored_bytes=8000.0, redis_commands=17.0, redis_bytes=100.0,
+        system=system, workload="forward", window=200, payload=180, orchestrators=1, workers=1, round=number,
+        seconds=10.0, sagas=1000, wrong=0, sagas_per_second=100.0, steps_per_second=400.0, events_per_second=1000.0,
+        p50_ms=5.0, p95_ms=7.0, p99_ms=9.0, accepted_p50_ms=None, accepted_p95_ms=None, accepted_p99_ms=None,
+        cpu_ms_per_saga=0.8, cpu_ms_by_role={"worker-1": 0.5, "client": 0.3}, foreign_cpu=0.02, noisy=False,
+        yardstick_ms=10.0, fsync_ms=0.5, commits=0.1, statements=None, rows_written=23.0, wal_syncs=0.1,
+        wal_bytes=9000.0, stored_bytes=8000.0, redis_commands=17.0, redis_bytes=100.0,
     )  # fmt: skip
     return replace(made, **changes)
 
@@ -58,6 +59,21 @@ def test_a_table_tells_medians_of_quiet_rounds_their_ends_and_the_ratio() -> Non
     assert "(1 of 3 noisy)" in text
     assert text.count("### forward, 200 in flight\n") == 1
     assert "### forward, 200 in flight, texts of 1,024 bytes" in tables([*rows, row(payload=1024)])
+
+
+def test_what_ended_otherwise_and_who_were_several_is_told() -> None:
+    text = tables([row(wrong=3), row(number=2, wrong=1), row("dbos"), row(orchestrators=2, workers=3)])
+    assert "| amends (4 ENDED OTHERWISE) |" in text
+    assert "| dbos |" in text
+    assert "### forward, 200 in flight, 2 orchestrators, 3 workers\n" in text
+
+
+def test_nothing_is_told_of_a_server_that_a_system_does_not_use() -> None:
+    counted = dict.fromkeys((*OF_POSTGRES, *OF_VALKEY), 1.0)
+    assert None not in used_only(counted, SYSTEMS["amends"].about).values()
+    assert used_only(counted, SYSTEMS["dbos"].about) == counted | dict.fromkeys(OF_VALKEY)
+    assert used_only(counted, SYSTEMS["celery"].about) == counted | dict.fromkeys(OF_POSTGRES)
+    assert set(used_only(counted, SYSTEMS["restate"].about).values()) == {None}
 
 
 def test_each_system_says_what_it_keeps_and_what_it_lacks() -> None:

@@ -54,7 +54,7 @@ def test_statements_of_both_kinds_are_counted() -> None:
 
 
 def test_counts_are_told_for_each_saga() -> None:
-    before, after = (Counted(n, n, n, n, n, n, n, None) for n in (10.0, 30.0))
+    before, after = (Counted(n, n, n, n, n, n, n, n, None) for n in (10.0, 30.0))
     assert after.per_saga(before, 10) == dict.fromkeys(Counted.__dataclass_fields__, 2.0) | {"statements": None}
 
 
