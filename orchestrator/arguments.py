@@ -50,7 +50,7 @@ def plan_of(manifest: Manifest, state: State, node: Node, item: int | None, para
             return Plan((state.step(node.name, item).result,))
         case "node":
             source = manifest.by_name[parameter.of or ""]
-            if not _has_ended(manifest, state, source, before=source.name in manifest.ancestors[node.name]):
+            if not _has_ended(manifest, state, source):
                 return Plan((None,))
             return _result(manifest, state, source.name, given=parameter.given)
         case "context" | "transaction" | "resource":
@@ -82,23 +82,20 @@ def compose(plan: Plan, load: Load) -> Json:
     return argument[plan.index] if plan.index < length_of(argument) else None
 
 
-def _has_ended(manifest: Manifest, state: State, node: Node, *, before: bool) -> bool:
-    """Whether all of a node has ended well once; what stands beside an undone step need not have (def_R2).
+def _has_ended(manifest: Manifest, state: State, node: Node) -> bool:
+    """Whether all of a node has ended well once: what an undo may be given (def_R2).
 
-    `before`: whoever asks comes after it. Since a migration that is no proof; but a late word about an item makes
-    unknown again what had been left out (rule O4).
+    What stands beside the step need not have, nor what a migration has put before it. What had been left out has,
+    though a late word made it unknown again (rule O4).
     """
     whole = state.step(node.name)
     if whole.status == "skipped" or node.each is None:
         return whole.status == "skipped" or whole.result is not None
     source = manifest.by_name.get(node.each.partition(".")[0])
-    if source is not None and not _has_ended(manifest, state, source, before=before):
+    if source is not None and not _has_ended(manifest, state, source):
         return False
     items = [state.step(node.name, index) for index in range(item_count(manifest, state, node))]
-    return all(
-        item.status == "skipped" or item.result is not None or (before and item.reason == "late_unknown")
-        for item in items
-    )
+    return all(item.status == "skipped" or item.left_out or item.result is not None for item in items)
 
 
 def _value(value: Value, load: Load) -> Json:

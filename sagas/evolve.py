@@ -283,7 +283,7 @@ def _attempt_over(
     after = drop(state, event, "step", "undo", "probe", "fallback", "retry", "breaker", "signal")
     match event:
         case e.StepSkipped():
-            return with_step(drop(state, event), event, changed(step, status="skipped", reason=event.why)), None
+            return with_step(drop(state, event), event, _skipped(step, event)), None
         case e.StepRefused():
             return _refused(after, event, recorded, step)
         case e.StepFailed():
@@ -301,6 +301,11 @@ def _attempt_over(
         step = changed(step, status="retrying", retries=step.retries + 1)
         return with_step(after, event, step), opened(event, recorded, "retry", event.role, event.retry_in)
     return with_step(after, event, changed(step, status="unknown" if step.maybe else "failed")), None
+
+
+def _skipped(step: StepState, event: e.StepSkipped) -> StepState:
+    step = changed(step, status="skipped", reason=event.why)
+    return changed(step, left_out=True) if event.why == "left_out" else step
 
 
 def _doubted(step: StepState, event: e.StepOutcomeUnknown, recorded: Recorded) -> StepState:

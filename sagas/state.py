@@ -107,6 +107,7 @@ class StepState(_Part):
     `tried` is the last role that was no probe; `resolving` what an operator said of a step whose key is being closed.
     `signals` counts what was sent to a wait: its result is the first. `child` is the saga that the node started.
     `evidence` is the sequence number of the last sign that there is something to undo (rule O4).
+    `left_out` stays: the list had ended without the item, whatever a late word makes of it.
     """
 
     status: StepStatus = "pending"
@@ -126,6 +127,7 @@ class StepState(_Part):
     maybe: bool = False
     maybe_at: float = 0.0
     evidence: int = 0
+    left_out: bool = False
     result: Value | None = None
     fallback: bool = False
     reason: str | None = None

@@ -13,8 +13,8 @@ from orchestrator.arguments import Plan, plan_of
 from orchestrator.commands import role_of
 from sagas import decide
 from sagas.draft import Draft
-from sagas.inputs import Correct, Hold, Outcome, Release, Resolve, TryAgain
-from sagas.manifest import ITEMS_MAX, Handler, Node, Parameter
+from sagas.inputs import Correct, Hold, Migrate, Outcome, Release, Resolve, TryAgain
+from sagas.manifest import ITEMS_MAX, Handler, Manifest, Node, Parameter
 from sagas.prove import prove
 from sagas.state import Wait
 from tests.unit.test_decisions import BOUND_SECONDS, FAILED, SAGA, Play, node
@@ -137,6 +137,47 @@ def test_def_r2_a_list_is_given_though_a_late_word_made_an_item_unknown_that_had
     play.give(Outcome(SAGA, first.opened_by, first.attempt, "a", 1, "step", "unknown", cause="error"))
     assert play.state.step("a", 1).status == "unknown"
     assert [value and value.inline for value in plan_of_value(play, "a").values] == [1, None]
+
+
+@pytest.mark.parametrize("late", [{"kind": "unknown", "cause": "error"}, {"kind": "succeeded", "result": 2}])
+def test_def_r2_a_list_is_given_though_an_operator_has_an_item_undone_that_had_been_left_out(late: Any) -> None:
+    play = Play(
+        node("a", each="input.items", item_failure="leave_out"), node("c", after=("a",)), node("d", after=("c",)),
+        paths=PATHS, value={"items": [1, 2]},
+    )  # fmt: skip
+    tell_item(play, 0, result=1)
+    wait = tell_item(play, 1, "failed", error={**FAILED, "retryable": False})
+    play.tell("c")
+    play.tell("d", "failed", error={**FAILED, "retryable": False})
+    while play.state.step("c").status == "undoing":
+        if play.find("c", "undo") is not None:
+            play.tell("c", "failed", error=FAILED)
+        play.pass_time(400)
+    assert (play.state.status, play.state.step("c").status) == ("failed", "undo_failed")
+    play.give(Outcome(SAGA, wait.opened_by, wait.attempt, "a", 1, "step", **late))
+    assert ask(play, TryAgain(SAGA, "undo it", "first", step="a", item=1)).code == "accepted"
+    assert ask(play, TryAgain(SAGA, "undo it", "second", step="c")).code == "accepted"
+    assert [value and value.inline for value in plan_of_value(play, "a").values] == [1, None]
+
+
+def test_def_r2_of_a_list_whose_item_failed_nothing_is_given_though_a_late_word_made_it_unknown() -> None:
+    """It had not ended when the step beside it succeeded, which a migration then put behind it."""
+
+    def nodes(*after: str) -> tuple[Node, ...]:
+        return node("a", each="input.items"), node("c", after=after)
+
+    play = Play(*nodes(), paths=PATHS, value={"items": [1]})
+    play.tell("c")
+    wait = tell_item(play, 0, "failed", error={**FAILED, "retryable": False})
+    play.tell("c", "failed", error=FAILED)
+    play.give(Outcome(SAGA, wait.opened_by, wait.attempt, "a", 0, "step", "unknown", cause="error"))
+    assert play.state.step("a", 0).reason == "late_unknown"
+    moved = Manifest(name="m", nodes=nodes("a"), input="x", input_schema={}, paths=PATHS)
+    assert ask(play, Migrate(SAGA, "newer", "m", manifest=moved)).code == "accepted"
+    play.manifest = moved
+    play.pass_time(1.1)
+    assert play.state.step("c").status == "undoing"
+    assert plan_of_value(play, "a") == Plan((None,))
 
 
 def test_a_list_that_was_too_long_is_corrected_and_its_items_run() -> None:
