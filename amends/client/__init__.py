@@ -24,8 +24,9 @@ O = TypeVar("O")  # noqa: E741 - the output
 M = TypeVar("M")
 
 Status = Literal["active", "compensating", "completed", "compensated", "failed"]
-POLL_SECONDS = 0.1
-POLL_SECONDS_MAX = 2.0
+LOOK_SECONDS, LOOK_SECONDS_MAX = 0.01, 2.0
+"""Who waits for a result looks again after this, then after twice as long: a saga of some ms is heard of in time."""
+RETRY_SECONDS = 0.1
 TRIES = 5
 SLOWER = 2.0
 CALL_SECONDS = 30.0
@@ -89,7 +90,7 @@ class Handle(Generic[O]):
             NotCompletedError: it was compensated, or rests failed. TimeoutError: it has not ended in time.
         """
         async with asyncio.timeout(None if timeout is None else in_seconds(timeout)):
-            pause = POLL_SECONDS
+            pause = LOOK_SECONDS
             while True:
                 found = await self._client.call("GET", f"/api/sagas/{self.id}")
                 if found["status"] == "completed":
@@ -98,7 +99,7 @@ class Handle(Generic[O]):
                 if found["status"] in ("compensated", "failed"):
                     raise NotCompletedError(self.id, found["status"], found["error"])
                 await asyncio.sleep(pause)
-                pause = min(pause * SLOWER, POLL_SECONDS_MAX)
+                pause = min(pause * SLOWER, LOOK_SECONDS_MAX)
 
 
 class Client:
@@ -296,7 +297,7 @@ class Client:
         headers = {} if method == "GET" else {"Idempotency-Key": request_id or str(uuid4())}
         headers |= {} if expect_version is None else {"If-Match": f'"{expect_version}"'}
         data = body if body is None or isinstance(body, bytes) else orjson.dumps(body)
-        pause = POLL_SECONDS
+        pause = RETRY_SECONDS
         for left in range(TRIES - 1, -1, -1):
             try:
                 async with self._session.request(

@@ -1,15 +1,17 @@
 """The client against a server that is away, answers late, or is no Amends."""
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from aiohttp import web
 from pydantic import BaseModel
 
-from amends import Client, ClientError, MovedError, Saga
+from amends import Client, ClientError, MovedError, NotCompletedError, Saga
 from amends import client as module
 
 KEY = "a-key-of-the-tests"
@@ -61,7 +63,7 @@ async def client(
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "POLL_SECONDS", 0.001)
+    monkeypatch.setattr(module, "RETRY_SECONDS", 0.001)
 
 
 AWAY = (503, {"title": "Unavailable", "detail": "nobody knows"}, {"Retry-After": "2"})
@@ -87,6 +89,24 @@ async def test_a_cancel_is_done_once_too_and_reading_needs_no_key() -> None:
     assert [method for method, _ in sent] == ["POST", "POST", "GET"]
     assert sent[0] == sent[1]
     assert sent[2][1] is None
+
+
+async def test_who_waits_for_a_result_looks_again_soon_and_then_less_and_less_often(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pauses: list[float] = []
+    sleep = asyncio.sleep
+
+    async def slept(seconds: float, result: Any = None) -> Any:
+        pauses.append(seconds)
+        return await sleep(0, result)
+
+    monkeypatch.setattr(module, "asyncio", SimpleNamespace(sleep=slept, timeout=asyncio.timeout))
+    active = [(200, {"status": "active"})] * 10
+    async with client(*active, (200, {"status": "compensated", "error": None})) as (asker, _):
+        with pytest.raises(NotCompletedError):
+            await asker.handle(saga, "s").result()
+    assert pauses == [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.0, 2.0]
 
 
 async def test_what_is_asked_of_a_version_is_refused_when_the_saga_has_moved() -> None:
