@@ -73,7 +73,7 @@ async def burst(count: int, workload: str, *, late_workers: bool) -> Drained:
     try:
         await servers.start()
         await servers.fresh("bench_burst", "everysec")
-        asked = Round(workload, 1, 180, 0.0, 1, 1, servers.database_url, servers.redis_url, folder, free_ports(PORTS),
+        asked = Round(workload, 1, 180, 1, 0.0, 1, servers.database_url, servers.redis_url, folder, free_ports(PORTS),
                       folder)  # fmt: skip
         await system.prepare(asked)
         parts = {part.role: plan_of(part, folder) for part in system.parts(asked)}

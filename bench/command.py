@@ -29,11 +29,15 @@ AGED, AGED_DAYS = "bench_aged", 60.0
 
 
 class Load(NamedTuple):
-    """What is asked of every system alike: a kind of saga, how many at once, with texts of so many bytes."""
+    """What is asked of every system alike: a kind of saga, how many at once, with texts of so many bytes.
+
+    And what Amends runs it on.
+    """
 
     workload: str
     window: int
     payload: int
+    orchestrators: int
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class Plan:
     seconds: float
     warm_seconds: float
     workers: int
-    orchestrators: int
+    orchestrators: Sequence[int]
     statements: bool
     finished: int
     waiting: int
@@ -90,7 +94,7 @@ async def _run(plan: Plan, tell: Callable[[Row], None]) -> Measured:
     try:
         await session.servers.start()
         found.versions = {**await session.servers.versions(), **versions(plan.peers, present)}
-        for load in map(Load._make, product(plan.workloads, plan.windows, plan.payloads)):
+        for load in map(Load._make, product(plan.workloads, plan.windows, plan.payloads, plan.orchestrators)):
             able = [name for name in present if load.workload in SYSTEMS[name].about.workloads]
             for number, name in product(range(1, plan.rounds + 1), able):
                 await session.add(name, load, number, tell)
@@ -124,7 +128,10 @@ class Session:
         """Count them in a round of its own, and write them into the rows of this system and load."""
         row = await self._row(name, load, 0, min(self.plan.seconds, STATEMENTS_SECONDS), count=True)
         for index, old in enumerate(self.found.rows):
-            if row is not None and (old.system, Load(old.workload, old.window, old.payload)) == (name, load):
+            if row is not None and (old.system, Load(old.workload, old.window, old.payload, old.orchestrators)) == (
+                name,
+                load,
+            ):
                 self.found.rows[index] = replace(old, statements=row.statements)
 
     async def _like(self) -> str:
@@ -142,9 +149,8 @@ class Session:
         like = await self._like() if system.about.aged else None
         await self.servers.fresh(database, system.about.appendfsync or "everysec", like=like, log_statements=count)
         plan, servers = self.plan, self.servers
-        asked = Round(*load, plan.warm_seconds, plan.workers, plan.orchestrators,
-                      servers.database_url, servers.redis_url, self.folder / name, free_ports(PORTS),
-                      plan.peers)  # fmt: skip
+        asked = Round(*load, plan.warm_seconds, plan.workers, servers.database_url, servers.redis_url,
+                      self.folder / name, free_ports(PORTS), plan.peers)  # fmt: skip
         try:
             return await measure(name, system, servers, asked, number, seconds)
         except (BenchError, StartError) as failure:

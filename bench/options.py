@@ -14,7 +14,7 @@ SEVERAL = {
 """One word for several systems; none for all but those whose database takes minutes to make."""
 
 
-def plan_of(systems: str | None, workload: str, window: str, payload: str, **others: Any) -> Plan:
+def plan_of(systems: str | None, workload: str, window: str, payload: str, orchestrators: str, **others: Any) -> Plan:
     """The plan; `others` are its other parts as they are.
 
     Raises:
@@ -26,6 +26,7 @@ def plan_of(systems: str | None, workload: str, window: str, payload: str, **oth
         _known("workload", workload.split(","), WORKLOADS),
         _numbers("window", window, 10_000),
         _numbers("payload", payload, 1_000_000),
+        orchestrators=_numbers("orchestrators", orchestrators, 16),
         **others,
     )
 

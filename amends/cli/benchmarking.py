@@ -20,7 +20,7 @@ def bench(
     seconds: Annotated[float, typer.Option(min=0.5, help="that are measured in a round")] = 10.0,
     warm: Annotated[float, typer.Option(min=0.0, help="seconds before; at least until a window has ended")] = 3.0,
     workers: Annotated[int, typer.Option(min=1, max=64, help="worker processes of Amends and BullMQ")] = 1,
-    orchestrators: Annotated[int, typer.Option(min=1, max=16, help="orchestrator processes of Amends")] = 1,
+    orchestrators: Annotated[str, typer.Option(help="orchestrator processes of Amends, by comma")] = "1",
     statements: Annotated[
         bool, typer.Option("--statements", help="count SQL statements in a round of their own")
     ] = False,
@@ -43,8 +43,8 @@ def bench(
     options: Any = import_module("bench.options")
     try:
         plan = options.plan_of(
-            systems, workload, window, payload, rounds=rounds, seconds=seconds, warm_seconds=warm,
-            workers=workers, orchestrators=orchestrators, statements=statements, finished=finished, waiting=waiting,
+            systems, workload, window, payload, orchestrators, rounds=rounds, seconds=seconds, warm_seconds=warm,
+            workers=workers, statements=statements, finished=finished, waiting=waiting,
             peers=peers,
         )  # fmt: skip
         code: int = telling.bench(plan, as_json=as_json, document=document, place=place)

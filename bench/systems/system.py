@@ -16,9 +16,9 @@ class Round:
     window: int
     payload: int
     """Bytes of the text that a saga takes along."""
+    orchestrators: int
     warm_seconds: float
     workers: int
-    orchestrators: int
     database_url: str
     redis_url: str
     folder: Path

@@ -21,13 +21,19 @@ from bench.systems.packages import lacks_node, lacks_python
 from bench.systems.system import Round
 
 OTHERS: dict[str, Any] = {
-    "rounds": 1, "seconds": 1.0, "warm_seconds": 0.0, "workers": 1, "orchestrators": 1,
+    "rounds": 1, "seconds": 1.0, "warm_seconds": 0.0, "workers": 1,
     "statements": False, "finished": 1, "waiting": 1, "peers": Path("nowhere"),
 }  # fmt: skip
 
 
-def plan(systems: str | None = None, workload: str = "forward", window: str = "200", payload: str = "180") -> Plan:
-    return plan_of(systems, workload, window, payload, **OTHERS)
+def plan(
+    systems: str | None = None,
+    workload: str = "forward",
+    window: str = "200",
+    payload: str = "180",
+    orchestrators: str = "1",
+) -> Plan:
+    return plan_of(systems, workload, window, payload, orchestrators, **OTHERS)
 
 
 def test_bullmq_stands_for_both_of_its_kinds_and_nothing_for_all() -> None:
@@ -35,6 +41,7 @@ def test_bullmq_stands_for_both_of_its_kinds_and_nothing_for_all() -> None:
     assert plan().systems == [name for name in SYSTEMS if name != "amends-aged"]
     assert plan(window="1, 200").windows == [1, 200]
     assert plan(payload="180,1024").payloads == [180, 1024]
+    assert plan(orchestrators="1,2").orchestrators == [1, 2]
 
 
 @pytest.mark.parametrize(
@@ -44,6 +51,7 @@ def test_bullmq_stands_for_both_of_its_kinds_and_nothing_for_all() -> None:
         ({"workload": "backward"}, "'backward' is unknown; there are: forward, compensating, branches-1"),
         ({"window": "0"}, "'0' is no number from 1 to 10000"),
         ({"window": "many"}, "'many' is no number"),
+        ({"orchestrators": "17"}, "--orchestrators: '17' is no number from 1 to 16"),
         ({"payload": "1 MiB"}, "--payload: '1 MiB' is no number from 1 to 1000000"),
     ],
 )
@@ -88,7 +96,7 @@ def test_each_workload_holds_together(name: str) -> None:
 
 @pytest.mark.parametrize(("window", "clients", "shares"), [(5, 2, [3, 2]), (1, 2, [1]), (4, 1, [4])])
 def test_clients_share_the_window(window: int, clients: int, shares: list[int]) -> None:
-    asked = Round("forward", window, 180, 0.0, 1, 1, "", "", Path(), [], Path())
+    asked = Round("forward", window, 180, 1, 0.0, 1, "", "", Path(), [], Path())
     assert asked.shares(clients) == shares
 
 

@@ -69,7 +69,7 @@ def test_what_ended_otherwise_and_who_were_several_is_told() -> None:
 
 
 def test_nothing_is_told_of_a_server_that_a_system_does_not_use() -> None:
-    counted = dict.fromkeys((*OF_POSTGRES, *OF_VALKEY), 1.0)
+    counted: dict[str, float | None] = dict.fromkeys((*OF_POSTGRES, *OF_VALKEY), 1.0)
     assert None not in used_only(counted, SYSTEMS["amends"].about).values()
     assert used_only(counted, SYSTEMS["dbos"].about) == counted | dict.fromkeys(OF_VALKEY)
     assert used_only(counted, SYSTEMS["celery"].about) == counted | dict.fromkeys(OF_POSTGRES)
