@@ -95,11 +95,9 @@ async def test_who_waits_for_a_result_looks_again_soon_and_then_less_and_less_of
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pauses: list[float] = []
-    sleep = asyncio.sleep
 
-    async def slept(seconds: float, result: Any = None) -> Any:
+    async def slept(seconds: float) -> None:
         pauses.append(seconds)
-        return await sleep(0, result)
 
     monkeypatch.setattr(module, "asyncio", SimpleNamespace(sleep=slept, timeout=asyncio.timeout))
     active = [(200, {"status": "active"})] * 10

@@ -1,5 +1,6 @@
 """Items behind the pivot: what is left out, and lists that are too long (def_R16)."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from orchestrator.commands import role_of
 from sagas import decide
 from sagas.draft import Draft
 from sagas.inputs import Correct, Hold, Migrate, Outcome, Release, Resolve, TryAgain
-from sagas.manifest import ITEMS_MAX, Handler, Manifest, Node, Parameter
+from sagas.manifest import ITEMS_MAX, Handler, Node, Parameter
 from sagas.prove import prove
 from sagas.state import Wait
 from tests.unit.test_decisions import BOUND_SECONDS, FAILED, SAGA, Play, node
@@ -172,7 +173,7 @@ def test_def_r2_of_a_list_whose_item_failed_nothing_is_given_though_a_late_word_
     play.tell("c", "failed", error=FAILED)
     play.give(Outcome(SAGA, wait.opened_by, wait.attempt, "a", 0, "step", "unknown", cause="error"))
     assert play.state.step("a", 0).reason == "late_unknown"
-    moved = Manifest(name="m", nodes=nodes("a"), input="x", input_schema={}, paths=PATHS)
+    moved = replace(play.manifest, nodes=nodes("a"))
     assert ask(play, Migrate(SAGA, "newer", "m", manifest=moved)).code == "accepted"
     play.manifest = moved
     play.pass_time(1.1)
