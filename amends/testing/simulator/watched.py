@@ -9,6 +9,7 @@ from amends.testing.simulator.outside import Key
 from consumers.envelopes import load_command, load_word
 from consumers.keys import OUTCOMES
 from consumers.memory_server import MemoryServer
+from consumers.memory_streams import Memory
 from consumers.scripts import DONE
 from consumers.wire import Command as Asked
 from sagas.inputs import Outcome
@@ -27,13 +28,15 @@ class WatchedServer(MemoryServer):
         """The last outcomes that stood in their stream: any may be delivered once more."""
         self.when_added: list[Callable[[], object]] = []
         """Called when the next command stands in its stream and nobody has been given it: what a replica has then."""
+        self._memory_ms = 0.0
         self._checks = checks
         checks.unread = self._stands
 
     def _stands(self, key: Key, attempt: int, taking_seconds: float) -> bool:
         """Whether the first word about this attempt that stands here says how it ended, and has for a while.
 
-        Longer than `taking_seconds`: what came while the judgement was being committed, nobody could read before.
+        Longer than `taking_seconds`: what came while the judgement was being committed, nobody could read before. Nor
+        what another server brought along, where it had not been deleted yet.
         Who was handed a command of another memory says that it is lost (rule L7): such a word is no judgement.
         """
         now_ms = (self._clock() - taking_seconds) * 1000
@@ -42,8 +45,14 @@ class WatchedServer(MemoryServer):
             if not isinstance(word, Outcome) or not (word.kind in ("succeeded", "failed") or word.cause == "lost"):
                 continue
             if (word.saga_id, word.step, word.item) == key and word.attempt == attempt:
-                return word.cause != "lost" and now_ms - int(name.partition(b"-")[0]) > UNREAD_MS
+                stands_ms = now_ms - max(int(name.partition(b"-")[0]), self._memory_ms)
+                return word.cause != "lost" and stands_ms > UNREAD_MS
         return False
+
+    def restart(self, memory: Memory | None = None, *, other: bool = False) -> None:
+        """Come up again; what stands then stands from now on."""
+        super().restart(memory, other=other)
+        self._memory_ms = self._clock() * 1000
 
     def _serve(self, key: str) -> None:
         if key != OUTCOMES:
