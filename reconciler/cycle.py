@@ -11,7 +11,7 @@ from typing import Any
 from reconciler.checks import sagas_newer, waits_overdue, waits_unpublished
 from reconciler.evidence import Evidence, StaleWait
 from reconciler.findings import Finding
-from sagas.inputs import Judges
+from sagas.inputs import Applies
 from sagas.peek import Peek
 from sagas.ports import Clock, Store, StoreUnavailable, TransportRefused, TransportUnavailable
 from sagas.records import record
@@ -51,7 +51,7 @@ class Reconciler:
         self,
         store: Store,
         evidence: Evidence,
-        apply: Judges,
+        apply: Applies,
         clock: Clock,
         commands: Whereabouts,
     ) -> None:
@@ -134,22 +134,20 @@ class Reconciler:
 
     async def _repair(self, found: Sequence[Finding]) -> int:
         ready = [(finding.repair, finding.judges) for finding in found if finding.repair is not None]
-        lost, seen_at = await self._lost([wait for _, wait in ready if wait is not None])
+        lost = await self._lost([wait for _, wait in ready if wait is not None])
         repairs = [repair for repair, wait in ready if wait is None or _key(wait) in lost]
         if not repairs:
             return 0
-        answers: Sequence[Any] = await self._engine.apply(repairs, seen_at=seen_at)
+        answers: Sequence[Any] = await self._engine.apply(repairs)
         return sum(answer.code == "accepted" for answer in answers)
 
-    async def _lost(self, judged: Sequence[StaleWait]) -> tuple[Collection[Waiting], float]:
+    async def _lost(self, judged: Sequence[StaleWait]) -> Collection[Waiting]:
         """Which of these commands nobody has, and have left no outcome: others go on, or have ended well (rule A11).
 
         All outcomes that stand there are looked at; where they are many, as after a long stop, once those that stood
-        there at first are committed. Where that takes more than a second, they are judged at another time. With them,
-        when that was looked for.
+        there at first are committed. Where that takes more than a second, they are judged at another time.
         """
-        seen_at = self._clock.monotonic()
-        until = seen_at + PATIENCE_SECONDS
+        until = self._clock.monotonic() + PATIENCE_SECONDS
         stood: Place | None = None
         try:
             sent = [wait for wait in judged if wait.entry_id is not None]
@@ -161,13 +159,12 @@ class Reconciler:
                     break
                 stood = stood or unread.last
                 if self._clock.monotonic() >= until:
-                    return (), seen_at
+                    return ()
                 await self._clock.sleep(ASK_AGAIN_SECONDS)
-            seen_at = self._clock.monotonic()
-            return gone - await self._commands.told_of(gone) if gone else gone, seen_at
+            return gone - await self._commands.told_of(gone) if gone else gone
         except (TransportUnavailable, TransportRefused) as loss:
             log.warning("commands are not judged while outcomes may lie unread: %s", loss)
-            return (), seen_at
+            return ()
 
 
 def _is_young(finding: Finding) -> bool:

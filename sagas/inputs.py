@@ -345,11 +345,3 @@ class Applies(Protocol):
     async def apply(self, inputs: Sequence[Input]) -> Sequence[Answer]:
         """Decide these inputs and append what follows in one commit."""
         ...
-
-
-class Judges(Protocol):
-    """The same for those who judge commands: `seen_at` is when their outcomes were looked for (rule A11)."""
-
-    async def apply(self, inputs: Sequence[Input], *, seen_at: float) -> Sequence[Answer]:
-        """Decide these inputs; what is judged, unless it was seen long ago."""
-        ...
