@@ -9,7 +9,6 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from math import inf
 
 from orchestrator.commands import Values, Wanted, commands_for
 from orchestrator.payloads import Limits, shelve
@@ -42,8 +41,6 @@ from sagas.state import COMMAND_KINDS, State
 log = logging.getLogger("amends.engine")
 
 OUTRUN = "the saga has moved since: its wait is looked at again"
-VERDICT_SECONDS = 0.5
-"""For so long it counts that no outcome of a command stood anywhere."""
 BACK_OFF_SECONDS = 0.005
 BACK_OFF_SECONDS_MAX = 0.25
 
@@ -78,27 +75,24 @@ class Engine:
         self._remembered = Remembered()
         self._starting = Starting(self)
 
-    async def apply(self, inputs: Sequence[Input], *, seen_at: float = inf) -> list[Answer]:
+    async def apply(self, inputs: Sequence[Input]) -> list[Answer]:
         """Decide the inputs, append what follows in one commit and send what it owes; an answer for each input.
-
-        `seen_at` is when outcomes were looked for of the commands that are judged (this process's monotonic clock): a
-        verdict that comes to be decided long after that is dropped, and its wait is looked at again.
 
         Raises:
             StoreUnavailable: nothing of it is known to have been done; the same inputs may be applied again.
         """
-        applied = await self.append(inputs, seen_at=seen_at)
+        applied = await self.append(inputs)
         await self.publish(applied)
         return applied.answers
 
-    async def append(self, inputs: Sequence[Input], *, seen_at: float = inf) -> Applied:
+    async def append(self, inputs: Sequence[Input]) -> Applied:
         """As `apply`, but nothing is sent yet: `publish` does that."""
-        work = await self.begin(inputs, seen_at=seen_at)
+        work = await self.begin(inputs)
         while work.open():
             await self.go_on(work)
         return Applied([answer for answer in work.answers if answer is not None], work.take_moves())
 
-    async def begin(self, inputs: Sequence[Input], *, doubted: bool = False, seen_at: float = inf) -> Work:
+    async def begin(self, inputs: Sequence[Input], *, doubted: bool = False) -> Work:
         """Decide the inputs once. What lost its race has no answer yet: `go_on` decides it again.
 
         Whoever calls it sends what the moves owe. `doubted`: they may have been applied already.
@@ -109,7 +103,7 @@ class Engine:
         words, payloads = shelve(inputs, self._limits)
         if payloads:
             await self.store.put_payloads(payloads)
-        work = Work(words, doubted=doubted, seen_at=seen_at)
+        work = Work(words, doubted=doubted)
         await self._attempt(work)
         return work
 
@@ -131,7 +125,9 @@ class Engine:
             self.forget_heads()
             await self.publish(Applied([], work.take_moves()))  # what was committed is owed all the same
             raise
-        _drop_verdicts(work)
+        for index in work.open():
+            if _is_verdict(work.words[index]):  # an outcome may have come since: its wait is looked at again
+                work.answer(index, Answer("nothing", work.words[index].saga_id, detail=OUTRUN))
         work.lost_rounds = 0 if len(work.open()) < still else work.lost_rounds + 1
         await self._set_due([move for _, move in work.moves[told:]])
 
@@ -228,9 +224,6 @@ class Engine:
         manifests = await self.manifests(list(heads.values()))
         seen = await self._seen(work, indices, heads)
         now = await self.now()
-        if self._clock.monotonic() > work.seen_at + VERDICT_SECONDS:
-            _drop_verdicts(work)
-            by_saga = {saga_id: left for saga_id, mine in by_saga.items() if (left := work.still(mine))}
         moves: list[Move] = []
         again: list[int] = []
         for saga_id, mine in sorted(by_saga.items()):
@@ -335,13 +328,6 @@ class Engine:
             if late or work.doubted or isinstance(word, Progressed | Send | Request):
                 asked.append((word.saga_id, word.id))
         return await self.store.seen(asked) if asked else set()
-
-
-def _drop_verdicts(work: Work) -> None:
-    """An outcome may have come since: their waits are looked at again."""
-    for index in work.open():
-        if _is_verdict(work.words[index]):
-            work.answer(index, Answer("nothing", work.words[index].saga_id, detail=OUTRUN))
 
 
 def _is_verdict(word: Input) -> bool:

@@ -108,7 +108,6 @@ class Orchestrator:
         look = look or not (deliveries or self._overlap.busy)
         await self._overlap.over()
         told: list[tuple[WaitRow, Input]] = []
-        seen_at = inf
         if look:
             peek = await self._store.peek()
             self._engine.learn(peek)
@@ -121,8 +120,7 @@ class Orchestrator:
             self._publisher.behind_seconds = self._timers.behind_seconds
             told = await self._messages.words(due.messages)
             words += [*(word for _, word in told), *due.words]
-            seen_at = due.seen_at
-        answers = await self._apply(words, seen_at) if words else []
+        answers = await self._apply(words) if words else []
         codes = [answer.code for answer in answers]
         if refused := refusals(words, answers):
             told_of = await self._apply(list(refused.values()))
@@ -146,10 +144,10 @@ class Orchestrator:
             await self._store.delivered(over)
         await self._messages.put_off(later)
 
-    async def _apply(self, words: Sequence[Input], seen_at: float = inf) -> list[Answer]:
+    async def _apply(self, words: Sequence[Input]) -> list[Answer]:
         """Apply inputs, and send what they owe; an answer for each."""
         try:
-            applied = await self._engine.append(words, seen_at=seen_at)
+            applied = await self._engine.append(words)
         except StoreUnavailable:
             self._timers.stalled()
             raise

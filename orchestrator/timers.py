@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import field
 from typing import Literal
 
 from orchestrator.limits import StartLimits
@@ -41,14 +40,10 @@ class _Sight:
 
 @record
 class WhatIsDue:
-    """Waits that are over, as inputs, and messages that one saga owes another (rule B5).
-
-    `seen_at`: before outcomes were looked for of the commands that are judged (monotonic clock).
-    """
+    """Waits that are over, as inputs, and messages that one saga owes another (rule B5)."""
 
     words: tuple[Due, ...] = ()
     messages: tuple[WaitRow, ...] = ()
-    seen_at: float = field(default=0.0, compare=False)
 
 
 class Timers:
@@ -128,14 +123,13 @@ class Timers:
         limits = [row for row in rows if is_start_limit(row)]
         others = [row for row in rows if row.kind not in (*COMMAND_KINDS, "notify") and not is_start_limit(row)]
         found = [Due(row.saga_id, row.opened_by) for row in others] + await self._limits.judged(limits)
-        seen_at = self._clock.monotonic()
         found += await self._checked([row for row in rows if row.kind in COMMAND_KINDS], peek.now)
         if checks:
             found += await self._never_sent(peek)
         if checks and self.behind_seconds >= BEHIND_SECONDS:
             ended = self._clock.monotonic()
             self._check_at = ended + min(max(CHECK_SECONDS, CHECK_SHARE * (ended - now)), CHECK_SECONDS_MAX)
-        return WhatIsDue(tuple(found), tuple(messages), seen_at)
+        return WhatIsDue(tuple(found), tuple(messages))
 
     async def _never_sent(self, peek: Peek) -> list[Due]:
         """Commands that nobody sent, or confirmed, in time: their next attempt is scheduled (rule C1)."""

@@ -1,7 +1,6 @@
 """A batch on its way through the engine: the words, the answers so far, and what was committed."""
 
 from collections.abc import Sequence
-from math import inf
 
 from sagas.inputs import Answer, Input
 from sagas.ports import Move
@@ -13,11 +12,10 @@ class Work:
     `moves` are those that were committed, each with when its round began (this process's monotonic clock).
 
     Of the sagas in `alone` one input is decided at a time, to find the one that cannot be stored (rule A9). `doubted`:
-    an earlier commit may hold some of it, so that each input is looked for (rule A7). `seen_at`: when outcomes were
-    looked for of the commands that are judged (rule A11).
+    an earlier commit may hold some of it, so that each input is looked for (rule A7).
     """
 
-    def __init__(self, words: Sequence[Input], *, doubted: bool = False, seen_at: float = inf) -> None:
+    def __init__(self, words: Sequence[Input], *, doubted: bool = False) -> None:
         self.words = list(words)
         self.alone: set[str] = set()
         self.quarantined: set[int] = set()
@@ -26,16 +24,11 @@ class Work:
         self.decided_at = 0.0
         self.moves: list[tuple[float, Move]] = []
         self.doubted = doubted
-        self.seen_at = seen_at
         self.lost_rounds = 0
 
     def open(self) -> list[int]:
         """The inputs without an answer."""
         return [index for index, answer in enumerate(self.answers) if answer is None]
-
-    def still(self, indices: Sequence[int]) -> list[int]:
-        """Those of them without an answer."""
-        return [index for index in indices if self.answers[index] is None]
 
     def answer(self, index: int, answer: Answer) -> None:
         """What became of an input, for good."""

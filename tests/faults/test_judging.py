@@ -12,12 +12,13 @@ from amends.testing.virtual import run_virtual
 from consumers.execution import outcome_of
 from consumers.inprocess import Broker, InProcessTransport
 from eventstore.memory import MemoryStore
+from orchestrator.engine import Engine
 from orchestrator.timers import REMEMBERED_MAX, Timers, WhatIsDue
 from reconciler.cycle import Reconciler
 from reconciler.evidence import NewerSaga, Sight, StaleWait
-from sagas.inputs import Due, Outcome, Start
+from sagas.inputs import Due, Outcome, Repair, Start, Started
 from sagas.peek import Peek
-from sagas.ports import WaitRow
+from sagas.ports import Committed, Move, WaitRow
 from sagas.state import Waiting
 from sagas.unread import FEW, Unread
 from sagas.whereabouts import GONE, EntryState, Posted
@@ -289,27 +290,26 @@ def test_a_verdict_that_could_not_be_committed_is_given_again() -> None:
     run_virtual(go)
 
 
-def test_a_look_for_outcomes_is_as_old_as_what_was_asked_before_it() -> None:
-    """rule_A11: commands that are queued still are put off in between, and that took long."""
+@pytest.mark.parametrize("verdict", [Due(SAGA, 2, "lost"), Due(SAGA, 2, "timed_out"), Repair(SAGA, 2, "wait overdue")])
+def test_a_verdict_that_loses_its_race_is_not_decided_again_without_another_look(verdict: Due | Repair) -> None:
+    """rule_A11: a slow commit was outrun, and its outcome had come meanwhile (found by seed 17258)."""
 
-    async def go() -> None:
-        clock, redis = LoopClock(), Redis(GONE)
-        redis.stand = outcomes(1, 1, count=1)
-        timers, _ = timers_of(clock, redis, [row()])
-        told_of = redis.told_of
+    async def scene(stage: Stage) -> None:
+        await stage.engine.apply([Start(SAGA, MANIFEST, None)])
+        append = stage.store.append
 
-        async def slowly(waits: Collection[Waiting]) -> set[Waiting]:
-            found = await told_of(waits)
-            await clock.sleep(2.0)
-            return found
+        async def outrun(moves: Sequence[Move]) -> Committed:
+            stage.store.append = append  # type: ignore[method-assign]
+            await Engine(stage.store, stage.clock).apply([Started(SAGA, 2, 1, "a", None, 1.0)])
+            return await append(moves)
 
-        redis.told_of = slowly  # type: ignore[method-assign]
-        began = clock.monotonic()
-        due = await timers.due(DUE)
-        assert due.words == (Due(SAGA, 2, "lost"),)
-        assert due.seen_at == began < clock.monotonic() - 1.9
+        stage.store.append = outrun  # type: ignore[method-assign]
+        (answer,) = await stage.engine.apply([verdict])
+        assert answer.code == "nothing"
+        assert await stage.unknowns() == []
+        assert (await stage.engine.apply([verdict]))[0].code == "accepted"
 
-    run_virtual(go)
+    play(scene)
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.4])

@@ -1,7 +1,6 @@
 """Two batches of an orchestrator under way at once, and its end (decision 0029)."""
 
 from collections.abc import Sequence
-from math import inf
 
 import pytest
 
@@ -21,13 +20,13 @@ class Wrong(Engine):
     begun = 0
     ended = 0
 
-    async def append(self, inputs: Sequence[Input], *, seen_at: float = inf) -> Applied:
+    async def append(self, inputs: Sequence[Input]) -> Applied:
         """Append, or not."""
         self.begun += 1
         if self.begun == 2:
             raise ZeroDivisionError("ours")
         await self._clock.sleep(1.0)
-        applied = await super().append(inputs, seen_at=seen_at)
+        applied = await super().append(inputs)
         self.ended += 1
         return applied
 

@@ -30,7 +30,7 @@ from sagas.inputs import Answer, Outcome
 from sagas.manifest import Manifest, Node
 from sagas.numbers import DEFAULT_NUMBERS
 from sagas.ports import Command, Move
-from sagas.state import COMMAND_KINDS, State
+from sagas.state import COMMAND_KINDS, OPEN, State
 
 if TYPE_CHECKING:
     from amends.testing.simulator.outside import Outside
@@ -242,7 +242,9 @@ class Checks:
             if self._lost[place] > DEFAULT_NUMBERS.poison:
                 self.fail("10: poison is bounded", saga_id, f"{self._lost[place]} workers lost of {place[1:]}")
         if isinstance(event, e.RetryRequested):
-            self._lost.pop((saga_id, event.step or "", event.item), None)  # an operator wants to see it run again
+            again = (saga_id, event.step or "", event.item)
+            self._lost.pop(again, None)  # an operator wants to see it run again
+            self._placeless |= {again} if state.step(*again[1:]).status not in OPEN else set()
         if isinstance(event, e.StepOutcomeUnknown | e.UndoFailed) and event.cause in ("lost", "worker_lost"):
             self._judged(state, event, str(event.cause))
         if isinstance(event, e.SagaMigrated):  # what is under way keeps its place, whatever limit is new
@@ -311,8 +313,6 @@ class Checks:
 
     def _room(self, node: Node, state: State, event: e.StepScheduled) -> None:
         """An item has a place; one that an operator tries again needs none, then or later."""
-        if event.cause == "operator":
-            self._placeless.add((state.saga_id, node.name, event.item))
         mine = [wait for wait in state.waits.values() if wait.step == node.name and wait.kind == "step"]
         items = {wait.item for wait in mine} | {event.item}
         placed = [item for item in items if (state.saga_id, node.name, item) not in self._placeless]
