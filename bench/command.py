@@ -18,6 +18,7 @@ from bench.rows import Row
 from bench.seeding import seed
 from bench.servers import Servers
 from bench.systems import SYSTEMS
+from bench.systems.amends import Amends
 from bench.systems.system import Round
 from bench.versions import versions
 from eventstore.migrate import migrate
@@ -95,7 +96,11 @@ async def _run(plan: Plan, tell: Callable[[Row], None]) -> Measured:
         await session.servers.start()
         found.versions = {**await session.servers.versions(), **versions(plan.peers, present)}
         for load in map(Load._make, product(plan.workloads, plan.windows, plan.payloads, plan.orchestrators)):
-            able = [name for name in present if load.workload in SYSTEMS[name].about.workloads]
+            once = load.orchestrators == plan.orchestrators[0]
+            able = [
+                name for name in present
+                if load.workload in SYSTEMS[name].about.workloads and (once or isinstance(SYSTEMS[name], Amends))
+            ]  # fmt: skip
             for number, name in product(range(1, plan.rounds + 1), able):
                 await session.add(name, load, number, tell)
             if plan.statements:
@@ -128,10 +133,7 @@ class Session:
         """Count them in a round of its own, and write them into the rows of this system and load."""
         row = await self._row(name, load, 0, min(self.plan.seconds, STATEMENTS_SECONDS), count=True)
         for index, old in enumerate(self.found.rows):
-            if row is not None and (old.system, Load(old.workload, old.window, old.payload, old.orchestrators)) == (
-                name,
-                load,
-            ):
+            if row is not None and old.system == name and load == tuple(getattr(old, part) for part in Load._fields):
                 self.found.rows[index] = replace(old, statements=row.statements)
 
     async def _like(self) -> str:

@@ -42,6 +42,7 @@ IDLE_AFTER_SECONDS, IDLE_LOOK_SECONDS = 60.0, 2.0
 """Where nothing has come or gone for so long, nobody looks every second."""
 RETRY_SECONDS = 0.25
 NEWER_SECONDS = 10.0
+VERDICTS = ("lost", "timed_out")
 
 
 class Orchestrator:
@@ -118,8 +119,9 @@ class Orchestrator:
                 self._look_at = self._clock.monotonic() + LOOK_SECONDS_MIN
             due = await self._timers.due(peek, crowded=len(deliveries) == most)
             self._publisher.behind_seconds = self._timers.behind_seconds
+            await self._judge([word for word in due.words if word.verdict in VERDICTS])
             told = await self._messages.words(due.messages)
-            words += [*(word for _, word in told), *due.words]
+            words += [*(word for _, word in told), *(word for word in due.words if word.verdict not in VERDICTS)]
         answers = await self._apply(words) if words else []
         codes = [answer.code for answer in answers]
         if refused := refusals(words, answers):
@@ -129,6 +131,11 @@ class Orchestrator:
         await self._tell(told, codes[len(deliveries) :])
         await self._acknowledge(deliveries, codes)
         if any(code != "newer" for code in codes[len(deliveries) :]):
+            self._look_at = min(self._look_at, self._clock.monotonic() + LOOK_SECONDS_MIN)
+
+    async def _judge(self, verdicts: Sequence[Due]) -> None:
+        """Apply verdicts on commands before all else: that no outcome stands is so for an instant (rule A11)."""
+        if verdicts and any(answer.code != "newer" for answer in await self._apply(verdicts)):
             self._look_at = min(self._look_at, self._clock.monotonic() + LOOK_SECONDS_MIN)
 
     async def _pass_on(self, deliveries: Sequence[OutcomeDelivery], words: Sequence[Input]) -> None:

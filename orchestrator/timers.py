@@ -211,10 +211,11 @@ class Timers:
             else:  # it may have begun just now; looking again before its time says nothing
                 later.append((*key, until - now))
             self._sights.pop(key, None)  # somebody renews it again
-        sure = dict.fromkeys(await self._without_outcome(judged))
-        later += [(*key, self._again_seconds(key, now)) for key in judged if key not in sure]
-        if later:
+        if later:  # before outcomes are looked for: it may take long
             await self._store.postpone(later)
+        sure = dict.fromkeys(await self._without_outcome(judged))
+        if unsure := [(*key, self._again_seconds(key, now)) for key in judged if key not in sure]:
+            await self._store.postpone(unsure)
         return [Due(*key, judged[key]) for key in sure]
 
     def _again_seconds(self, key: Waiting, now: float) -> float:

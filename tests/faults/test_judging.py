@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -25,6 +26,7 @@ from sagas.whereabouts import GONE, EntryState, Posted
 from tests.faults.test_engine_on_virtual_time import EPOCH, MANIFEST, TWIN, Stage, play
 from tests.unit.test_decisions import SAGA
 
+OTHER = "01900000-0000-7000-8000-00000000000f"
 DUE = Peek(1.0, False, None, 0.0)
 
 
@@ -308,6 +310,33 @@ def test_a_verdict_that_loses_its_race_is_not_decided_again_without_another_look
         assert answer.code == "nothing"
         assert await stage.unknowns() == []
         assert (await stage.engine.apply([verdict]))[0].code == "accepted"
+
+    play(scene)
+
+
+def test_a_verdict_is_committed_before_what_else_an_orchestrator_has_at_once() -> None:
+    """rule_A11: starts were committed first, and took long; its outcome came meanwhile (found by seed 4400908)."""
+
+    async def scene(stage: Stage) -> None:
+        await stage.engine.apply([Start(SAGA, MANIFEST, None)])
+        turning: Any = stage.orchestrator
+        start, asked = stage.store.start, list[Sequence[str]]()
+
+        async def due(*_: object, **__: object) -> WhatIsDue:
+            return WhatIsDue((Due(SAGA, 2, "lost"),))
+
+        async def messages(_: object) -> list[tuple[WaitRow, Start]]:
+            return [(row(), Start(OTHER, MANIFEST, None))]
+
+        async def starting(moves: Sequence[Move], connection: object | None = None) -> Committed:
+            asked.append(await stage.unknowns())
+            return await start(moves, connection)
+
+        turning._timers.due, turning._messages.words = due, messages
+        stage.store.start = starting  # type: ignore[method-assign]
+        await turning.turn()
+        assert asked == [["lost"]]
+        assert (await stage.store.heads([OTHER])).keys() == {OTHER}
 
     play(scene)
 
