@@ -100,12 +100,20 @@ class Engine:
         Raises:
             StoreUnavailable: as for `apply`.
         """
+        work = Work(await self.shelved(inputs), doubted=doubted)
+        await self._attempt(work)
+        return work
+
+    async def shelved(self, inputs: Sequence[Input]) -> list[Input]:
+        """The inputs once their large values are stored; `append` does it where nobody has yet.
+
+        Raises:
+            StoreUnavailable: the database is away.
+        """
         words, payloads = shelve(inputs, self._limits)
         if payloads:
             await self.store.put_payloads(payloads)
-        work = Work(words, doubted=doubted)
-        await self._attempt(work)
-        return work
+        return words
 
     async def go_on(self, work: Work) -> None:
         """Decide once more what has no answer, after a pause that grows while nothing of it comes through.
@@ -167,10 +175,7 @@ class Engine:
 
     async def start_within(self, word: Start, connection: object) -> Answer:
         """Start a saga inside the caller's transaction: it exists exactly if the caller's change does (rule A4)."""
-        words, payloads = shelve([word], self._limits)
-        if payloads:
-            await self.store.put_payloads(payloads)
-        start = words[0]
+        (start,) = await self.shelved([word])
         assert isinstance(start, Start)
         return await self._starting.within(start, connection)
 

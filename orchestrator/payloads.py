@@ -22,7 +22,7 @@ class Limits:
 
 
 def shelve(inputs: Sequence[Input], limits: Limits) -> tuple[list[Input], dict[str, bytes]]:
-    """The inputs with large values moved out, and those values by their SHA-256.
+    """The inputs with large values moved out, and those values by their SHA-256. What was moved out before stays so.
 
     A result over the limit makes its outcome unknown for good: the step has run, and what it did must be undone.
     """
@@ -57,11 +57,11 @@ def too_large(word: Outcome, size: int, limit: int) -> Failure:
 
 def _value(word: Input) -> Json:
     match word:
-        case Start():
+        case Start(payload=None):
             return word.input
-        case Outcome() | ChildEnds():
+        case Outcome(payload=None) | ChildEnds(payload=None):
             return word.result
-        case Send() | Correct() | Resolve():
+        case Send(payload=None) | Correct(payload=None) | Resolve(payload=None):
             return word.value
         case _:
             return None

@@ -12,7 +12,7 @@ from orchestrator.engine import Applied, Engine
 from orchestrator.messages import Messages, refusals
 from orchestrator.overlap import Overlap
 from orchestrator.publisher import Publisher
-from orchestrator.timers import LOOK_SECONDS_MAX, SWEEP_SECONDS, Timers
+from orchestrator.timers import LOOK_SECONDS_MAX, SWEEP_SECONDS, Timers, WhatIsDue
 from sagas.decide import NOT_DUE
 from sagas.inputs import Answer, Due, Input, ParentTurnsBack
 from sagas.peek import Peek
@@ -42,7 +42,6 @@ IDLE_AFTER_SECONDS, IDLE_LOOK_SECONDS = 60.0, 2.0
 """Where nothing has come or gone for so long, nobody looks every second."""
 RETRY_SECONDS = 0.25
 NEWER_SECONDS = 10.0
-VERDICTS = ("lost", "timed_out")
 
 
 class Orchestrator:
@@ -108,8 +107,9 @@ class Orchestrator:
             return
         look = look or not (deliveries or self._overlap.busy)
         await self._overlap.over()
-        told: list[tuple[WaitRow, Input]] = []
+        due = WhatIsDue()
         if look:
+            words = await self._engine.shelved(words)  # before outcomes are looked for: it may take long
             peek = await self._store.peek()
             self._engine.learn(peek)
             if peek.unsent or peek.unconfirmed_since is not None:
@@ -119,23 +119,14 @@ class Orchestrator:
                 self._look_at = self._clock.monotonic() + LOOK_SECONDS_MIN
             due = await self._timers.due(peek, crowded=len(deliveries) == most)
             self._publisher.behind_seconds = self._timers.behind_seconds
-            await self._judge([word for word in due.words if word.verdict in VERDICTS])
-            told = await self._messages.words(due.messages)
-            words += [*(word for _, word in told), *(word for word in due.words if word.verdict not in VERDICTS)]
+            words += due.words
         answers = await self._apply(words) if words else []
-        codes = [answer.code for answer in answers]
-        if refused := refusals(words, answers):
-            told_of = await self._apply(list(refused.values()))
-            for index, answer in zip(refused, told_of, strict=True):  # a parent that is newer is told again later
-                codes[index] = "newer" if answer.code == "newer" else codes[index]
-        await self._tell(told, codes[len(deliveries) :])
+        codes: list[str] = [answer.code for answer in answers]
         await self._acknowledge(deliveries, codes)
+        if due.unsure:
+            await self._store.postpone(due.unsure)
+        codes += await self._tell(due.messages)  # later: that no outcome of a lost command stands is so for an instant
         if any(code != "newer" for code in codes[len(deliveries) :]):
-            self._look_at = min(self._look_at, self._clock.monotonic() + LOOK_SECONDS_MIN)
-
-    async def _judge(self, verdicts: Sequence[Due]) -> None:
-        """Apply verdicts on commands before all else: that no outcome stands is so for an instant (rule A11)."""
-        if verdicts and any(answer.code != "newer" for answer in await self._apply(verdicts)):
             self._look_at = min(self._look_at, self._clock.monotonic() + LOOK_SECONDS_MIN)
 
     async def _pass_on(self, deliveries: Sequence[OutcomeDelivery], words: Sequence[Input]) -> None:
@@ -143,13 +134,26 @@ class Orchestrator:
         answers = await self._apply(words)
         await self._acknowledge(deliveries, [answer.code for answer in answers])
 
-    async def _tell(self, told: Sequence[tuple[WaitRow, Input]], codes: Sequence[str]) -> None:
-        """Take away the messages that their receivers have; who can be read by a newer program only is told later."""
-        later = [row for (row, _), code in zip(told, codes, strict=False) if code == "newer"]
-        over = [(row.saga_id, row.opened_by) for row, _ in told if row not in later]
-        if over:
+    async def _tell(self, messages: Sequence[WaitRow]) -> list[str]:
+        """Apply messages to their receivers, and take them away; what became of each.
+
+        Who can be read by a newer program only is told later.
+        """
+        told = await self._messages.words(messages)
+        if not told:
+            return []
+        words = [word for _, word in told]
+        answers = await self._apply(words)
+        codes: list[str] = [answer.code for answer in answers]
+        if refused := refusals(words, answers):
+            told_of = await self._apply(list(refused.values()))
+            for index, answer in zip(refused, told_of, strict=True):  # a parent that is newer is told again later
+                codes[index] = "newer" if answer.code == "newer" else codes[index]
+        later = [row for (row, _), code in zip(told, codes, strict=True) if code == "newer"]
+        if over := [(row.saga_id, row.opened_by) for row, _ in told if row not in later]:
             await self._store.delivered(over)
         await self._messages.put_off(later)
+        return codes
 
     async def _apply(self, words: Sequence[Input]) -> list[Answer]:
         """Apply inputs, and send what they owe; an answer for each."""

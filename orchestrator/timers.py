@@ -40,10 +40,15 @@ class _Sight:
 
 @record
 class WhatIsDue:
-    """Waits that are over, as inputs, and messages that one saga owes another (rule B5)."""
+    """Waits that are over, as inputs, and messages that one saga owes another (rule B5).
+
+    `unsure` are commands that cannot be judged yet, each with the seconds after which to look again. They are put off
+    once the others are applied, since that no outcome of these stands is so for an instant (rule A11).
+    """
 
     words: tuple[Due, ...] = ()
     messages: tuple[WaitRow, ...] = ()
+    unsure: tuple[tuple[str, int, float], ...] = ()
 
 
 class Timers:
@@ -123,21 +128,23 @@ class Timers:
         limits = [row for row in rows if is_start_limit(row)]
         others = [row for row in rows if row.kind not in (*COMMAND_KINDS, "notify") and not is_start_limit(row)]
         found = [Due(row.saga_id, row.opened_by) for row in others] + await self._limits.judged(limits)
-        found += await self._checked([row for row in rows if row.kind in COMMAND_KINDS], peek.now)
-        if checks:
-            found += await self._never_sent(peek)
+        checked = await self._checked([row for row in rows if row.kind in COMMAND_KINDS], peek.now)
+        unsent = await self._never_sent(peek) if checks else []
+        sure = await self._without_outcome([*checked, *unsent])
+        found += [Due(*key, checked.get(key, "lost")) for key in sure]
+        unsure = checked.keys() - set(sure)
         if checks and self.behind_seconds >= BEHIND_SECONDS:
             ended = self._clock.monotonic()
             self._check_at = ended + min(max(CHECK_SECONDS, CHECK_SHARE * (ended - now)), CHECK_SECONDS_MAX)
-        return WhatIsDue(tuple(found), tuple(messages))
+        later = tuple((*key, self._again_seconds(key)) for key in sorted(unsure))
+        return WhatIsDue(tuple(found), tuple(messages), later)
 
-    async def _never_sent(self, peek: Peek) -> list[Due]:
-        """Commands that nobody sent, or confirmed, in time: their next attempt is scheduled (rule C1)."""
+    async def _never_sent(self, peek: Peek) -> list[Waiting]:
+        """Commands that nobody sent, or confirmed, in time: their next attempt is to be scheduled (rule C1)."""
         if peek.unconfirmed_since is None or peek.unconfirmed_since > peek.now - SWEEP_SECONDS:
             return []
         rows = await self._store.unpublished(SWEEP_SECONDS, self._batch)
-        sure = await self._without_outcome([(row.saga_id, row.opened_by) for row in rows])
-        return [Due(*key, "lost") for key in sure]
+        return [(row.saga_id, row.opened_by) for row in rows]
 
     async def _without_outcome(self, found: Collection[Waiting]) -> list[Waiting]:
         """Of commands that are to be judged those that have left no outcome, whoever has it in hand (rule A11).
@@ -180,20 +187,20 @@ class Timers:
         self._sights[key] = replace(sight, last=now)
         return sight.stood
 
-    async def _checked(self, rows: Sequence[WaitRow], at: float) -> list[Due]:
-        """The check of commands that were sent: still queued, still running, or lost (rule L5).
+    async def _checked(self, rows: Sequence[WaitRow], at: float) -> dict[Waiting, Literal["lost", "timed_out"]]:
+        """The check of commands that were sent: still queued, still running, or to be judged (rule L5).
 
         One that is queued comes again the later, the later it was looked at, which was due before the instant `at`:
         there are so many.
         """
         sent = [row for row in rows if row.entry_id is not None]  # the others are the sweep's
         if not sent:
-            return []
+            return {}
         try:
             states = await self._sender.inspect(sent)
         except TransportUnavailable as loss:
             log.warning("cannot look for %d commands: %s", len(sent), loss)
-            return []
+            return {}
         later: list[tuple[str, int, float]] = []
         judged: dict[Waiting, Literal["lost", "timed_out"]] = {}
         now = self._clock.monotonic()
@@ -211,16 +218,13 @@ class Timers:
             else:  # it may have begun just now; looking again before its time says nothing
                 later.append((*key, until - now))
             self._sights.pop(key, None)  # somebody renews it again
-        if later:  # before outcomes are looked for: it may take long
+        if later:
             await self._store.postpone(later)
-        sure = dict.fromkeys(await self._without_outcome(judged))
-        if unsure := [(*key, self._again_seconds(key, now)) for key in judged if key not in sure]:
-            await self._store.postpone(unsure)
-        return [Due(*key, judged[key]) for key in sure]
+        return judged
 
-    def _again_seconds(self, key: Waiting, now: float) -> float:
+    def _again_seconds(self, key: Waiting) -> float:
         """When to look again for what is not judged: the longer it is known, or outcomes stand unread, the later."""
-        known = now - self._sights[key].first if key in self._sights else 0.0
+        known = self._clock.monotonic() - self._sights[key].first if key in self._sights else 0.0
         return max(min(known / 4, AGAIN_SECONDS_MAX), min(self.behind_seconds, BEHIND_SECONDS_MAX), AGAIN_SECONDS)
 
     def _forget(self, now: float) -> None:

@@ -7,7 +7,6 @@ import pytest
 from amends.clock import LoopClock
 from amends.testing.virtual import run_virtual
 from orchestrator import service
-from orchestrator.timers import WhatIsDue
 from sagas.inputs import Outcome, Start
 from sagas.peek import Peek
 from sagas.ports import WaitRow
@@ -15,7 +14,7 @@ from sagas.records import replace
 from sagas.unread import FEW, Unread
 from sagas.whereabouts import GONE, EntryState, Posted
 from tests.faults.test_engine_on_virtual_time import MANIFEST, TWIN, Stage, play
-from tests.faults.test_judging import DUE, Redis, outcomes, row, timers_of
+from tests.faults.test_judging import DUE, Redis, look, outcomes, row, timers_of
 from tests.unit.test_decisions import SAGA
 
 
@@ -27,12 +26,12 @@ def test_behind_a_backlog_commands_are_checked_once_a_second_and_dates_at_every_
         timers, store = timers_of(clock, redis, [row()])
         redis.stand = outcomes(7, 9, 20.0)
         for _ in range(8):
-            await timers.due(DUE, crowded=True)
+            await look(timers, store, crowded=True)
             assert timers.pause_seconds == 0.25
             await clock.sleep(timers.pause_seconds)
         assert store.asked == [True, False, False, False] * 2
         redis.stand = None
-        await timers.due(DUE)
+        await look(timers, store)
         assert timers.pause_seconds == 0.0
 
     run_virtual(go)
@@ -54,11 +53,11 @@ def test_behind_a_backlog_checks_take_a_tenth_of_the_time_however_long_they_take
 
         redis.unread = unread  # type: ignore[method-assign]
         while clock.monotonic() < 60.0:
-            await timers.due(Peek(100.0, False, 90.0, 0.0), crowded=True)
+            await look(timers, store, Peek(100.0, False, 90.0, 0.0), crowded=True)
             await clock.sleep(timers.pause_seconds)
         assert len(store.asked) > 100
-        assert store.asked.count(True) == 2
-        assert checked == [0.0, 1.0, 2.0, *(pytest.approx(at, abs=0.5) for at in (30.0, 31.0, 32.0))]
+        assert store.asked.count(True) == 3
+        assert checked == [0.0, 1.0, *(pytest.approx(at, abs=0.5) for at in (20.0, 21.0, 40.0, 41.0))]
 
     run_virtual(go)
 
@@ -90,7 +89,7 @@ def test_the_longer_outcomes_stand_unread_the_later_commands_are_looked_at_again
         redis = Redis(GONE)
         timers, store = timers_of(LoopClock(), redis, [row()])
         redis.stand = outcomes(7, 9, seconds)
-        assert await timers.due(DUE) == WhatIsDue()
+        assert await look(timers, store) == ()
         assert store.later == [later]
 
     run_virtual(go)
@@ -110,11 +109,11 @@ def test_a_check_that_was_held_up_for_long_puts_the_next_off_no_longer_than_the_
             return await inspect(rows)
 
         redis.inspect = held_up  # type: ignore[method-assign, assignment]
-        await timers.due(DUE, crowded=True)
+        await look(timers, store, crowded=True)
         await clock.sleep(29.0)
-        await timers.due(DUE, crowded=True)
+        await look(timers, store, crowded=True)
         redis.stand = outcomes(8, 9, count=FEW)
-        await timers.due(DUE)
+        await look(timers, store)
         assert store.asked == [True, False, True]
 
     run_virtual(go)
@@ -133,11 +132,11 @@ def test_once_the_backlog_is_gone_commands_are_judged_at_once_again() -> None:
             return [GONE for _ in rows]
 
         redis.inspect = slow  # type: ignore[method-assign, assignment]
-        await timers.due(DUE, crowded=True)
+        await look(timers, store, crowded=True)
         redis.stand, store.turns = None, []
-        assert await timers.due(DUE) == WhatIsDue()
+        assert await look(timers, store) == ()
         store.turns = [row(saga_id=TWIN)]
-        assert [word.saga_id for word in (await timers.due(DUE, crowded=True)).words] == [TWIN]
+        assert [word.saga_id for word in await look(timers, store, crowded=True)] == [TWIN]
 
     run_virtual(go)
 
@@ -157,7 +156,7 @@ def test_reads_that_are_not_full_are_no_reason_for_checks_while_the_backlog_last
         redis.inspect = slow  # type: ignore[method-assign, assignment]
         while clock.monotonic() < 60.0:
             store.turns = [row()]
-            await timers.due(DUE, crowded=len(store.asked) % 2 == 0)
+            await look(timers, store, crowded=len(store.asked) % 2 == 0)
             await clock.sleep(timers.pause_seconds)
         assert len(store.asked) > 100
         assert store.asked.count(True) == 6
@@ -171,7 +170,7 @@ def test_the_later_queued_commands_are_looked_at_the_longer_they_are_left_alone(
 
     async def go() -> None:
         timers, store = timers_of(LoopClock(), Redis(EntryState("queued", 10.0)), [row()])
-        await timers.due(replace(DUE, now=now))
+        await look(timers, store, replace(DUE, now=now))
         assert store.later == [later]
 
     run_virtual(go)
@@ -182,10 +181,10 @@ def test_what_is_over_is_looked_for_no_more() -> None:
         redis = Redis(GONE)
         timers, store = timers_of(LoopClock(), redis, [row()])
         redis.stand = outcomes(7, 9, 0.0)
-        await timers.due(DUE)
+        await look(timers, store)
         timers.over([(SAGA, 2)])
         redis.stand = outcomes(8, 12, 0.0)
-        assert await timers.due(DUE) == WhatIsDue(), "it is another command"
+        assert await look(timers, store) == (), "it is another command"
         assert len(store.later) == 2
 
     run_virtual(go)

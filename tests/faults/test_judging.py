@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
 
@@ -13,13 +12,12 @@ from amends.testing.virtual import run_virtual
 from consumers.execution import outcome_of
 from consumers.inprocess import Broker, InProcessTransport
 from eventstore.memory import MemoryStore
-from orchestrator.engine import Engine
-from orchestrator.timers import REMEMBERED_MAX, Timers, WhatIsDue
+from orchestrator.timers import REMEMBERED_MAX, Timers
 from reconciler.cycle import Reconciler
 from reconciler.evidence import NewerSaga, Sight, StaleWait
-from sagas.inputs import Due, Outcome, Repair, Start, Started
+from sagas.inputs import Due, Outcome, Start
 from sagas.peek import Peek
-from sagas.ports import Committed, Move, WaitRow
+from sagas.ports import WaitRow
 from sagas.state import Waiting
 from sagas.unread import FEW, Unread
 from sagas.whereabouts import GONE, EntryState, Posted
@@ -94,6 +92,13 @@ def outcomes(first: int, last: int, seconds: float = 0.05, count: int = FEW + 1)
 def timers_of(clock: LoopClock, redis: Redis, rows: Sequence[WaitRow]) -> tuple[Timers, Postgres]:
     store = Postgres(rows)
     return Timers(store, redis, clock, 4.0, 500), store
+
+
+async def look(timers: Timers, store: Postgres, peek: Peek = DUE, *, crowded: bool = False) -> tuple[Due, ...]:
+    """What is due; as an orchestrator does, put off what is not judged."""
+    due = await timers.due(peek, crowded=crowded)
+    await store.postpone(due.unsure)
+    return due.words
 
 
 @pytest.mark.parametrize("delay", [0.05, 0.5, 5.0])
@@ -176,7 +181,7 @@ def test_more_lost_commands_than_are_remembered_are_all_judged_while_outcomes_co
         while judged < count and clock.monotonic() < 60:
             place += 1
             redis.stand = outcomes(place, place)
-            judged += len((await timers.due(DUE)).words)
+            judged += len(await look(timers, store))
             await clock.sleep(0.05)
         assert (judged, store.turns) == (count, [])
 
@@ -188,15 +193,15 @@ def test_a_command_whose_own_outcome_stands_is_never_judged_wherever_it_stands()
 
     async def go() -> None:
         clock, redis = LoopClock(), Redis(GONE)
-        timers, _ = timers_of(clock, redis, [row()])
+        timers, store = timers_of(clock, redis, [row()])
         redis.stand = outcomes(7, 9)
-        assert await timers.due(DUE) == WhatIsDue(), "many stand there, and any may be its own"
+        assert await look(timers, store) == (), "many stand there, and any may be its own"
         redis.stand, redis.told = outcomes(20, 20), {(SAGA, 2)}
-        assert await timers.due(DUE) == WhatIsDue()
+        assert await look(timers, store) == ()
         redis.stand = outcomes(20, 20, count=1)
-        assert await timers.due(DUE) == WhatIsDue()
+        assert await look(timers, store) == ()
         redis.told.clear()
-        assert await timers.due(DUE) == WhatIsDue((Due(SAGA, 2, "lost"),))
+        assert await look(timers, store) == (Due(SAGA, 2, "lost"),)
 
     run_virtual(go)
 
@@ -206,9 +211,9 @@ def test_where_few_outcomes_stand_a_command_is_judged_at_once() -> None:
 
     async def go() -> None:
         redis = Redis(GONE)
-        timers, _ = timers_of(LoopClock(), redis, [row()])
+        timers, store = timers_of(LoopClock(), redis, [row()])
         redis.stand = outcomes(7, 9, seconds=1000.0, count=FEW)
-        assert await timers.due(DUE) == WhatIsDue((Due(SAGA, 2, "lost"),))
+        assert await look(timers, store) == (Due(SAGA, 2, "lost"),)
 
     run_virtual(go)
 
@@ -221,9 +226,9 @@ def test_a_command_that_nobody_confirmed_is_not_judged_while_its_outcome_stands(
         timers, store = timers_of(LoopClock(), redis, [])
         store.unconfirmed = [row(entry=None)]
         redis.stand, redis.told = outcomes(5, 7, count=3), {(SAGA, 2)}
-        assert await timers.due(Peek(100.0, False, 90.0, None)) == WhatIsDue()
+        assert await look(timers, store, Peek(100.0, False, 90.0, None)) == ()
         redis.stand, redis.told = None, set()
-        assert await timers.due(Peek(100.0, False, 90.0, None)) == WhatIsDue((Due(SAGA, 2, "lost"),))
+        assert await look(timers, store, Peek(100.0, False, 90.0, None)) == (Due(SAGA, 2, "lost"),)
 
     run_virtual(go)
 
@@ -233,14 +238,14 @@ def test_how_long_outcomes_have_stood_is_no_matter_of_the_clock_of_redis() -> No
 
     async def go() -> None:
         clock, redis = LoopClock(), Redis(GONE)
-        timers, _ = timers_of(clock, redis, [row()])
+        timers, store = timers_of(clock, redis, [row()])
         redis.stand = outcomes(7, 9, 3.0)
-        assert await timers.due(DUE) == WhatIsDue()
+        assert await look(timers, store) == ()
         await clock.sleep(5)
         redis.stand = outcomes(7, 12, 0.0)
-        assert await timers.due(DUE) == WhatIsDue()
+        assert await look(timers, store) == ()
         redis.stand = outcomes(10, 12, 0.0)
-        assert await timers.due(DUE) == WhatIsDue((Due(SAGA, 2, "lost"),))
+        assert await look(timers, store) == (Due(SAGA, 2, "lost"),)
 
     run_virtual(go)
 
@@ -252,11 +257,11 @@ def test_after_a_verdict_that_could_not_be_committed_outcomes_are_asked_for_anew
         clock, redis = LoopClock(), Redis(GONE)
         timers, store = timers_of(clock, redis, [row()])
         redis.stand = outcomes(7, 9)
-        assert await timers.due(DUE) == WhatIsDue()
+        assert await look(timers, store) == ()
         redis.stand = outcomes(10, 12)
-        assert await timers.due(DUE) == WhatIsDue((Due(SAGA, 2, "lost"),))
+        assert await look(timers, store) == (Due(SAGA, 2, "lost"),)
         store.turns, redis.stand, redis.told = [row()], outcomes(20, 20, 0.5), {(SAGA, 2)}
-        assert await timers.due(DUE) == WhatIsDue()
+        assert await look(timers, store) == ()
 
     run_virtual(go)
 
@@ -266,13 +271,13 @@ def test_a_command_is_judged_though_the_stream_of_outcomes_was_made_anew_with_lo
 
     async def go() -> None:
         clock, redis = LoopClock(), Redis(GONE)
-        timers, _ = timers_of(clock, redis, [row()])
+        timers, store = timers_of(clock, redis, [row()])
         redis.stand = outcomes(3_600_000, 3_600_005)
-        assert await timers.due(DUE) == WhatIsDue()
+        assert await look(timers, store) == ()
         redis.stand = outcomes(7, 9)
-        assert await timers.due(DUE) == WhatIsDue()
+        assert await look(timers, store) == ()
         redis.stand = outcomes(10, 12)
-        assert await timers.due(DUE) == WhatIsDue((Due(SAGA, 2, "lost"),))
+        assert await look(timers, store) == (Due(SAGA, 2, "lost"),)
 
     run_virtual(go)
 
@@ -283,62 +288,13 @@ def test_a_verdict_that_could_not_be_committed_is_given_again() -> None:
     async def go() -> None:
         clock, redis = LoopClock(), Redis(EntryState("pending", 0.5))
         timers, store = timers_of(clock, redis, [row()])
-        assert await timers.due(DUE) == WhatIsDue()
+        assert await look(timers, store) == ()
         await clock.sleep(4.6)
         for _ in range(3):
             store.turns = [row()]
-            assert await timers.due(DUE) == WhatIsDue((Due(SAGA, 2, "timed_out"),))
+            assert await look(timers, store) == (Due(SAGA, 2, "timed_out"),)
 
     run_virtual(go)
-
-
-@pytest.mark.parametrize("verdict", [Due(SAGA, 2, "lost"), Due(SAGA, 2, "timed_out"), Repair(SAGA, 2, "wait overdue")])
-def test_a_verdict_that_loses_its_race_is_not_decided_again_without_another_look(verdict: Due | Repair) -> None:
-    """rule_A11: a slow commit was outrun, and its outcome had come meanwhile (found by seed 17258)."""
-
-    async def scene(stage: Stage) -> None:
-        await stage.engine.apply([Start(SAGA, MANIFEST, None)])
-        append = stage.store.append
-
-        async def outrun(moves: Sequence[Move]) -> Committed:
-            stage.store.append = append  # type: ignore[method-assign]
-            await Engine(stage.store, stage.clock).apply([Started(SAGA, 2, 1, "a", None, 1.0)])
-            return await append(moves)
-
-        stage.store.append = outrun  # type: ignore[method-assign]
-        (answer,) = await stage.engine.apply([verdict])
-        assert answer.code == "nothing"
-        assert await stage.unknowns() == []
-        assert (await stage.engine.apply([verdict]))[0].code == "accepted"
-
-    play(scene)
-
-
-def test_a_verdict_is_committed_before_what_else_an_orchestrator_has_at_once() -> None:
-    """rule_A11: starts were committed first, and took long; its outcome came meanwhile (found by seed 4400908)."""
-
-    async def scene(stage: Stage) -> None:
-        await stage.engine.apply([Start(SAGA, MANIFEST, None)])
-        turning: Any = stage.orchestrator
-        start, asked = stage.store.start, list[Sequence[str]]()
-
-        async def due(*_: object, **__: object) -> WhatIsDue:
-            return WhatIsDue((Due(SAGA, 2, "lost"),))
-
-        async def messages(_: object) -> list[tuple[WaitRow, Start]]:
-            return [(row(), Start(OTHER, MANIFEST, None))]
-
-        async def starting(moves: Sequence[Move], connection: object | None = None) -> Committed:
-            asked.append(await stage.unknowns())
-            return await start(moves, connection)
-
-        turning._timers.due, turning._messages.words = due, messages
-        stage.store.start = starting  # type: ignore[method-assign]
-        await turning.turn()
-        assert asked == [["lost"]]
-        assert (await stage.store.heads([OTHER])).keys() == {OTHER}
-
-    play(scene)
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.4])

@@ -114,6 +114,22 @@ def test_what_was_taken_back_is_judged_though_the_first_commit_fails() -> None:
     play(scene)
 
 
+def test_a_limit_that_is_found_together_with_the_check_of_its_command_is_judged_first() -> None:
+    """After an outage both are due at once: what was taken back then is gone, and seemed lost."""
+
+    async def scene(stage: Stage) -> None:
+        await stage.engine.apply([Start(SAGA, MANIFEST, None)])
+        await stage.clock.sleep(LIMIT_SECONDS - 1)
+        stage.store.failing["due"] = 100
+        await stage.clock.sleep(60)
+        assert stage.store.failing["due"] == 0
+        assert (len(await failed_after(stage)), await stage.unknowns()) == (1, [])
+        found = await head(stage)
+        assert (found.status, found.step("a").maybe, stage.sent()) == ("compensated", False, [])
+
+    play(scene)
+
+
 def test_what_another_process_took_back_and_left_is_lost_and_begun_anew() -> None:
     async def scene(stage: Stage) -> None:
         await stage.engine.apply([Start(SAGA, MANIFEST, None)])

@@ -244,7 +244,8 @@ class Checks:
         if isinstance(event, e.RetryRequested):
             again = (saga_id, event.step or "", event.item)
             self._lost.pop(again, None)  # an operator wants to see it run again
-            self._placeless |= {again} if state.step(*again[1:]).status not in OPEN else set()
+            placed = state.step(*again[1:]).status in OPEN or state.wait_of(*again[1:], "probe", "retry") is not None
+            self._placeless |= set() if placed else {again}
         if isinstance(event, e.StepOutcomeUnknown | e.UndoFailed) and event.cause in ("lost", "worker_lost"):
             self._judged(state, event, str(event.cause))
         if isinstance(event, e.SagaMigrated):  # what is under way keeps its place, whatever limit is new

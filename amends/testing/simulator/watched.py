@@ -36,7 +36,7 @@ class WatchedServer(MemoryServer):
         """Whether the first word about this attempt that stands here says how it ended, and has for a while.
 
         Longer than `taking_seconds`: what came while the judgement was being committed, nobody could read before. Nor
-        what another server brought along, where it had not been deleted yet.
+        what another memory brought along, where it had not been deleted yet.
         Who was handed a command of another memory says that it is lost (rule L7): such a word is no judgement.
         """
         now_ms = (self._clock() - taking_seconds) * 1000
@@ -50,9 +50,10 @@ class WatchedServer(MemoryServer):
         return False
 
     def restart(self, memory: Memory | None = None, *, other: bool = False) -> None:
-        """Come up again; what stands then stands from now on."""
+        """Come up again, with another memory maybe: what stands in that stands from now on."""
         super().restart(memory, other=other)
-        self._memory_ms = self._clock() * 1000
+        if memory is not None:
+            self._memory_ms = self._clock() * 1000
 
     def _serve(self, key: str) -> None:
         if key != OUTCOMES:
