@@ -11,6 +11,7 @@ log = logging.getLogger("amends.timers")
 
 AGAIN_SECONDS = 1.0
 REMEMBERED_MAX = 10_000
+LEFT_MAX = 10
 
 
 class StartLimits:
@@ -22,7 +23,14 @@ class StartLimits:
     def __init__(self, store: Store, sender: CommandSender) -> None:
         self._store = store
         self._sender = sender
-        self._withdrawn: dict[Waiting, None] = {}
+        self._withdrawn: dict[Waiting, int] = {}
+
+    def judges(self, command: Waiting) -> bool:
+        """Whether a command is left to its limit, since it was taken back; not for ever: the limit may be gone."""
+        left = self._withdrawn.get(command, 0)
+        if left:
+            self._withdrawn[command] = left - 1
+        return left > 0
 
     async def judged(self, limits: Sequence[WaitRow]) -> list[Due]:
         """The limits that can be judged now; the others are looked at again in a second."""
@@ -59,7 +67,7 @@ class StartLimits:
             log.warning("cannot take %d commands back: %s", len(sent), loss)
             unread = [False for _ in sent]
         taken |= {(row.saga_id, row.opened_by) for row, alone in zip(sent, unread, strict=True) if alone}
-        self._withdrawn.update(dict.fromkeys(taken))
+        self._withdrawn.update(dict.fromkeys(taken, LEFT_MAX))
         while len(self._withdrawn) > REMEMBERED_MAX:
             self._withdrawn.pop(next(iter(self._withdrawn)))
         return taken

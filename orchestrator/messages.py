@@ -21,6 +21,8 @@ from sagas.state import Parent, State, Value
 log = logging.getLogger("amends.messages")
 
 UNKNOWN_SECONDS = 10.0
+Letter = tuple[WaitRow, Input]
+"""A message, and what its receiver is to be told."""
 STATUSES: Mapping[type[Event], str] = {
     e.SagaCompleted: "completed",
     e.SagaCompensated: "compensated",
@@ -29,7 +31,7 @@ STATUSES: Mapping[type[Event], str] = {
 
 
 @record
-class _Letter:
+class _Draft:
     """A message that needs the value behind `plan`, if any, to become its receiver's input."""
 
     row: WaitRow
@@ -45,7 +47,7 @@ class Messages:
         self._store = store
         self._engine = engine
 
-    async def words(self, rows: Sequence[WaitRow]) -> list[tuple[WaitRow, Input]]:
+    async def words(self, rows: Sequence[WaitRow]) -> list[Letter]:
         """Messages that are due, each with what its receiver is to be told."""
         if not rows:
             return []
@@ -57,40 +59,45 @@ class Messages:
         with_pivot = {found.name for found in children.values() if found.pivot is not None}
         doubtful = [event.child_id for event in starts if event.definition in with_pivot]
         begun = (await self._store.heads(doubtful)).keys() if doubtful else ()
-        letters: list[_Letter] = []
+        drafts: list[_Draft] = []
         for row in rows:
             head, entry = heads[row.saga_id], entries[row.saga_id, row.opened_by]
             if head.newer or head.fingerprint not in manifests:
                 continue  # only a newer program knows what it says
-            letter = _letter(row, head, manifests[head.fingerprint], entry, children, begun)
-            if letter is not None:
-                letters.append(letter)
-        sent = {(letter.row.saga_id, letter.row.opened_by) for letter in letters}
+            draft = _draft(row, head, manifests[head.fingerprint], entry, children, begun)
+            if draft is not None:
+                drafts.append(draft)
+        sent = {(draft.row.saga_id, draft.row.opened_by) for draft in drafts}
         await self.put_off([row for row in rows if (row.saga_id, row.opened_by) not in sent])
-        return await self._written(letters)
+        return await self._written(drafts)
 
-    async def _written(self, letters: Sequence[_Letter]) -> list[tuple[WaitRow, Input]]:
+    async def _written(self, drafts: Sequence[_Draft]) -> list[Letter]:
         wanted = [
-            (letter.head.saga_id, value)
-            for letter in letters
-            if letter.plan is not None
-            for value in letter.plan.values
+            (draft.head.saga_id, value)
+            for draft in drafts
+            if draft.plan is not None
+            for value in draft.plan.values
             if value is not None and (value.event is not None or value.payload)
         ]
         loaded = await self._engine.values.load(self._store, wanted)
-        found: list[tuple[WaitRow, Input]] = []
-        for letter in letters:
+        found: list[Letter] = []
+        for draft in drafts:
 
-            def load(value: Value, saga_id: str = letter.head.saga_id) -> Json:
+            def load(value: Value, saga_id: str = draft.head.saga_id) -> Json:
                 return loaded[saga_id, value]
 
-            found.append((letter.row, letter.make(None if letter.plan is None else compose(letter.plan, load))))
+            found.append((draft.row, draft.make(None if draft.plan is None else compose(draft.plan, load))))
         return found
 
     async def put_off(self, rows: Sequence[WaitRow]) -> None:
         """Let messages come again in a while: nobody here knows how to tell them."""
         if rows:
             await self._store.postpone([(row.saga_id, row.opened_by, UNKNOWN_SECONDS) for row in rows])
+
+
+def is_start(letter: Letter) -> bool:
+    """Whether it starts a saga, which takes a commit of its own."""
+    return isinstance(letter[1], Start)
 
 
 def refusals(words: Sequence[Input], answers: Sequence[Answer]) -> dict[int, Input]:
@@ -113,14 +120,14 @@ def _refused(parent: str, message: str, child_id: str, step: str, attempt: int, 
     )
 
 
-def _letter(
+def _draft(
     row: WaitRow,
     head: State,
     manifest: Manifest,
     entry: Recorded,
     children: Mapping[str, Manifest],
     begun: Collection[str],
-) -> _Letter | None:
+) -> _Draft | None:
     """What `row` says; `begun` are the children with a pivot that exist: to these the start is only told again."""
     message = f"{row.saga_id}/{row.opened_by}"
     match entry.event:
@@ -131,7 +138,7 @@ def _letter(
             if child_id not in begun and is_one_way(manifest.by_name[step], children[definition]):
                 log.error("the saga '%s' has a pivot now, and %s must be able to turn it back", definition, row.saga_id)
                 told = _refused(row.saga_id, message, child_id, step, attempt, entry.trace)
-                return _Letter(row, head, lambda _: told)
+                return _Draft(row, head, lambda _: told)
 
             def start(value: Json) -> Start:
                 parent = Parent(row.saga_id, step, attempt)
@@ -140,15 +147,15 @@ def _letter(
                 )
 
             path = manifest.by_name[step].child_input or "input"
-            return _Letter(row, head, start, plan_at(manifest, head, path))
+            return _Draft(row, head, start, plan_at(manifest, head, path))
         case e.UndoScheduled():
             child = head.step(entry.event.step or "").child
-            return None if child is None else _Letter(row, head, lambda _: ParentTurnsBack(child, message, entry.trace))
+            return None if child is None else _Draft(row, head, lambda _: ParentTurnsBack(child, message, entry.trace))
         case _:
             return _end(row, head, manifest, entry, message)
 
 
-def _end(row: WaitRow, head: State, manifest: Manifest, entry: Recorded, message: str) -> _Letter | None:
+def _end(row: WaitRow, head: State, manifest: Manifest, entry: Recorded, message: str) -> _Draft | None:
     parent, status = head.parent, STATUSES.get(type(entry.event))
     if parent is None or status is None:
         return None
@@ -159,4 +166,4 @@ def _end(row: WaitRow, head: State, manifest: Manifest, entry: Recorded, message
             result=result, trace=head.trace,
         )  # fmt: skip
 
-    return _Letter(row, head, end, plan_of_result(manifest, head) if status == "completed" else None)
+    return _Draft(row, head, end, plan_of_result(manifest, head) if status == "completed" else None)

@@ -9,10 +9,10 @@ from math import inf
 
 from orchestrator.commands import Wanted, commands_for
 from orchestrator.engine import Applied, Engine
-from orchestrator.messages import Messages, refusals
+from orchestrator.messages import Letter, Messages, is_start, refusals
 from orchestrator.overlap import Overlap
 from orchestrator.publisher import Publisher
-from orchestrator.timers import LOOK_SECONDS_MAX, SWEEP_SECONDS, Timers, WhatIsDue
+from orchestrator.timers import LOOK_SECONDS_MAX, SWEEP_SECONDS, Judged, Timers
 from sagas.decide import NOT_DUE
 from sagas.inputs import Answer, Due, Input, ParentTurnsBack
 from sagas.peek import Peek
@@ -107,9 +107,10 @@ class Orchestrator:
             return
         look = look or not (deliveries or self._overlap.busy)
         await self._overlap.over()
-        due = WhatIsDue()
+        heard: list[Letter] = []
+        starts: list[Letter] = []
+        judged = Judged()
         if look:
-            words = await self._engine.shelved(words)  # before outcomes are looked for: it may take long
             peek = await self._store.peek()
             self._engine.learn(peek)
             if peek.unsent or peek.unconfirmed_since is not None:
@@ -118,14 +119,18 @@ class Orchestrator:
             if (peek.unsent or self._taken) and await self._send_marked() == self._batch:
                 self._look_at = self._clock.monotonic() + LOOK_SECONDS_MIN
             due = await self._timers.due(peek, crowded=len(deliveries) == most)
+            for letter in await self._messages.words(due.messages):
+                (starts if is_start(letter) else heard).append(letter)
+            words = await self._engine.shelved([*words, *(word for _, word in heard), *due.words])
+            judged = await self._timers.judged(due)  # last: it says what is so for an instant (rule A11)
             self._publisher.behind_seconds = self._timers.behind_seconds
-            words += due.words
-        answers = await self._apply(words) if words else []
-        codes: list[str] = [answer.code for answer in answers]
+            words += judged.words
+        codes: list[str] = [answer.code for answer in await self._apply(words)] if words else []
         await self._acknowledge(deliveries, codes)
-        if due.unsure:
-            await self._store.postpone(due.unsure)
-        codes += await self._tell(due.messages)  # later: that no outcome of a lost command stands is so for an instant
+        if judged.unsure:
+            await self._store.postpone(judged.unsure)
+        await self._delivered(heard, codes[len(deliveries) :])
+        codes += await self._start(starts)
         if any(code != "newer" for code in codes[len(deliveries) :]):
             self._look_at = min(self._look_at, self._clock.monotonic() + LOOK_SECONDS_MIN)
 
@@ -134,26 +139,26 @@ class Orchestrator:
         answers = await self._apply(words)
         await self._acknowledge(deliveries, [answer.code for answer in answers])
 
-    async def _tell(self, messages: Sequence[WaitRow]) -> list[str]:
-        """Apply messages to their receivers, and take them away; what became of each.
-
-        Who can be read by a newer program only is told later.
-        """
-        told = await self._messages.words(messages)
-        if not told:
+    async def _start(self, letters: Sequence[Letter]) -> list[str]:
+        """Start the sagas that others want, and tell these of what cannot be started; what became of each."""
+        if not letters:
             return []
-        words = [word for _, word in told]
+        words = [word for _, word in letters]
         answers = await self._apply(words)
         codes: list[str] = [answer.code for answer in answers]
         if refused := refusals(words, answers):
             told_of = await self._apply(list(refused.values()))
             for index, answer in zip(refused, told_of, strict=True):  # a parent that is newer is told again later
                 codes[index] = "newer" if answer.code == "newer" else codes[index]
-        later = [row for (row, _), code in zip(told, codes, strict=True) if code == "newer"]
-        if over := [(row.saga_id, row.opened_by) for row, _ in told if row not in later]:
+        await self._delivered(letters, codes)
+        return codes
+
+    async def _delivered(self, letters: Sequence[Letter], codes: Sequence[str]) -> None:
+        """Take away the messages that their receivers have; who can be read by a newer program only is told later."""
+        later = [row for (row, _), code in zip(letters, codes, strict=False) if code == "newer"]
+        if over := [(row.saga_id, row.opened_by) for row, _ in letters if row not in later]:
             await self._store.delivered(over)
         await self._messages.put_off(later)
-        return codes
 
     async def _apply(self, words: Sequence[Input]) -> list[Answer]:
         """Apply inputs, and send what they owe; an answer for each."""

@@ -1,8 +1,9 @@
 """Timers: what is due, and what became of commands that were sent or never sent (rules A11, C1, C9, L5)."""
 
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import field
 from typing import Literal
 
 from orchestrator.limits import StartLimits
@@ -16,9 +17,12 @@ from sagas.unread import FEW, Place, Unread
 
 log = logging.getLogger("amends.timers")
 
+Verdict = Literal["lost", "timed_out"]
+
 LOOK_SECONDS_MAX = 1.0
 SWEEP_SECONDS = 5.0
 GAP_SECONDS = 5.0
+LIMIT_SECONDS = 1.0
 QUEUED_SECONDS_MAX, LATE_SHARE = 60.0, 10.0
 AGAIN_SECONDS, AGAIN_SECONDS_MAX, BEHIND_SECONDS_MAX = 0.2, 5.0, 30.0
 BEHIND_SECONDS, CHECK_SECONDS, PAUSE_SECONDS = 1.0, 1.0, 0.25
@@ -40,14 +44,27 @@ class _Sight:
 
 @record
 class WhatIsDue:
-    """Waits that are over, as inputs, and messages that one saga owes another (rule B5).
+    """Waits that are over, as inputs; messages that one saga owes another (rule B5); commands that are to be judged.
 
-    `unsure` are commands that cannot be judged yet, each with the seconds after which to look again. They are put off
-    once the others are applied, since that no outcome of these stands is so for an instant (rule A11).
+    Those are `suspects`, each with the verdict that is right if it has left no outcome, and `unsent`, lost if so.
+    `checked_since`: when the checks of commands began, if there were any (this process's monotonic clock).
     """
 
     words: tuple[Due, ...] = ()
     messages: tuple[WaitRow, ...] = ()
+    suspects: Mapping[Waiting, Verdict] = field(default_factory=dict)
+    unsent: tuple[Waiting, ...] = ()
+    checked_since: float | None = None
+
+
+@record
+class Judged:
+    """Verdicts, which are to be committed before all that is slow: that no outcome stands is so for an instant (A11).
+
+    `unsure` are commands that cannot be judged yet, each with the seconds after which to look again.
+    """
+
+    words: tuple[Due, ...] = ()
     unsure: tuple[tuple[str, int, float], ...] = ()
 
 
@@ -99,7 +116,7 @@ class Timers:
             self._moved_on.pop(key, None)
 
     async def due(self, peek: Peek, *, crowded: bool = False) -> WhatIsDue:
-        """What is due, after a glance. `crowded`: more outcomes may have come than are read at once.
+        """What is due, after a glance; `judged` goes on. `crowded`: more outcomes may have come than are read at once.
 
         While nothing can be committed the first alone tries it: the others get their grace when it goes in.
         """
@@ -128,23 +145,28 @@ class Timers:
         limits = [row for row in rows if is_start_limit(row)]
         others = [row for row in rows if row.kind not in (*COMMAND_KINDS, "notify") and not is_start_limit(row)]
         found = [Due(row.saga_id, row.opened_by) for row in others] + await self._limits.judged(limits)
-        checked = await self._checked([row for row in rows if row.kind in COMMAND_KINDS], peek.now)
-        unsent = await self._never_sent(peek) if checks else []
-        sure = await self._without_outcome([*checked, *unsent])
-        found += [Due(*key, checked.get(key, "lost")) for key in sure]
-        unsure = checked.keys() - set(sure)
-        if checks and self.behind_seconds >= BEHIND_SECONDS:
-            ended = self._clock.monotonic()
-            self._check_at = ended + min(max(CHECK_SECONDS, CHECK_SHARE * (ended - now)), CHECK_SECONDS_MAX)
-        later = tuple((*key, self._again_seconds(key)) for key in sorted(unsure))
-        return WhatIsDue(tuple(found), tuple(messages), later)
+        suspects = await self._checked([row for row in rows if row.kind in COMMAND_KINDS], peek.now)
+        unsent = await self._never_sent(peek) if checks else ()
+        return WhatIsDue(tuple(found), tuple(messages), suspects, unsent, now if checks else None)
 
-    async def _never_sent(self, peek: Peek) -> list[Waiting]:
+    async def judged(self, due: WhatIsDue) -> Judged:
+        """What to make of commands that are to be judged. Commit it at once."""
+        sure = dict.fromkeys(await self._without_outcome([*due.suspects, *due.unsent]))
+        if due.checked_since is not None and self.behind_seconds >= BEHIND_SECONDS:
+            ended = self._clock.monotonic()
+            pause = max(CHECK_SECONDS, CHECK_SHARE * (ended - due.checked_since))
+            self._check_at = ended + min(pause, CHECK_SECONDS_MAX)
+        return Judged(
+            tuple(Due(*key, due.suspects.get(key, "lost")) for key in sure),
+            tuple((*key, self._again_seconds(key)) for key in due.suspects if key not in sure),
+        )
+
+    async def _never_sent(self, peek: Peek) -> tuple[Waiting, ...]:
         """Commands that nobody sent, or confirmed, in time: their next attempt is to be scheduled (rule C1)."""
         if peek.unconfirmed_since is None or peek.unconfirmed_since > peek.now - SWEEP_SECONDS:
-            return []
+            return ()
         rows = await self._store.unpublished(SWEEP_SECONDS, self._batch)
-        return [(row.saga_id, row.opened_by) for row in rows]
+        return tuple((row.saga_id, row.opened_by) for row in rows)
 
     async def _without_outcome(self, found: Collection[Waiting]) -> list[Waiting]:
         """Of commands that are to be judged those that have left no outcome, whoever has it in hand (rule A11).
@@ -187,7 +209,7 @@ class Timers:
         self._sights[key] = replace(sight, last=now)
         return sight.stood
 
-    async def _checked(self, rows: Sequence[WaitRow], at: float) -> dict[Waiting, Literal["lost", "timed_out"]]:
+    async def _checked(self, rows: Sequence[WaitRow], at: float) -> dict[Waiting, Verdict]:
         """The check of commands that were sent: still queued, still running, or to be judged (rule L5).
 
         One that is queued comes again the later, the later it was looked at, which was due before the instant `at`:
@@ -202,25 +224,28 @@ class Timers:
             log.warning("cannot look for %d commands: %s", len(sent), loss)
             return {}
         later: list[tuple[str, int, float]] = []
-        judged: dict[Waiting, Literal["lost", "timed_out"]] = {}
+        suspects: dict[Waiting, Verdict] = {}
         now = self._clock.monotonic()
         for row, state in zip(sent, states, strict=True):
             key = (row.saga_id, row.opened_by)
+            if self._limits.judges(key):
+                later.append((*key, LIMIT_SECONDS))
+                continue
             if state.place == "gone":
-                judged[key] = "lost"
+                suspects[key] = "lost"
                 continue
             if state.place == "queued":
                 seconds = max(state.timeout + 2 * self._lease_seconds, LATE_SHARE * (at - row.due_at))
                 later.append((*key, min(seconds, QUEUED_SECONDS_MAX)))
             elif (until := self._moved_on.setdefault(key, now + state.timeout + self._lease_seconds)) <= now:
-                judged[key] = "timed_out"
+                suspects[key] = "timed_out"
                 continue
             else:  # it may have begun just now; looking again before its time says nothing
                 later.append((*key, until - now))
             self._sights.pop(key, None)  # somebody renews it again
         if later:
             await self._store.postpone(later)
-        return judged
+        return suspects
 
     def _again_seconds(self, key: Waiting) -> float:
         """When to look again for what is not judged: the longer it is known, or outcomes stand unread, the later."""

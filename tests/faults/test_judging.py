@@ -97,8 +97,9 @@ def timers_of(clock: LoopClock, redis: Redis, rows: Sequence[WaitRow]) -> tuple[
 async def look(timers: Timers, store: Postgres, peek: Peek = DUE, *, crowded: bool = False) -> tuple[Due, ...]:
     """What is due; as an orchestrator does, put off what is not judged."""
     due = await timers.due(peek, crowded=crowded)
-    await store.postpone(due.unsure)
-    return due.words
+    judged = await timers.judged(due)
+    await store.postpone(judged.unsure)
+    return (*due.words, *judged.words)
 
 
 @pytest.mark.parametrize("delay", [0.05, 0.5, 5.0])

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from amends.testing.virtual import run_virtual
 from consumers.inprocess import InProcessTransport
 from sagas import events as e
 from sagas.inputs import Hold, Outcome, Release, Start
 from sagas.manifest import Manifest
+from sagas.ports import WaitRow
 from sagas.state import State
 from tests.faults.test_engine_on_virtual_time import Stage
 from tests.unit.test_decisions import SAGA, node
@@ -126,6 +128,42 @@ def test_a_limit_that_is_found_together_with_the_check_of_its_command_is_judged_
         assert (len(await failed_after(stage)), await stage.unknowns()) == (1, [])
         found = await head(stage)
         assert (found.status, found.step("a").maybe, stage.sent()) == ("compensated", False, [])
+
+    play(scene)
+
+
+def test_what_was_taken_back_is_left_to_its_limit_though_its_check_is_due_before_and_the_first_commit_fails() -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.engine.apply([Start(SAGA, MANIFEST, None)])
+        await stage.clock.sleep(LIMIT_SECONDS - 10)
+        (check,) = [row.due_at for row in await stage.store.waits(SAGA) if row.kind == "step"]
+        (limit,) = [row.due_at for row in await stage.store.waits(SAGA) if row.kind != "step"]
+        assert check < limit
+        stage.store.failing.update(due=100, append=2)
+        await stage.clock.sleep(60)
+        assert stage.store.failing == {"due": 0, "append": 0}
+        assert (len(await failed_after(stage)), await stage.unknowns(), stage.sent()) == (1, [], [])
+
+    play(scene)
+
+
+def test_a_command_whose_limit_is_gone_is_judged_though_it_was_taken_back() -> None:
+    """Inv 1: it is left to its limit for some seconds only."""
+
+    async def scene(stage: Stage) -> None:
+        await stage.engine.apply([Start(SAGA, MANIFEST, None)])
+        (limit,) = [row.opened_by for row in await stage.store.waits(SAGA) if row.kind != "step"]
+        await stage.clock.sleep(LIMIT_SECONDS - 1)
+        stage.store.failing["append"] = 1
+        due: Any = stage.store.due
+
+        async def without_limit(*words: Any, **more: Any) -> list[WaitRow]:
+            rows: list[WaitRow] = await due(*words, **more)
+            return [row for row in rows if row.opened_by != limit or stage.store.failing["append"]]
+
+        stage.store.due = without_limit  # type: ignore[method-assign]
+        await stage.clock.sleep(60)
+        assert (await failed_after(stage), await stage.unknowns()) == ([], ["lost"])
 
     play(scene)
 

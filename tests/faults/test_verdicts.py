@@ -8,14 +8,16 @@ import pytest
 from amends.clock import LoopClock
 from amends.testing.virtual import run_virtual
 from orchestrator.engine import Engine
-from orchestrator.timers import WhatIsDue
+from orchestrator.timers import Judged, WhatIsDue
 from sagas.inputs import Due, Outcome, Repair, Start, Started
 from sagas.manifest import Manifest
 from sagas.peek import Peek
 from sagas.ports import Committed, Move, WaitRow
+from sagas.state import Waiting
 from sagas.whereabouts import GONE, EntryState
 from tests.faults.test_engine_on_virtual_time import MANIFEST, TWIN, Stage, play
 from tests.faults.test_judging import Redis, outcomes, row, timers_of
+from tests.faults.test_newer_events import write_newer
 from tests.unit.test_decisions import FAILED, SAGA, node
 
 OTHER = "01900000-0000-7000-8000-00000000000f"
@@ -62,10 +64,10 @@ def test_nothing_slow_comes_between_a_look_for_outcomes_and_its_verdict(slow: st
 
         redis.inspect = inspect  # type: ignore[method-assign, assignment]
         setattr(store, slow, asking)
-        due = await timers.due(Peek(100.0, False, 90.0, 0.0))
+        judged = await timers.judged(await timers.due(Peek(100.0, False, 90.0, 0.0)))
         assert redis.told == {(SAGA, 2)}
-        assert due.words == ()
-        assert [key for *key, _ in due.unsure] == [[SAGA, 2]]
+        assert judged.words == ()
+        assert [key for *key, _ in judged.unsure] == [[SAGA, 2]]
 
     run_virtual(go)
 
@@ -83,11 +85,14 @@ def test_large_results_are_stored_before_outcomes_are_looked_for() -> None:
             order.append("stored")
             await put(payloads)
 
-        async def due(*_: object, **__: object) -> WhatIsDue:
-            order.append("looked")
-            return WhatIsDue((Due(SAGA, 2, "lost"),))
+        judge = turning._timers.judged
 
-        turning._timers.due, turning._look_at = due, 0.0
+        async def judged(_: WhatIsDue) -> Judged:
+            order.append("looked")
+            found: Judged = await judge(WhatIsDue(suspects={(SAGA, 2): "lost"}))
+            return found
+
+        turning._timers.judged, turning._look_at = judged, 0.0
         stage.store.put_payloads = storing  # type: ignore[method-assign]
         await turning.turn()
         assert order == ["stored", "looked"]
@@ -109,7 +114,7 @@ def test_outcomes_in_hand_are_decided_before_verdicts() -> None:
         turning: Any = stage.orchestrator
 
         async def due(*_: object, **__: object) -> WhatIsDue:
-            return WhatIsDue((Due(SAGA, waits["a"].opened_by, "lost"),))
+            return WhatIsDue(suspects={(SAGA, waits["a"].opened_by): "lost"})
 
         turning._timers.due, turning._look_at = due, 0.0
         await turning.turn()
@@ -129,7 +134,7 @@ def test_a_verdict_is_committed_before_sagas_are_started() -> None:
         start, asked = stage.store.start, list[Sequence[str]]()
 
         async def due(*_: object, **__: object) -> WhatIsDue:
-            return WhatIsDue((Due(SAGA, 2, "lost"),))
+            return WhatIsDue(suspects={(SAGA, 2): "lost"})
 
         async def messages(_: object) -> list[tuple[WaitRow, Start]]:
             return [(row(), Start(OTHER, MANIFEST, None))]
@@ -143,5 +148,44 @@ def test_a_verdict_is_committed_before_sagas_are_started() -> None:
         await turning.turn()
         assert asked == [["lost"]]
         assert (await stage.store.heads([OTHER])).keys() == {OTHER}
+
+    play(scene)
+
+
+def test_in_one_turn_a_newer_outcome_is_left_others_are_done_with_and_what_is_unsure_is_put_off_last() -> None:
+    """rule_A11, rule_C5: each answer belongs to its own word, whatever comes behind it."""
+
+    async def scene(stage: Stage) -> None:
+        await stage.engine.apply([Start(saga_id, MANIFEST, None) for saga_id in (SAGA, TWIN, OTHER)])
+        write_newer(stage)
+        await stage.sender.send([Outcome(saga_id, 2, 1, "a", None, "step", "succeeded") for saga_id in (SAGA, TWIN)])
+        turning: Any = stage.orchestrator
+        append, postpone, order = stage.store.append, stage.store.postpone, list[str]()
+
+        async def due(*_: object, **__: object) -> WhatIsDue:
+            return WhatIsDue((Due(OTHER, 99),), suspects={(OTHER, 2): "lost"})
+
+        async def appending(moves: Sequence[Move]) -> Committed:
+            order.append("appended")
+            return await append(moves)
+
+        async def putting_off(waits: Sequence[tuple[str, int, float]]) -> None:
+            order.append("put off")
+            assert [saga_id for saga_id, _, _ in waits] == [OTHER]
+            await postpone(waits)
+
+        async def told_of(waits: object) -> set[Waiting]:
+            return {(OTHER, 2)}
+
+        turning._timers.due, turning._look_at = due, 0.0
+        stage.sender.told_of = told_of  # type: ignore[method-assign]
+        stage.store.append = appending  # type: ignore[method-assign]
+        stage.store.postpone = putting_off  # type: ignore[method-assign]
+        await turning.turn()
+        assert order == ["appended", "put off"]
+        assert turning._look_at <= stage.clock.monotonic() + 0.01, "what follows may be due at once"
+        assert await stage.unknowns(OTHER) == []
+        assert (await stage.store.heads([TWIN]))[TWIN].step("a").status == "succeeded"
+        assert [left.word.saga_id for _, _, left in stage.broker.pending_words.values()] == [SAGA]
 
     play(scene)
