@@ -52,7 +52,7 @@ class WhatIsDue:
 
     words: tuple[Due, ...] = ()
     messages: tuple[WaitRow, ...] = ()
-    suspects: Mapping[Waiting, Verdict] = field(default_factory=dict)
+    suspects: Mapping[Waiting, Verdict] = field(default_factory=dict[Waiting, Verdict])
     unsent: tuple[Waiting, ...] = ()
     checked_since: float | None = None
 
