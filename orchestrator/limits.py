@@ -1,7 +1,7 @@
 """Start limits: steps that nobody began in time are taken back, if nobody has read their commands (rule L5)."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from sagas.inputs import Due
 from sagas.ports import CommandSender, Store, TransportRefused, TransportUnavailable, WaitRow
@@ -27,10 +27,12 @@ class StartLimits:
 
     def judges(self, command: Waiting) -> bool:
         """Whether a command is left to its limit, since it was taken back; not for ever: the limit may be gone."""
-        left = self._withdrawn.get(command, 0)
-        if left:
-            self._withdrawn[command] = left - 1
-        return left > 0
+        return self._withdrawn.get(command, 0) > 0
+
+    def left(self, commands: Iterable[Waiting]) -> None:
+        """These were put off, once more."""
+        for command in commands:
+            self._withdrawn[command] -= 1
 
     async def judged(self, limits: Sequence[WaitRow]) -> list[Due]:
         """The limits that can be judged now; the others are looked at again in a second."""

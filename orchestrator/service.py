@@ -4,7 +4,8 @@ No linger: while one commit runs the next batch gathers by itself. Any number of
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from math import inf
 
 from orchestrator.commands import Wanted, commands_for
@@ -121,7 +122,8 @@ class Orchestrator:
             due = await self._timers.due(peek, crowded=len(deliveries) == most)
             for letter in await self._messages.words(due.messages):
                 (starts if is_start(letter) else heard).append(letter)
-            words = await self._engine.shelved([*words, *(word for _, word in heard), *due.words])
+            with self._writing():
+                words = await self._engine.shelved([*words, *(word for _, word in heard), *due.words])
             judged = await self._timers.judged(due)  # last: it says what is so for an instant (rule A11)
             self._publisher.behind_seconds = self._timers.behind_seconds
             words += judged.words
@@ -160,13 +162,19 @@ class Orchestrator:
             await self._store.delivered(over)
         await self._messages.put_off(later)
 
-    async def _apply(self, words: Sequence[Input]) -> list[Answer]:
-        """Apply inputs, and send what they owe; an answer for each."""
+    @contextmanager
+    def _writing(self) -> Generator[None]:
+        """What cannot be written holds up all that is due (rule A11)."""
         try:
-            applied = await self._engine.append(words)
+            yield
         except StoreUnavailable:
             self._timers.stalled()
             raise
+
+    async def _apply(self, words: Sequence[Input]) -> list[Answer]:
+        """Apply inputs, and send what they owe; an answer for each."""
+        with self._writing():
+            applied = await self._engine.append(words)
         self._timers.committed()
         self._timers.over((move.saga_id, wait) for _, move in applied.moves for wait in move.waits_gone)
         await self._engine.publish(applied)

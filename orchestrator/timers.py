@@ -146,7 +146,8 @@ class Timers:
         others = [row for row in rows if row.kind not in (*COMMAND_KINDS, "notify") and not is_start_limit(row)]
         found = [Due(row.saga_id, row.opened_by) for row in others] + await self._limits.judged(limits)
         suspects = await self._checked([row for row in rows if row.kind in COMMAND_KINDS], peek.now)
-        unsent = await self._never_sent(peek) if checks else ()
+        sweeps = checks and not (self._stalled and rows)
+        unsent = await self._never_sent(peek, 1 if self._stalled else self._batch) if sweeps else ()
         return WhatIsDue(tuple(found), tuple(messages), suspects, unsent, now if checks else None)
 
     async def judged(self, due: WhatIsDue) -> Judged:
@@ -161,11 +162,11 @@ class Timers:
             tuple((*key, self._again_seconds(key)) for key in due.suspects if key not in sure),
         )
 
-    async def _never_sent(self, peek: Peek) -> tuple[Waiting, ...]:
+    async def _never_sent(self, peek: Peek, most: int) -> tuple[Waiting, ...]:
         """Commands that nobody sent, or confirmed, in time: their next attempt is to be scheduled (rule C1)."""
         if peek.unconfirmed_since is None or peek.unconfirmed_since > peek.now - SWEEP_SECONDS:
             return ()
-        rows = await self._store.unpublished(SWEEP_SECONDS, self._batch)
+        rows = await self._store.unpublished(SWEEP_SECONDS, most)
         return tuple((row.saga_id, row.opened_by) for row in rows)
 
     async def _without_outcome(self, found: Collection[Waiting]) -> list[Waiting]:
@@ -224,12 +225,13 @@ class Timers:
             log.warning("cannot look for %d commands: %s", len(sent), loss)
             return {}
         later: list[tuple[str, int, float]] = []
+        left: list[Waiting] = []
         suspects: dict[Waiting, Verdict] = {}
         now = self._clock.monotonic()
         for row, state in zip(sent, states, strict=True):
             key = (row.saga_id, row.opened_by)
             if self._limits.judges(key):
-                later.append((*key, LIMIT_SECONDS))
+                left.append(key)
                 continue
             if state.place == "gone":
                 suspects[key] = "lost"
@@ -243,8 +245,9 @@ class Timers:
             else:  # it may have begun just now; looking again before its time says nothing
                 later.append((*key, until - now))
             self._sights.pop(key, None)  # somebody renews it again
-        if later:
-            await self._store.postpone(later)
+        if later or left:
+            await self._store.postpone([*later, *((*key, LIMIT_SECONDS) for key in left)])
+            self._limits.left(left)
         return suspects
 
     def _again_seconds(self, key: Waiting) -> float:

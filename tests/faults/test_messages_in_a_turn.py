@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from pydantic import BaseModel
@@ -10,10 +11,12 @@ from pydantic import BaseModel
 from amends import Saga
 from amends.testing.virtual import run_virtual
 from consumers.inprocess import InProcessTransport
+from orchestrator.timers import Judged, WhatIsDue
 from sagas import events as e
-from sagas.inputs import Cancel, Outcome, Start
+from sagas.inputs import Cancel, Due, Outcome, Start
 from sagas.ports import Command
-from tests.faults.test_engine_on_virtual_time import Stage
+from tests.faults.test_engine_on_virtual_time import MANIFEST, TWIN, Stage
+from tests.faults.test_newer_events import write_newer
 from tests.unit.test_decisions import FAILED, SAGA
 
 
@@ -35,6 +38,9 @@ async def undo(load: Load) -> None: ...
 
 PARENT = Saga("parent", input=Load, deadline=timedelta(seconds=30))
 PARENT.start("kid", CHILD, input="input")
+
+
+OTHER, FOURTH = SAGA[:-1] + "3", SAGA[:-1] + "4"
 
 
 def play(scene: Callable[[Stage, InProcessTransport], Awaitable[None]]) -> None:
@@ -105,3 +111,41 @@ def test_a_child_that_is_to_turn_back_sends_nothing_more_in_the_look_that_finds_
         assert (await stage.store.heads([SAGA]))[SAGA].status in ("compensated", "compensating")
 
     play(scene)
+
+
+def test_in_one_turn_each_message_outcome_and_verdict_has_its_own_answer() -> None:
+    """rule_B5: who is newer hears of it later, whatever stands before and behind it."""
+
+    async def go() -> None:
+        stage = Stage()
+        for saga in (PARENT, CHILD):
+            await stage.store.put_manifest(saga.seal().manifest)
+        await stage.engine.apply([Start(saga_id, PARENT.seal().manifest, {"parcels": 1}) for saga_id in (SAGA, TWIN)])
+        await stage.engine.apply([Start(saga_id, MANIFEST, None) for saga_id in (OTHER, FOURTH)])
+        turning: Any = stage.orchestrator
+        turning._look_at = 0.0
+        await turning.turn()
+        parents = await stage.store.heads([SAGA, TWIN])
+        children = [next(iter(parents[saga_id].steps.values())).child or "" for saga_id in (SAGA, TWIN)]
+        for child in children:
+            wait = next(iter((await stage.store.heads([child]))[child].waits))
+            await stage.engine.apply([Outcome(child, wait, 1, "work", None, "step", "succeeded", result=1)])
+        write_newer(stage, SAGA)
+        write_newer(stage, FOURTH)
+        await stage.sender.send([Outcome(FOURTH, 2, 1, "a", None, "step", "succeeded")])
+
+        async def judged(_: WhatIsDue) -> Judged:
+            return Judged((Due(OTHER, 2, "lost"),))
+
+        turning._timers.judged, turning._look_at = judged, 0.0
+        await turning.turn()
+        assert [left.word.saga_id for _, _, left in stage.broker.pending_words.values()] == [FOURTH]
+        owed = {child: [row.kind for row in await stage.store.waits(child)] for child in children}
+        assert owed == {children[0]: ["notify"], children[1]: []}
+        assert await stage.unknowns(OTHER) == ["lost"]
+        heads = await stage.store.heads([SAGA, TWIN])
+        assert (heads[SAGA].newer, heads[TWIN].status) == (True, "completed")
+        (row,) = await stage.store.waits(children[0])
+        assert row.due_at > await stage.store.now() + 5, "it is told in a while"
+
+    run_virtual(go)

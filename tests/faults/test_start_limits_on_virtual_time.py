@@ -1,7 +1,7 @@
 """Steps that nobody begins in time, on virtual time: taken back unread or by their mark, else left alone (rule L5)."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from amends.testing.virtual import run_virtual
@@ -9,12 +9,13 @@ from consumers.inprocess import InProcessTransport
 from sagas import events as e
 from sagas.inputs import Hold, Outcome, Release, Start
 from sagas.manifest import Manifest
-from sagas.ports import WaitRow
+from sagas.ports import StoreUnavailable, WaitRow
 from sagas.state import State
-from tests.faults.test_engine_on_virtual_time import Stage
+from tests.faults.test_engine_on_virtual_time import TWIN, Stage
 from tests.unit.test_decisions import SAGA, node
 
 LIMIT_SECONDS = 60.0
+OTHER = SAGA[:-1] + "3"
 
 
 def limited(seconds: float) -> Manifest:
@@ -45,9 +46,9 @@ async def head(stage: Stage) -> State:
     return (await stage.store.heads([SAGA]))[SAGA]
 
 
-async def failed_after(stage: Stage) -> list[float]:
+async def failed_after(stage: Stage, saga_id: str = SAGA) -> list[float]:
     """How long after its first command the step failed, for want of somebody who begins it."""
-    history = await stage.store.history(SAGA)
+    history = await stage.store.history(saga_id)
     return [
         entry.at - history[0].at
         for entry in history
@@ -143,6 +144,81 @@ def test_what_was_taken_back_is_left_to_its_limit_though_its_check_is_due_before
         await stage.clock.sleep(60)
         assert stage.store.failing == {"due": 0, "append": 0}
         assert (len(await failed_after(stage)), await stage.unknowns(), stage.sent()) == (1, [], [])
+
+    play(scene)
+
+
+def test_what_was_taken_back_is_left_to_its_limit_however_often_it_could_not_be_put_off() -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.engine.apply([Start(SAGA, MANIFEST, None)])
+        await stage.clock.sleep(LIMIT_SECONDS - 10)
+        stage.store.failing.update(due=100, append=1)
+        postpone, failures = stage.store.postpone, 15
+
+        async def putting_off(waits: Sequence[tuple[str, int, float]]) -> None:
+            nonlocal failures
+            if not stage.sent() and failures:
+                failures -= 1
+                raise StoreUnavailable("the disk is full")
+            await postpone(waits)
+
+        stage.store.postpone = putting_off  # type: ignore[method-assign]
+        await stage.clock.sleep(60)
+        assert (failures, stage.store.failing) == (0, {"due": 0, "append": 0})
+        assert (len(await failed_after(stage)), await stage.unknowns(), stage.sent()) == (1, [], [])
+
+    play(scene)
+
+
+def test_what_was_taken_back_by_its_mark_is_left_to_its_limit_while_nothing_can_be_committed() -> None:
+    """rule_C1: the sweep took it for a command that nobody sent."""
+
+    async def scene(stage: Stage) -> None:
+        stage.sender.refusing = True
+        await stage.engine.apply([Start(SAGA, MANIFEST, None), Start(TWIN, MANIFEST, None)])
+        await stage.clock.sleep(LIMIT_SECONDS - 1)
+        stage.store.failing["append"] = 40
+        await stage.clock.sleep(60)
+        stage.sender.refusing = False
+        await stage.clock.sleep(20)
+        assert stage.store.failing["append"] == 0
+        assert [(await stage.unknowns(saga_id), stage.sent()) for saga_id in (SAGA, TWIN)] == [([], []), ([], [])]
+        assert [len(await failed_after(stage, saga_id)) for saga_id in (SAGA, TWIN)] == [1, 1]
+
+    play(scene)
+
+
+def test_while_large_results_cannot_be_stored_one_command_at_most_is_taken_back() -> None:
+    """rule_A11: nothing can be committed then either."""
+
+    async def scene(stage: Stage) -> None:
+        later = limited(24.0)
+        await stage.store.put_manifest(later)
+        await stage.engine.apply(
+            [Start(SAGA, limited(20.0), None), Start(TWIN, later, None), Start(OTHER, MANIFEST, None)]
+        )
+        (command,) = [row for row in await stage.store.waits(OTHER) if row.kind == "step"]
+        await stage.clock.sleep(19.97)
+        assert len(stage.sent()) == 3
+        put, full = stage.store.put_payloads, True
+
+        async def storing(payloads: Mapping[str, bytes]) -> None:
+            if full:
+                raise StoreUnavailable("the disk is full")
+            await put(payloads)
+
+        stage.store.put_payloads = storing  # type: ignore[method-assign]
+        stage.store.failing["append"] = 1_000_000
+        word = Outcome(OTHER, command.opened_by, 1, "a", None, "step", "succeeded", result="x" * 10_000)
+        vars(stage.orchestrator)["_look_at"] = 0.0
+        await stage.sender.send([word])
+        await stage.clock.sleep(10)
+        assert len(stage.sent()) == 2
+        full = False
+        stage.store.failing["append"] = 0
+        await stage.clock.sleep(20)
+        heads = await stage.store.heads([SAGA, TWIN, OTHER])
+        assert [heads[saga_id].status for saga_id in (SAGA, TWIN, OTHER)] == ["compensated", "compensated", "completed"]
 
     play(scene)
 
