@@ -22,6 +22,7 @@ from reconciler.checks import waits_overdue
 from reconciler.cycle import Reconciler
 from reconciler.evidence import StaleWait
 from sagas.inputs import Answer, Due, Start
+from sagas.peek import Peek
 from sagas.ports import Committed, CommitUnknown, Move, Store, WaitRow
 from sagas.state import COMMAND_KINDS, State, Waiting
 from tests.simulation.bugs import Patch, bug
@@ -189,10 +190,10 @@ def the_reconciler_repairs_what_lives(patch: Patch) -> None:
 
 @bug("9")
 def the_sweep_sends_the_same_attempt_again(patch: Patch) -> None:
-    async def again(self: Timers, peek: Any) -> list[Due]:
+    async def again(self: Timers, peek: Peek, most: int) -> tuple[Waiting, ...]:
         rows = await self._store.unpublished(5.0, 500)
         await self._store.mark_unsent([(row.saga_id, row.opened_by) for row in rows])
-        return []
+        return ()
 
     patch.setattr(Timers, "_never_sent", again)
 
