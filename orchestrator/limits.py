@@ -9,9 +9,10 @@ from sagas.state import State, Waiting
 
 log = logging.getLogger("amends.timers")
 
-AGAIN_SECONDS = 1.0
+LIMIT_SECONDS = 1.0
 REMEMBERED_MAX = 10_000
 LEFT_MAX = 10
+"""How often a command that was taken back is left to its limit."""
 
 
 class StartLimits:
@@ -53,7 +54,7 @@ class StartLimits:
             taken |= await self._take([key for key in asked if key not in taken])
             found += [Due(row.saga_id, row.opened_by, "withdrawn") for key, row in asked.items() if key in taken]
             if later := [row for key, row in asked.items() if key not in taken]:
-                await self._store.postpone([(row.saga_id, row.opened_by, AGAIN_SECONDS) for row in later])
+                await self._store.postpone([(row.saga_id, row.opened_by, LIMIT_SECONDS) for row in later])
         return found
 
     async def _take(self, commands: Sequence[Waiting]) -> set[Waiting]:

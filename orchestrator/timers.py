@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import field
 from typing import Literal
 
-from orchestrator.limits import StartLimits
+from orchestrator.limits import LIMIT_SECONDS, StartLimits
 from sagas.inputs import Due
 from sagas.peek import Peek
 from sagas.points import buggify
@@ -22,7 +22,6 @@ Verdict = Literal["lost", "timed_out"]
 LOOK_SECONDS_MAX = 1.0
 SWEEP_SECONDS = 5.0
 GAP_SECONDS = 5.0
-LIMIT_SECONDS = 1.0
 QUEUED_SECONDS_MAX, LATE_SHARE = 60.0, 10.0
 AGAIN_SECONDS, AGAIN_SECONDS_MAX, BEHIND_SECONDS_MAX = 0.2, 5.0, 30.0
 BEHIND_SECONDS, CHECK_SECONDS, PAUSE_SECONDS = 1.0, 1.0, 0.25

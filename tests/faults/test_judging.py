@@ -24,7 +24,6 @@ from sagas.whereabouts import GONE, EntryState, Posted
 from tests.faults.test_engine_on_virtual_time import EPOCH, MANIFEST, TWIN, Stage, play
 from tests.unit.test_decisions import SAGA
 
-OTHER = "01900000-0000-7000-8000-00000000000f"
 DUE = Peek(1.0, False, None, 0.0)
 
 

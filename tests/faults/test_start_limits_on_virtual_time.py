@@ -224,7 +224,7 @@ def test_while_large_results_cannot_be_stored_one_command_at_most_is_taken_back(
 
 
 def test_a_command_whose_limit_is_gone_is_judged_though_it_was_taken_back() -> None:
-    """Inv 1: it is left to its limit for some seconds only."""
+    """rule_L5, inv 1: it is left to its limit for some seconds only."""
 
     async def scene(stage: Stage) -> None:
         await stage.engine.apply([Start(SAGA, MANIFEST, None)])
