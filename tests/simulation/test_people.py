@@ -14,7 +14,7 @@ from amends.testing.simulator.people import ROUNDS, People
 from amends.testing.simulator.script import draw
 from amends.testing.simulator.system import System, simulate
 from sagas import events as e
-from sagas.inputs import Answer, Input
+from sagas.inputs import Answer, Hold, Input
 from sagas.state import State, Wait
 
 SAGAS = batch.sagas_of([])
@@ -34,6 +34,22 @@ def test_who_has_a_desk_only_later_is_looked_at_as_often_as_anybody(monkeypatch:
     decided = [at_once(system.people.decide()) for _ in list(heads)]
     system.loop.close()
     assert decided == [False] * ROUNDS + [True] * ROUNDS + [False]
+
+
+def test_what_is_held_after_all_was_released_is_released_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[str] = []
+    release = People.release
+
+    async def then_hold(people: People) -> bool:
+        taken = await release(people)
+        if not answers:
+            for saga_id in people._system.database.store.known():
+                answers.append((await people._ask(Hold(saga_id, "it came late", f"late/{saga_id}"))).code)
+        return taken
+
+    monkeypatch.setattr(People, "release", then_hold)
+    assert not simulate(draw(7, len(SAGAS)), SAGAS).violations
+    assert "accepted" in answers
 
 
 def test_a_saga_that_hangs_after_what_somebody_decided_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,14 +48,24 @@ class People:
             self._busy.append(self._loop.create_task(self._request(place, request)))
 
     async def finish(self) -> None:
-        """Let those come who are late, and wait for all who still ask; then somebody releases what is held."""
+        """Let those come who are late, and wait for all who still ask."""
         self._well.set()
         for task in self._busy:
             await task
-        store = self._system.database.store
+
+    async def release(self) -> bool:
+        """Release what is held; whether anything was taken.
+
+        A hold that was asked of two APIs may come in again after this: where it changed nothing at the first, no event
+        tells that it is the same.
+        """
+        store, taken = self._system.database.store, False
         for saga_id in store.known():
-            if store.head(saga_id).held:
-                await self._ask(Release(saga_id, "all is well", f"released/{saga_id}"))
+            head = store.head(saga_id)
+            if head.held:
+                answer = await self._ask(Release(saga_id, "all is well", f"released/{saga_id}/{head.version}"))
+                taken |= answer.code == "accepted"
+        return taken
 
     async def answer(self) -> bool:
         """Send what is waited for longer than a run lasts; whether there was anything that was taken."""

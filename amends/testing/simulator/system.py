@@ -240,9 +240,12 @@ class System:
         self.faults.heal()
         self.checks.peace_at = self._peace_at()
         await self.people.finish()
+        await self.people.release()
         await self.people.answer()
-        while await self._comes_to_rest() and await self.people.answer():
-            pass
+        while True:
+            rests = await self._comes_to_rest()
+            if not await self.people.release() and not (rests and await self.people.answer()):
+                break
         self.checks.finish()
         while not self.checks.violations and await self.people.decide():
             await self._comes_to_rest()
