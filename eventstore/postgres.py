@@ -56,6 +56,7 @@ AWAY = (
     asyncpg.InternalClientError,  # what the driver says when the connection breaks under it
     TimeoutError,
 )
+REFUSED = (asyncpg.InsufficientResourcesError, asyncpg.ReadOnlySQLTransactionError)
 AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.LockNotAvailableError)
 UNSTORABLE = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
 NEXT_EVENT = "workflow_events_workflow_id_sequence_number_key"
@@ -335,6 +336,8 @@ class PostgresStore:
             raise kind(str(met)) from met
         except UNSTORABLE as unfit:
             raise Unstorable(str(unfit)) from unfit
+        except REFUSED as full:  # what the server says of a statement that it did not do
+            raise StoreUnavailable(str(full) or type(full).__name__) from full
         except AWAY as loss:
             raise CommitUnknown(str(loss) or type(loss).__name__) from loss
         finally:

@@ -47,10 +47,14 @@ BACK_OFF_SECONDS_MAX = 0.25
 
 @dataclass(slots=True)
 class Applied:
-    """What became of a batch: an answer for each input, and each committed move with when its round began."""
+    """What became of a batch: an answer for each input, and each committed move with when its round began.
+
+    `doubted`: the answer of a commit was lost on the way.
+    """
 
     answers: list[Answer]
     moves: list[tuple[float, Move]] = field(default_factory=list[tuple[float, Move]])
+    doubted: bool = False
 
 
 class Engine:
@@ -90,7 +94,8 @@ class Engine:
         work = await self.begin(inputs)
         while work.open():
             await self.go_on(work)
-        return Applied([answer for answer in work.answers if answer is not None], work.take_moves())
+        answers = [answer for answer in work.answers if answer is not None]
+        return Applied(answers, work.take_moves(), work.doubted)
 
     async def begin(self, inputs: Sequence[Input], *, doubted: bool = False) -> Work:
         """Decide the inputs once. What lost its race has no answer yet: `go_on` decides it again.

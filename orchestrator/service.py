@@ -4,8 +4,7 @@ No linger: while one commit runs the next batch gathers by itself. Any number of
 """
 
 import logging
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from math import inf
 
 from orchestrator.commands import Wanted, commands_for
@@ -81,6 +80,8 @@ class Orchestrator:
                         await self.turn()
                     except (StoreUnavailable, TransportUnavailable, TransportRefused) as loss:
                         log.warning("waiting for the servers: %s", loss)
+                        if isinstance(loss, StoreUnavailable):
+                            self._timers.grace.failed()
                         await self._overlap.abandoned()
                         self._engine.forget_heads()
                         self._sender.recall()
@@ -122,8 +123,7 @@ class Orchestrator:
             due = await self._timers.due(peek, crowded=len(deliveries) == most)
             for letter in await self._messages.words(due.messages):
                 (starts if is_start(letter) else heard).append(letter)
-            with self._writing():
-                words = await self._engine.shelved([*words, *(word for _, word in heard), *due.words])
+            words = await self._engine.shelved([*words, *(word for _, word in heard), *due.words])
             judged = await self._timers.judged(due)  # last: it says what is so for an instant (rule A11)
             self._publisher.behind_seconds = self._timers.behind_seconds
             words += judged.words
@@ -162,20 +162,13 @@ class Orchestrator:
             await self._store.delivered(over)
         await self._messages.put_off(later)
 
-    @contextmanager
-    def _writing(self) -> Generator[None]:
-        """What cannot be written holds up all that is due (rule A11)."""
-        try:
-            yield
-        except StoreUnavailable:
-            self._timers.stalled()
-            raise
-
     async def _apply(self, words: Sequence[Input]) -> list[Answer]:
         """Apply inputs, and send what they owe; an answer for each."""
-        with self._writing():
-            applied = await self._engine.append(words)
-        self._timers.committed()
+        applied = await self._engine.append(words)
+        if applied.moves:
+            self._timers.grace.committed()
+        elif applied.doubted:
+            self._timers.grace.failed()
         self._timers.over((move.saga_id, wait) for _, move in applied.moves for wait in move.waits_gone)
         await self._engine.publish(applied)
         told = list(zip(words, applied.answers, strict=True))

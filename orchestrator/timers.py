@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import field
 from typing import Literal
 
+from orchestrator.grace import Grace
 from orchestrator.limits import LIMIT_SECONDS, StartLimits
 from sagas.inputs import Due
 from sagas.peek import Peek
@@ -21,7 +22,6 @@ Verdict = Literal["lost", "timed_out"]
 
 LOOK_SECONDS_MAX = 1.0
 SWEEP_SECONDS = 5.0
-GAP_SECONDS = 5.0
 QUEUED_SECONDS_MAX, LATE_SHARE = 60.0, 10.0
 AGAIN_SECONDS, AGAIN_SECONDS_MAX, BEHIND_SECONDS_MAX = 0.2, 5.0, 30.0
 BEHIND_SECONDS, CHECK_SECONDS, PAUSE_SECONDS = 1.0, 1.0, 0.25
@@ -82,31 +82,12 @@ class Timers:
         self.behind_seconds = 0.0
         """For how long the first of many outcomes has stood unread, as last seen."""
         self._check_at = self._forget_at = 0.0
-        self._committed_at = clock.monotonic()
-        self._grace_until = 0.0
-        self._stalled = False
-
-    @property
-    def grace_seconds(self) -> float:
-        """How long due waits are left alone still."""
-        return max(self._grace_until - self._clock.monotonic(), 0.0)
+        self.grace = Grace(clock, lease_seconds)
 
     @property
     def pause_seconds(self) -> float:
         """How long nobody needs to look: what has come is applied meanwhile."""
-        return max(self.grace_seconds, PAUSE_SECONDS if self.behind_seconds >= BEHIND_SECONDS else 0.0)
-
-    def committed(self) -> None:
-        """The store works. After a gap of more than 5 s, what is due gets one lease of grace (rule A11)."""
-        now = self._clock.monotonic()
-        if now - self._committed_at > GAP_SECONDS:
-            self._grace_until = now + self._lease_seconds
-        self._committed_at = now
-        self._stalled = False
-
-    def stalled(self) -> None:
-        """Nothing can be committed; that reading works says nothing (a full disk, a standby)."""
-        self._stalled = True
+        return max(self.grace.seconds, PAUSE_SECONDS if self.behind_seconds >= BEHIND_SECONDS else 0.0)
 
     def over(self, ended: Iterable[Waiting]) -> None:
         """These waits are over: nothing is to be looked for any more."""
@@ -117,7 +98,8 @@ class Timers:
     async def due(self, peek: Peek, *, crowded: bool = False) -> WhatIsDue:
         """What is due, after a glance; `judged` goes on. `crowded`: more outcomes may have come than are read at once.
 
-        While nothing can be committed the first alone tries it: the others get their grace when it goes in.
+        Raises:
+            StoreUnavailable: it is away, or cannot be written: nothing is judged meanwhile.
         """
         now = self._clock.monotonic()
         self._forget(now)
@@ -134,20 +116,19 @@ class Timers:
         rows: list[WaitRow] = []
         if peek.due_at is not None and peek.due_at <= peek.now:
             rows = await self._store.due(self._batch, commands=checks)
-        if self._stalled:
-            rows = rows[:1]
-        else:
-            self.committed()
-        if self._clock.monotonic() < self._grace_until:
+        if self.grace.doubtful:
+            await self._write(rows or await self._unconfirmed(peek, 1))
+            self.grace.proven()
+        self.grace.looked()
+        if self.grace.seconds:
             return WhatIsDue()
         messages = [row for row in rows if row.kind == "notify"]
         limits = [row for row in rows if is_start_limit(row)]
         others = [row for row in rows if row.kind not in (*COMMAND_KINDS, "notify") and not is_start_limit(row)]
         found = [Due(row.saga_id, row.opened_by) for row in others] + await self._limits.judged(limits)
         suspects = await self._checked([row for row in rows if row.kind in COMMAND_KINDS], peek.now)
-        sweeps = checks and not (self._stalled and rows)
-        unsent = await self._never_sent(peek, 1 if self._stalled else self._batch) if sweeps else ()
-        return WhatIsDue(tuple(found), tuple(messages), suspects, unsent, now if checks else None)
+        unsent = [(row.saga_id, row.opened_by) for row in await self._unconfirmed(peek, self._batch)] if checks else []
+        return WhatIsDue(tuple(found), tuple(messages), suspects, tuple(unsent), now if checks else None)
 
     async def judged(self, due: WhatIsDue) -> Judged:
         """What to make of commands that are to be judged. Commit it at once."""
@@ -161,12 +142,16 @@ class Timers:
             tuple((*key, self._again_seconds(key)) for key in due.suspects if key not in sure),
         )
 
-    async def _never_sent(self, peek: Peek, most: int) -> tuple[Waiting, ...]:
+    async def _write(self, rows: Sequence[WaitRow]) -> None:
+        """Put off the first by nothing: so it is known whether the store can be written, as confirming needs it."""
+        if rows:
+            await self._store.postpone([(rows[0].saga_id, rows[0].opened_by, 0.0)])
+
+    async def _unconfirmed(self, peek: Peek, most: int) -> Sequence[WaitRow]:
         """Commands that nobody sent, or confirmed, in time: their next attempt is to be scheduled (rule C1)."""
         if peek.unconfirmed_since is None or peek.unconfirmed_since > peek.now - SWEEP_SECONDS:
             return ()
-        rows = await self._store.unpublished(SWEEP_SECONDS, most)
-        return tuple((row.saga_id, row.opened_by) for row in rows)
+        return await self._store.unpublished(SWEEP_SECONDS, most)
 
     async def _without_outcome(self, found: Collection[Waiting]) -> list[Waiting]:
         """Of commands that are to be judged those that have left no outcome, whoever has it in hand (rule A11).

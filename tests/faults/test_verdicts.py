@@ -1,6 +1,5 @@
 """Verdicts on commands are as good as the look for their outcomes: what comes in between is said here (rule A11)."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,13 +7,12 @@ import pytest
 
 from amends.clock import LoopClock
 from amends.testing.virtual import run_virtual
-from consumers.inprocess import InProcessTransport
 from orchestrator.engine import Engine
 from orchestrator.timers import Judged, WhatIsDue
 from sagas.inputs import Due, Outcome, Repair, Start, Started
 from sagas.manifest import Manifest
 from sagas.peek import Peek
-from sagas.ports import Committed, Move, Published, StoreUnavailable, WaitRow
+from sagas.ports import Committed, Move, WaitRow
 from sagas.state import Waiting
 from sagas.whereabouts import GONE, EntryState
 from tests.faults.test_engine_on_virtual_time import MANIFEST, TWIN, Stage, play
@@ -150,40 +148,6 @@ def test_a_verdict_is_committed_before_sagas_are_started() -> None:
         await turning.turn()
         assert asked == [["lost"]]
         assert (await stage.store.heads([OTHER])).keys() == {OTHER}
-
-    play(scene)
-
-
-def test_after_a_stall_the_first_command_alone_is_judged_before_the_others_get_their_grace() -> None:
-    """rule_A11, rule_C1: what nobody could confirm was swept away all at once, though workers had it."""
-
-    async def scene(stage: Stage) -> None:
-        worker = InProcessTransport(stage.broker, "w")
-        await worker.open(["default"])
-        await stage.engine.apply([Start(SAGA, MANIFEST, None), Start(TWIN, MANIFEST, None)])
-        keeper = worker.keeper(lambda _: None)
-        for delivery in await worker.read(2, 1.0):
-            keeper.hold(delivery.entry)
-        confirm, append, full = stage.store.confirm, stage.store.append, True
-
-        async def confirming(sent: Sequence[Published]) -> None:
-            if full:
-                raise StoreUnavailable("the disk is full")
-            await confirm(sent)
-
-        async def appending(moves: Sequence[Move]) -> Committed:
-            if full:
-                raise StoreUnavailable("the disk is full")
-            return await append(moves)
-
-        stage.store.confirm = confirming  # type: ignore[method-assign]
-        stage.store.append = appending  # type: ignore[method-assign]
-        running = asyncio.create_task(stage.run(14))
-        await stage.clock.sleep(12)
-        full = False
-        await running
-        keeper.close()
-        assert [*await stage.unknowns(SAGA), *await stage.unknowns(TWIN)] == ["lost"]
 
     play(scene)
 
