@@ -13,7 +13,7 @@ from amends.cli.app import app
 from amends.testing.simulator import batch, promises
 from amends.testing.simulator.faults import Faults
 from amends.testing.simulator.promises import ENOUGH_SEEDS, OF_ANY_SAGAS, promised
-from amends.testing.simulator.script import AT_HOSTS, AT_SERVERS, Fault, FaultKind, Script, draw
+from amends.testing.simulator.script import AT_HOSTS, AT_SERVERS, REFUSALS, Fault, FaultKind, Script, draw
 from amends.testing.simulator.system import Result, simulate
 from amends.testing.simulator.trace import marker_of
 from amends.testing.simulator.workload import Job, Word
@@ -79,7 +79,7 @@ def test_a_batch_in_which_a_kind_of_fault_never_had_an_effect_fails(monkeypatch:
 
 
 def test_what_was_never_tried_is_missed_once_there_were_many_seeds() -> None:
-    kinds = {*AT_HOSTS, *AT_SERVERS}
+    kinds = {*AT_HOSTS, *AT_SERVERS, *REFUSALS}
     assert promises.missed(ENOUGH_SEEDS, ["m", "n"], {"m"}, kinds - {"trim"}) == ["n", "fault: trim"]
     assert promises.missed(ENOUGH_SEEDS, ["m"], {"m"}, kinds) == []
     assert promises.missed(ENOUGH_SEEDS - 1, ["m"], (), ()) == []

@@ -13,7 +13,7 @@ from amends.clock import LoopClock
 from amends.testing.simulator import batch
 from amends.testing.simulator.hosts import Host, SimulatedLoop, StalledError, close_all
 from amends.testing.simulator.said import Said
-from amends.testing.simulator.script import AT_HOSTS, AT_SERVERS, Script, draw
+from amends.testing.simulator.script import AT_HOSTS, AT_SERVERS, REFUSALS, Script, draw
 from amends.testing.simulator.system import simulate
 from sagas import points
 from tests.simulation.planted import find, smallest
@@ -55,7 +55,7 @@ def test_a_script_has_twenty_sagas_and_five_kinds_of_fault() -> None:
 
 def test_every_kind_of_fault_is_drawn() -> None:
     drawn = {fault.kind for seed in range(300) for fault in draw(seed, 60).faults}
-    assert drawn == {*AT_HOSTS, *AT_SERVERS}
+    assert drawn == {*AT_HOSTS, *AT_SERVERS, *REFUSALS}
 
 
 def on_hosts(work: Callable[[SimulatedLoop], Coroutine[Any, Any, None]]) -> None:

@@ -94,6 +94,7 @@ class CallersTransaction:
         def run() -> None:
             if self._lost():
                 raise Disconnected("the transaction is gone")
+            self._database.demand_room()
             self._changes.make(saga_id)
             store = self._database.store
             store.within = self._transaction

@@ -23,6 +23,10 @@ EPOCH = 1_767_225_600.0
 STATEMENT_SECONDS = 30.0
 AWAY = (ConnectionRefusedError, Disconnected)
 WRITES = frozenset({"append", "start"})
+READS = frozenset({
+    "now", "heads", "by_key", "seen", "values", "due", "peek", "unpublished", "claims", "history", "events_at", "waits",
+    "sagas", "manifests",
+})  # fmt: skip
 ROW_WRITES = frozenset({"confirm", "postpone", "mark_unsent", "delivered", "give_back", "set_due"})
 
 
@@ -56,6 +60,8 @@ class Database:
         self.clash = 0
         self.clashes = 0
         self.appends = 0
+        self.refusing_until = 0.0
+        self.refused = 0
         self.rng = rng
         self.generation = 0
         self.looking: object | None = None
@@ -64,6 +70,8 @@ class Database:
 
     def call(self, name: str, arguments: Sequence[Any], more: dict[str, Any]) -> Any:
         """One statement, at once; an append takes its time between having its rows and being durable."""
+        if name not in READS:
+            self.demand_room()
         if name == "start" and len(arguments) > 1 and arguments[1] is not None:
             return self.loop.create_task(arguments[1].insert(arguments[0]))
         if name in WRITES:
@@ -71,6 +79,12 @@ class Database:
         if name in ROW_WRITES:
             return self.loop.create_task(self._update(name, arguments))
         return at_once(getattr(self.store, name)(*arguments, **more))
+
+    def demand_room(self) -> None:
+        """Refuse a write while there is no room for any."""
+        if self.loop.now < self.refusing_until:
+            self.refused += 1
+            raise ConnectionRefusedError("the disk is full")
 
     async def _update(self, name: str, arguments: Sequence[Any]) -> Any:
         """An update of rows: it waits for whoever has them."""

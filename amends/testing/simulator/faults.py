@@ -21,7 +21,7 @@ SLOW_SECONDS = 3.0
 SLOW_COMMITS_SECONDS = 2.0
 TROUBLE_SECONDS = 25.0
 """How long after a fault a worker may still be given up for what happened then: a timeout, leases, its check."""
-HARMLESS = ("kill", "pause", "drain", "clash", "slow commits", "foreign entry", "outcome twice")
+HARMLESS = ("kill", "pause", "drain", "clash", "slow commits", "foreign entry", "outcome twice", "database refuses")
 """What takes nobody's lease but that of a host that is hit."""
 OF_DATABASE = ("cut database", "partition database", "slow database", "lose answers of database",
                "lose requests to database")  # fmt: skip
@@ -56,7 +56,8 @@ class Faults:
 
     def waiting(self) -> bool:
         """Whether some are still to happen, or to find something that they can take."""
-        return bool(self._pending) or any(map(self.effects.none_yet, self._losing))
+        refuses = self._loop.now < self._system.database.refusing_until
+        return bool(self._pending) or refuses or any(map(self.effects.none_yet, self._losing))
 
     def heal(self) -> None:
         """Everything works again, and every process runs."""
@@ -66,6 +67,7 @@ class Faults:
         system.server.refusing = False
         system.database.commit_seconds = system.database.commit_quickly
         system.database.clash = 0
+        system.database.refusing_until = 0.0
         for process in system.processes.values():
             for link in (process.to_streams, process.to_database):
                 link.refused = False
@@ -149,7 +151,7 @@ class Faults:
 
     def _at_server(self, fault: Fault) -> None:
         system, later, effects = self._system, self._loop.later, self.effects
-        server, database = system.server, system.database
+        server = system.server
         match fault.kind:
             case "flush":
                 effects.tell(fault, server.keys())
@@ -192,6 +194,12 @@ class Faults:
             case "clock of streams" | "clock of database":
                 system.clock_jumps[fault.kind.rpartition(" ")[2]] += fault.seconds * (1 if fault.count > 1 else -0.2)
                 effects.tell(fault, effect=True)
+            case _:
+                self._at_database(fault)
+
+    def _at_database(self, fault: Fault) -> None:
+        system, later, effects, database = self._system, self._loop.later, self.effects, self._system.database
+        match fault.kind:
             case "database away":
                 effects.watch(fault, self._asked("to_database"), fault.seconds)
                 database.generation += 1
@@ -200,6 +208,9 @@ class Faults:
                 effects.watch(fault, self._asked("to_database"), fault.seconds)
                 for process in system.processes.values():
                     process.to_database.freeze(fault.seconds, STATEMENT_SECONDS)
+            case "database refuses":
+                effects.watch(fault, lambda: database.refused, fault.seconds)
+                database.refusing_until = self._loop.now + fault.seconds
             case "slow commits":
                 effects.watch(fault, lambda: database.appends, SLOW_COMMITS_SECONDS)
                 database.commit_seconds = lambda: fault.seconds / 4

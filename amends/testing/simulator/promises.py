@@ -9,7 +9,7 @@ from math import inf
 
 from amends.testing.simulator.owed import TOO_LATE
 from amends.testing.simulator.people import PATIENCE
-from amends.testing.simulator.script import AT_HOSTS, AT_SERVERS
+from amends.testing.simulator.script import AT_HOSTS, AT_SERVERS, REFUSALS
 from sagas.manifest import Manifest, Node
 
 ENOUGH_SEEDS = 200
@@ -72,5 +72,5 @@ def missed(seeds: int, markers: Sequence[str], reached: Collection[str], had: Co
     """What so many runs never tried: markers that none has reached, kinds of fault that had no effect in any."""
     if seeds < ENOUGH_SEEDS:
         return []
-    kinds = [f"fault: {kind}" for kind in (*AT_HOSTS, *AT_SERVERS) if kind not in had]
+    kinds = [f"fault: {kind}" for kind in (*AT_HOSTS, *AT_SERVERS, *REFUSALS) if kind not in had]
     return [*(marker for marker in markers if marker not in reached), *kinds]

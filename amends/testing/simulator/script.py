@@ -13,6 +13,7 @@ CHAOS_SECONDS = 6.5
 HASTY = 0.3
 """How many requests come while the saga that they name has hardly begun, within `HASTE_SECONDS`."""
 HASTE_SECONDS = 0.1
+REFUSING = 0.25
 FaultKind = Literal[
     "kill", "pause", "drain",
     "cut streams", "cut database", "partition streams", "partition database", "slow streams", "slow database",
@@ -20,6 +21,7 @@ FaultKind = Literal[
     "flush", "failover", "restart streams", "streams away", "streams refuse", "streams freeze", "trim", "destroy group",
     "delete consumers", "foreign entry", "outcome twice", "clock of streams",
     "database away", "database freezes", "slow commits", "clash", "clock of database",
+    "database refuses",
 ]  # fmt: skip
 RequestKind = Literal["cancel", "hold", "release", "send", "try again", "resolve", "correct", "migrate"]
 AT_HOSTS: tuple[FaultKind, ...] = (
@@ -32,6 +34,8 @@ AT_SERVERS: tuple[FaultKind, ...] = (
     "destroy group", "delete consumers", "foreign entry", "outcome twice", "clock of streams", "database away",
     "database freezes", "slow commits", "clash", "clock of database",
 )  # fmt: skip
+REFUSALS: tuple[FaultKind, ...] = ("database refuses",)
+"""Drawn by itself, so that seeds without it keep their scripts."""
 REQUESTS: tuple[RequestKind, ...] = (
     "cancel", "hold", "release", "send", "send", "send", "try again", "try again", "resolve", "resolve", "correct",
     "migrate",
@@ -144,7 +148,7 @@ def draw(seed: int, definitions: int) -> Script:
         points=rng.choice((0.0, 0.03, 0.15)),
         sagas=tuple(sagas),
         requests=(*_requests(rng, sagas), *_hasty(Random(f"script/{seed}/hasty"), sagas)),  # noqa: S311 - a draw
-        faults=tuple(_faults(rng, hosts)),
+        faults=(*_faults(rng, hosts), *_refusals(Random(f"script/{seed}/refusals"))),  # noqa: S311 - a draw, no secret
     )
 
 
@@ -204,3 +208,10 @@ def _faults(rng: Random, hosts: Sequence[str]) -> list[Fault]:
                 )
             )
     return sorted(found, key=lambda fault: fault.at)
+
+
+def _refusals(rng: Random) -> list[Fault]:
+    """In one of four runs the database is read and cannot be written for a while: a full disk, a standby."""
+    if rng.random() >= REFUSING:
+        return []
+    return [Fault(rng.random() * CHAOS_SECONDS, rng.choice(REFUSALS), seconds=rng.choice((0.5, 4.0, 8.0, 12.0)))]
