@@ -217,6 +217,9 @@ class MemoryStore:
                 due_at = max(row.due_at, self._now()) if due_at is None else due_at
                 self._waits[saga_id, opened_by] = replace(row, due_at=due_at)
 
+    async def prove_writable(self) -> None:
+        """It always can."""
+
     async def memory_lost(self, incarnation: str) -> int:
         """Write down whose memory the transport stands in, and have sent commands looked for."""
         if incarnation == self._incarnation:

@@ -254,6 +254,10 @@ class PostgresStore:
         saga_ids, opened_by, instants = zip(*moved, strict=True)
         await self._execute(query("set_due"), saga_ids, opened_by, instants)
 
+    async def prove_writable(self) -> None:
+        """Write a row as it is."""
+        await self._execute("UPDATE amends.transport SET incarnation = incarnation")
+
     async def memory_lost(self, incarnation: str) -> int:
         """Write down whose memory the transport stands in, and have sent commands looked for."""
         return int((await self._execute(query("memory_lost"), incarnation)).rpartition(" ")[2])

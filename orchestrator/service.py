@@ -120,6 +120,8 @@ class Orchestrator:
             self._look_at = self._next_look(peek)
             if (peek.unsent or self._taken) and await self._send_marked() == self._batch:
                 self._look_at = self._clock.monotonic() + LOOK_SECONDS_MIN
+            if self._publisher.failing:
+                self._timers.grace.failed()
             due = await self._timers.due(peek, crowded=len(deliveries) == most)
             for letter in await self._messages.words(due.messages):
                 (starts if is_start(letter) else heard).append(letter)

@@ -22,6 +22,9 @@ Verdict = Literal["lost", "timed_out"]
 
 LOOK_SECONDS_MAX = 1.0
 SWEEP_SECONDS = 5.0
+CONFIRMED_SECONDS = 2.0
+"""For so long the store must have taken what is written before a command is swept: who sends confirms each second."""
+PROVE_SECONDS = 0.5
 QUEUED_SECONDS_MAX, LATE_SHARE = 60.0, 10.0
 AGAIN_SECONDS, AGAIN_SECONDS_MAX, BEHIND_SECONDS_MAX = 0.2, 5.0, 30.0
 BEHIND_SECONDS, CHECK_SECONDS, PAUSE_SECONDS = 1.0, 1.0, 0.25
@@ -116,8 +119,9 @@ class Timers:
         rows: list[WaitRow] = []
         if peek.due_at is not None and peek.due_at <= peek.now:
             rows = await self._store.due(self._batch, commands=checks)
-        if self.grace.doubtful:
-            await self._write(rows or await self._unconfirmed(peek, 1))
+        unconfirmed = await self._unconfirmed(peek) if checks else ()
+        if self.grace.doubtful or (unconfirmed and now - self.grace.written_at > PROVE_SECONDS):
+            await self._store.prove_writable()
             self.grace.proven()
         self.grace.looked()
         if self.grace.seconds:
@@ -127,8 +131,8 @@ class Timers:
         others = [row for row in rows if row.kind not in (*COMMAND_KINDS, "notify") and not is_start_limit(row)]
         found = [Due(row.saga_id, row.opened_by) for row in others] + await self._limits.judged(limits)
         suspects = await self._checked([row for row in rows if row.kind in COMMAND_KINDS], peek.now)
-        unsent = [(row.saga_id, row.opened_by) for row in await self._unconfirmed(peek, self._batch)] if checks else []
-        return WhatIsDue(tuple(found), tuple(messages), suspects, tuple(unsent), now if checks else None)
+        unsent = tuple((row.saga_id, row.opened_by) for row in unconfirmed if self._sweeps(row, peek.now))
+        return WhatIsDue(tuple(found), tuple(messages), suspects, unsent, now if checks else None)
 
     async def judged(self, due: WhatIsDue) -> Judged:
         """What to make of commands that are to be judged. Commit it at once."""
@@ -142,16 +146,16 @@ class Timers:
             tuple((*key, self._again_seconds(key)) for key in due.suspects if key not in sure),
         )
 
-    async def _write(self, rows: Sequence[WaitRow]) -> None:
-        """Put off the first by nothing: so it is known whether the store can be written, as confirming needs it."""
-        if rows:
-            await self._store.postpone([(rows[0].saga_id, rows[0].opened_by, 0.0)])
-
-    async def _unconfirmed(self, peek: Peek, most: int) -> Sequence[WaitRow]:
-        """Commands that nobody sent, or confirmed, in time: their next attempt is to be scheduled (rule C1)."""
-        if peek.unconfirmed_since is None or peek.unconfirmed_since > peek.now - SWEEP_SECONDS:
+    async def _unconfirmed(self, peek: Peek) -> Sequence[WaitRow]:
+        """Commands that nobody sent, or confirmed, in time: soon their next attempt is to be scheduled (rule C1)."""
+        seconds = SWEEP_SECONDS - CONFIRMED_SECONDS
+        if peek.unconfirmed_since is None or peek.unconfirmed_since > peek.now - seconds:
             return ()
-        return await self._store.unpublished(SWEEP_SECONDS, most)
+        return await self._store.unpublished(seconds, self._batch)
+
+    def _sweeps(self, row: WaitRow, at: float) -> bool:
+        """Whether a command may be judged that nobody confirmed: its sender has had time to, and could."""
+        return row.since <= at - SWEEP_SECONDS and self.grace.written_seconds >= CONFIRMED_SECONDS
 
     async def _without_outcome(self, found: Collection[Waiting]) -> list[Waiting]:
         """Of commands that are to be judged those that have left no outcome, whoever has it in hand (rule A11).

@@ -9,7 +9,7 @@ from math import inf
 from typing import Any
 
 from reconciler.checks import sagas_newer, waits_overdue, waits_unpublished
-from reconciler.evidence import Evidence, StaleWait
+from reconciler.evidence import Evidence, Sight, StaleWait
 from reconciler.findings import Finding
 from sagas.inputs import Applies
 from sagas.peek import Peek
@@ -30,6 +30,8 @@ PATIENCE_SECONDS, ASK_AGAIN_SECONDS = 1.0, 0.1
 APPLIED_SECONDS = 8.0
 """Where orchestrators work, the first outcome is applied within so long: two leases, should one of them have died."""
 UNMENDED_SECONDS = 2.5
+CONFIRMED_SECONDS = 2.0
+"""Who has sent a command confirms it each second."""
 
 
 @record
@@ -111,10 +113,21 @@ class Reconciler:
             found = [finding for find in CHECKS for finding in await find(sight, BATCH)]
             if any(map(_is_young, found)) and await self._is_behind():
                 found = [finding for finding in found if not _is_young(finding)]
+            if not report_only:
+                found = await self._without_confirmed(sight, found)
             for finding in found:
                 log.warning("%s: saga %s: %s", finding.check, finding.saga_id, finding.what)
             repaired = 0 if report_only else await self._repair(found)
             return Report(tuple(found), repaired)
+
+    async def _without_confirmed(self, sight: Sight, found: list[Finding]) -> list[Finding]:
+        """Without commands that are confirmed once the store can be written: before, nobody could (rule C1)."""
+        if not any(finding.check == waits_unpublished.CHECK for finding in found):
+            return found
+        await self._store.prove_writable()
+        await self._pause(CONFIRMED_SECONDS)
+        still = [finding.repair for finding in await waits_unpublished.find(sight, BATCH)]
+        return [finding for finding in found if finding.check != waits_unpublished.CHECK or finding.repair in still]
 
     async def _is_behind(self) -> bool:
         """Whether many outcomes wait and somebody applies them: then commands are looked at less often (0014)."""

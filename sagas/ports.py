@@ -220,6 +220,13 @@ class Store(Protocol):
         """Set when waits are due that a release has moved (rule B7); sent commands (`None`) at the latest from now."""
         ...
 
+    async def prove_writable(self) -> None:
+        """Write something small that changes nothing. Durable: when it has returned.
+
+        A full disk and a standby, which are read as ever, raise `StoreUnavailable`.
+        """
+        ...
+
     async def memory_lost(self, incarnation: str) -> int:
         """Write down whose memory the transport stands in; how many sent commands are looked for now (rule L7).
 

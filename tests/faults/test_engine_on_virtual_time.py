@@ -27,7 +27,7 @@ MANIFEST = Manifest(name="m", nodes=(node("a"), node("b", after=("a",))), input=
 Scene = Callable[["Stage"], Awaitable[None]]
 WRITES = (
     "append", "start", "put_payloads", "delivered", "take_unsent", "mark_unsent", "withdraw", "give_back", "confirm",
-    "postpone", "set_due", "memory_lost",
+    "postpone", "set_due", "memory_lost", "prove_writable",
 )  # fmt: skip
 
 

@@ -1,7 +1,8 @@
 """After a time in which nothing could be written, what is due is left alone for a lease, and nothing hangs (A11)."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -9,8 +10,10 @@ from amends.clock import LoopClock
 from amends.testing.virtual import run_virtual
 from consumers.inprocess import InProcessTransport
 from orchestrator.grace import Grace
+from reconciler.cycle import Reconciler
+from reconciler.evidence import NewerSaga, Sight, StaleWait
 from sagas.inputs import Outcome, Start
-from sagas.manifest import Priority
+from sagas.manifest import Manifest, Node, Priority
 from sagas.peek import Peek
 from sagas.ports import Command, Committed, CommitUnknown, Move, Published, StoreUnavailable
 from tests.faults.test_engine_on_virtual_time import MANIFEST, TWIN, Stage, play
@@ -21,8 +24,14 @@ OTHER = SAGA[:-1] + "3"
 LEASE_SECONDS = 4.0
 
 
-@pytest.mark.parametrize("how", ["all writes fail", "answers of commits are lost", "a check is due meanwhile"])
-def test_what_workers_hold_is_not_swept_away_after_a_time_in_which_nobody_could_confirm_it(how: str) -> None:
+@pytest.mark.parametrize("seconds", [3.0, 5.5, 6.0, 8.0, 9.9, 12.1, 20.0])
+@pytest.mark.parametrize("begins", [0.0, 0.5])
+@pytest.mark.parametrize("how", [
+    "all writes fail", "a little can be written", "answers of commits are lost", "a check is due meanwhile",
+])  # fmt: skip
+def test_what_workers_hold_is_not_swept_away_after_a_time_in_which_nobody_could_confirm_it(
+    how: str, begins: float, seconds: float
+) -> None:
     """rule_C1: they were judged lost all at once, and ran a second time."""
 
     async def scene(stage: Stage) -> None:
@@ -40,7 +49,12 @@ def test_what_workers_hold_is_not_swept_away_after_a_time_in_which_nobody_could_
                 raise CommitUnknown("the disk does not answer")
             return await append(moves)
 
+        async def easily() -> None:
+            """There is room for this."""
+
         append = stage.store.append
+        if how == "a little can be written":
+            vars(stage.store)["prove_writable"] = easily
         if how == "answers of commits are lost":
             vars(stage.store)["append"] = lose
         if how == "a check is due meanwhile":
@@ -50,10 +64,13 @@ def test_what_workers_hold_is_not_swept_away_after_a_time_in_which_nobody_could_
             stage.publisher.forget([(OTHER, 2)])
         await hold(SAGA, TWIN)
         stage.store.full = True
-        running = asyncio.create_task(stage.run(20))
-        await stage.clock.sleep(12.1)
+        confirming = asyncio.create_task(stage.publisher.run())
+        await stage.clock.sleep(begins * seconds)
+        running = asyncio.create_task(stage.run((1 - begins) * seconds + 8))
+        await stage.clock.sleep((1 - begins) * seconds)
         stage.store.full = False
         await running
+        confirming.cancel()
         keeper.close()
         assert [await stage.unknowns(saga_id) for saga_id in (SAGA, TWIN)] == [[], []]
         for saga_id in (SAGA, TWIN):
@@ -189,7 +206,7 @@ def test_what_was_written_says_nothing_where_the_append_after_it_fails() -> None
     async def go() -> None:
         clock = LoopClock()
         grace = Grace(clock, LEASE_SECONDS)
-        grace.failed()
+        assert grace.doubtful
         await clock.sleep(3)
         grace.proven()
         assert grace.seconds == 0.0
@@ -211,3 +228,85 @@ def test_what_was_written_says_nothing_where_the_append_after_it_fails() -> None
         assert grace.seconds == 0.0
 
     run_virtual(go)
+
+
+def test_short_failures_that_are_far_apart_are_no_gap_though_nothing_is_committed_between_them() -> None:
+    """rule_A11: a connection that breaks in an idle system makes no date late."""
+
+    async def go() -> None:
+        clock = LoopClock()
+        grace = Grace(clock, LEASE_SECONDS)
+        for _ in range(3):
+            grace.failed()
+            await clock.sleep(1)
+            grace.proven()
+            assert grace.seconds == 0.0
+            for _ in range(20):
+                await clock.sleep(1)
+                grace.looked()
+
+    run_virtual(go)
+
+
+@pytest.mark.parametrize("seconds", [1.0, 6.0, 12.0])
+def test_dates_come_in_their_order_after_a_time_in_which_nothing_could_be_written(seconds: float) -> None:
+    """A pause that ends before the deadline of its saga was judged behind it."""
+
+    async def go() -> None:
+        stage = Stage()
+        pause = Manifest(
+            name="m", nodes=(Node("p", "sleep", "sleep", length=10.0),), input="x", input_schema={}, deadline=12.0
+        )
+        await stage.store.put_manifest(pause)
+        await stage.engine.apply([Start(SAGA, pause, None)])
+        dates = [row.due_at for row in await stage.store.waits(SAGA)]
+        running = asyncio.create_task(stage.run(40))
+        await stage.clock.sleep(8)
+        stage.store.full = True
+        await stage.clock.sleep(seconds)
+        assert [row.due_at for row in await stage.store.waits(SAGA)] == dates
+        stage.store.full = False
+        await running
+        assert (await stage.store.heads([SAGA]))[SAGA].status == "completed"
+
+    run_virtual(go)
+
+
+@pytest.mark.parametrize("sent", [True, False])
+def test_a_reconciler_repairs_no_command_that_is_confirmed_once_the_store_can_be_written(sent: bool) -> None:
+    """rule_C1: they have stood unconfirmed for a minute, and workers hold them."""
+
+    class Looks:
+        def __init__(self, stage: Stage) -> None:
+            self._stage = stage
+
+        async def overdue(self, seconds: float, limit: int) -> list[StaleWait]:
+            return []
+
+        async def never_published(self, seconds: float, limit: int) -> list[StaleWait]:
+            rows = await self._stage.store.unpublished(seconds, limit)
+            return [StaleWait(row.saga_id, "m", row.opened_by, "step", "a", None, 1, row.since, 60.0) for row in rows]
+
+        async def newer(self, limit: int) -> list[NewerSaga]:
+            return []
+
+        @asynccontextmanager
+        async def look(self) -> AsyncGenerator[Sight | None]:
+            yield self
+
+    async def scene(stage: Stage) -> None:
+        await stage.engine.apply([Start(SAGA, MANIFEST, None)])
+        if not sent:
+            stage.publisher.forget([(SAGA, 2)])
+        stage.store.full = True
+        reconciler = Reconciler(stage.store, Looks(stage), stage.engine, stage.clock, stage.sender)
+        async with stage.publisher.running():
+            await stage.clock.sleep(60.1)
+            with pytest.raises(StoreUnavailable):
+                await reconciler.run_once()
+            assert len((await reconciler.run_once(report_only=True)).findings) == 1
+            stage.store.full = False
+            report = await reconciler.run_once()
+        assert (len(report.findings), report.repaired) == ((0, 0) if sent else (1, 1))
+
+    play(scene)

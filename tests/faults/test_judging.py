@@ -12,7 +12,7 @@ from amends.testing.virtual import run_virtual
 from consumers.execution import outcome_of
 from consumers.inprocess import Broker, InProcessTransport
 from eventstore.memory import MemoryStore
-from orchestrator.timers import REMEMBERED_MAX, Timers
+from orchestrator.timers import CONFIRMED_SECONDS, REMEMBERED_MAX, Timers
 from reconciler.cycle import Reconciler
 from reconciler.evidence import NewerSaga, Sight, StaleWait
 from sagas.inputs import Due, Outcome, Start
@@ -222,9 +222,11 @@ def test_a_command_that_nobody_confirmed_is_not_judged_while_its_outcome_stands(
     """rule_A11, rule_C1."""
 
     async def go() -> None:
-        redis = Redis(GONE)
-        timers, store = timers_of(LoopClock(), redis, [])
+        clock, redis = LoopClock(), Redis(GONE)
+        timers, store = timers_of(clock, redis, [])
         store.unconfirmed = [row(entry=None)]
+        assert await look(timers, store, Peek(100.0, False, 90.0, None)) == (), "whether it can be written is not known"
+        await clock.sleep(CONFIRMED_SECONDS)
         redis.stand, redis.told = outcomes(5, 7, count=3), {(SAGA, 2)}
         assert await look(timers, store, Peek(100.0, False, 90.0, None)) == ()
         redis.stand, redis.told = None, set()

@@ -163,7 +163,7 @@ def test_what_was_taken_back_is_left_to_its_limit_however_often_it_could_not_be_
             await postpone(waits)
 
         stage.store.postpone = putting_off  # type: ignore[method-assign]
-        await stage.clock.sleep(60)
+        await stage.clock.sleep(120)
         assert (failures, stage.store.failing) == (0, {"due": 0, "append": 0})
         assert (len(await failed_after(stage)), await stage.unknowns(), stage.sent()) == (1, [], [])
 

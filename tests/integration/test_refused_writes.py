@@ -41,12 +41,16 @@ async def test_a_refused_commit_is_known_not_to_have_happened(database_url: str,
             await store.start([started(2)])
         with pytest.raises(StoreUnavailable):
             await Engine(store, LoopClock()).apply([Due(saga_id(1), begun.waits_new[0].opened_by, "lost")])
+        if refuse == STANDBY:
+            with pytest.raises(StoreUnavailable):
+                await store.prove_writable()
         assert len(await store.history(saga_id(1))) == begun.state.version
         assert await store.heads([saga_id(2)]) == {}
     finally:
         await store.close()
         await _run(database_url, again)
     store = await PostgresStore.open(database_url)
+    await store.prove_writable()
     assert (await store.append([following])).moved == {saga_id(1)}
     await store.close()
 

@@ -1,6 +1,6 @@
 """A recorded run, done once more at real servers: each answer must be the same, but for names of entries and times."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import fields, is_dataclass, replace
 from math import inf
@@ -240,7 +240,9 @@ def _plain(done: Called, answer: Any) -> Any:
     if done.name in ("take_unsent", "overdue", "never_published"):
         return sorted(answer, key=lambda row: (row.saga_id, row.opened_by))
     if done.name == "due":
-        return _by_instant(answer, full=len(answer) == done.arguments[0])
+        return _by_instant(answer, _due_at, full=len(answer) == done.arguments[0])
+    if done.name == "unpublished":
+        return _by_instant(answer, _since, full=len(answer) == done.arguments[1])
     if done.name == "sagas":
         return [replace(row, created_at=0.0, updated_at=0.0) for row in answer]
     return answer
@@ -251,11 +253,19 @@ def _of_saga(message: tuple[str, str, Any]) -> str:
     return message[0]
 
 
-def _by_instant(rows: Sequence[WaitRow], *, full: bool) -> list[Any]:
-    """Waits by when they are due, of one instant in any order; of the last instant any, where there are more of it."""
-    last = rows[-1].due_at if full else inf
-    sure = [row for row in rows if row.due_at < last - MICROSECONDS]
-    return [*sorted(sure, key=lambda row: (round(row.due_at, 5), row.saga_id, row.opened_by)), len(rows) - len(sure)]
+def _due_at(row: WaitRow) -> float:
+    return row.due_at
+
+
+def _since(row: WaitRow) -> float:
+    return row.since
+
+
+def _by_instant(rows: Sequence[WaitRow], instant: Callable[[WaitRow], float], *, full: bool) -> list[Any]:
+    """Waits by an instant of theirs, of one in any order; of the last instant any, where there are more of it."""
+    last = instant(rows[-1]) if full else inf
+    sure = [row for row in rows if instant(row) < last - MICROSECONDS]
+    return [*sorted(sure, key=lambda row: (round(instant(row), 5), row.saga_id, row.opened_by)), len(rows) - len(sure)]
 
 
 def differs(expected: Any, found: Any) -> str:

@@ -11,7 +11,7 @@ from amends.testing.simulator.script import Fault, draw
 from tests.simulation.recording import STORE, Recording, record
 from tests.simulation.replaying import Rows, Streams, is_list
 
-SEEDS = (12, 16)
+SEEDS = (12, 22)
 """Their sagas have children, large values, items; one engine takes input by input, the other whole batches."""
 FAULTS = (
     Fault(0.5, "foreign entry"),

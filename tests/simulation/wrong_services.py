@@ -190,7 +190,7 @@ def the_reconciler_repairs_what_lives(patch: Patch) -> None:
 
 @bug("9")
 def the_sweep_sends_the_same_attempt_again(patch: Patch) -> None:
-    async def again(self: Timers, peek: Peek, most: int) -> Sequence[WaitRow]:
+    async def again(self: Timers, peek: Peek) -> Sequence[WaitRow]:
         rows = await self._store.unpublished(5.0, 500)
         await self._store.mark_unsent([(row.saga_id, row.opened_by) for row in rows])
         return ()
