@@ -63,8 +63,6 @@ class Publisher:
         self._look_at = 0.0
         self._looked = False
         self._refused = False
-        self.failing = False
-        """Whether what was sent could not be confirmed when this was tried last: the store was away, or had no room."""
         self.behind_seconds = 0.0
         """For how long outcomes stand unread: so much later one of a command that is sent now will be applied."""
 
@@ -133,11 +131,8 @@ class Publisher:
 
     async def _confirmed(self, age_seconds: float) -> float:
         try:
-            pause = await self.confirm(age_seconds)
-            self.failing = False
-            return pause
+            return await self.confirm(age_seconds)
         except StoreUnavailable as loss:
-            self.failing = True
             log.warning("cannot confirm what was sent: %s", loss)
         except Exception:  # unconfirmed commands would all be swept: going on is the lesser evil
             log.exception("confirming failed; it goes on")

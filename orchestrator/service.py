@@ -120,8 +120,6 @@ class Orchestrator:
             self._look_at = self._next_look(peek)
             if (peek.unsent or self._taken) and await self._send_marked() == self._batch:
                 self._look_at = self._clock.monotonic() + LOOK_SECONDS_MIN
-            if self._publisher.failing:
-                self._timers.grace.failed()
             due = await self._timers.due(peek, crowded=len(deliveries) == most)
             for letter in await self._messages.words(due.messages):
                 (starts if is_start(letter) else heard).append(letter)
@@ -166,11 +164,15 @@ class Orchestrator:
 
     async def _apply(self, words: Sequence[Input]) -> list[Answer]:
         """Apply inputs, and send what they owe; an answer for each."""
-        applied = await self._engine.append(words)
+        try:
+            applied = await self._engine.append(words)
+        except StoreUnavailable:
+            self._timers.grace.refused()
+            raise
         if applied.moves:
-            self._timers.grace.committed()
+            self._timers.grace.written()
         elif applied.doubted:
-            self._timers.grace.failed()
+            self._timers.grace.refused()
         self._timers.over((move.saga_id, wait) for _, move in applied.moves for wait in move.waits_gone)
         await self._engine.publish(applied)
         told = list(zip(words, applied.answers, strict=True))

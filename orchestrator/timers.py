@@ -11,7 +11,7 @@ from orchestrator.limits import LIMIT_SECONDS, StartLimits
 from sagas.inputs import Due
 from sagas.peek import Peek
 from sagas.points import buggify
-from sagas.ports import Clock, CommandSender, Store, TransportUnavailable, WaitRow
+from sagas.ports import Clock, CommandSender, Store, StoreUnavailable, TransportUnavailable, WaitRow
 from sagas.records import record, replace
 from sagas.state import COMMAND_KINDS, Waiting, is_start_limit
 from sagas.unread import FEW, Place, Unread
@@ -121,8 +121,7 @@ class Timers:
             rows = await self._store.due(self._batch, commands=checks)
         unconfirmed = await self._unconfirmed(peek) if checks else ()
         if self.grace.doubtful or (unconfirmed and now - self.grace.written_at > PROVE_SECONDS):
-            await self._store.prove_writable()
-            self.grace.proven()
+            await self._prove()
         self.grace.looked()
         if self.grace.seconds:
             return WhatIsDue()
@@ -145,6 +144,14 @@ class Timers:
             tuple(Due(*key, due.suspects.get(key, "lost")) for key in sure),
             tuple((*key, self._again_seconds(key)) for key in due.suspects if key not in sure),
         )
+
+    async def _prove(self) -> None:
+        try:
+            await self._store.prove_writable()
+        except StoreUnavailable:
+            self.grace.refused()
+            raise
+        self.grace.written()
 
     async def _unconfirmed(self, peek: Peek) -> Sequence[WaitRow]:
         """Commands that nobody sent, or confirmed, in time: soon their next attempt is to be scheduled (rule C1)."""

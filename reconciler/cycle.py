@@ -30,8 +30,8 @@ PATIENCE_SECONDS, ASK_AGAIN_SECONDS = 1.0, 0.1
 APPLIED_SECONDS = 8.0
 """Where orchestrators work, the first outcome is applied within so long: two leases, should one of them have died."""
 UNMENDED_SECONDS = 2.5
-CONFIRMED_SECONDS = 2.0
-"""Who has sent a command confirms it each second."""
+CONFIRMED_SECONDS, APART_SECONDS = 2.0, 3.0
+"""Who has sent a command confirms it each second; where repairs go in, one after the other, they can."""
 
 
 @record
@@ -63,6 +63,7 @@ class Reconciler:
         self._clock = clock
         self._commands = commands
         self._audit_at = 0.0
+        self._repaired_at = -inf
         self._stopping = False
 
     def stop(self) -> None:
@@ -113,19 +114,18 @@ class Reconciler:
             found = [finding for find in CHECKS for finding in await find(sight, BATCH)]
             if any(map(_is_young, found)) and await self._is_behind():
                 found = [finding for finding in found if not _is_young(finding)]
-            if not report_only:
-                found = await self._without_confirmed(sight, found)
             for finding in found:
                 log.warning("%s: saga %s: %s", finding.check, finding.saga_id, finding.what)
-            repaired = 0 if report_only else await self._repair(found)
+            repaired = 0 if report_only else await self._repair(await self._without_confirmed(sight, found))
             return Report(tuple(found), repaired)
 
     async def _without_confirmed(self, sight: Sight, found: list[Finding]) -> list[Finding]:
         """Without commands that are confirmed once the store can be written: before, nobody could (rule C1)."""
-        if not any(finding.check == waits_unpublished.CHECK for finding in found):
+        waiting = any(finding.check == waits_unpublished.CHECK for finding in found)
+        if not waiting or self._clock.monotonic() - self._repaired_at < APART_SECONDS:
             return found
         await self._store.prove_writable()
-        await self._pause(CONFIRMED_SECONDS)
+        await self._clock.sleep(CONFIRMED_SECONDS)
         still = [finding.repair for finding in await waits_unpublished.find(sight, BATCH)]
         return [finding for finding in found if finding.check != waits_unpublished.CHECK or finding.repair in still]
 
@@ -152,6 +152,7 @@ class Reconciler:
         if not repairs:
             return 0
         answers: Sequence[Any] = await self._engine.apply(repairs)
+        self._repaired_at = self._clock.monotonic()
         return sum(answer.code == "accepted" for answer in answers)
 
     async def _lost(self, judged: Sequence[StaleWait]) -> Collection[Waiting]:
