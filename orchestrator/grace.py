@@ -3,13 +3,12 @@
 Outcomes have gathered meanwhile, and nobody could confirm what was sent: judged at once, all of it would seem lost.
 """
 
+from collections import deque
 from math import inf
 
 from sagas.ports import Clock
 
 GAP_SECONDS = 5.0
-APART_SECONDS = 3.0
-"""What is written further apart, or takes longer, leaves room for a time in which nobody could write."""
 
 
 class Grace:
@@ -22,17 +21,15 @@ class Grace:
         self._clock = clock
         self._lease_seconds = lease_seconds
         self._well_at = clock.monotonic()
-        self._since = inf
         self._until = 0.0
-        self.written_at = -inf
-        """When something was written last, as far as is known here (this process's monotonic clock)."""
+        self._proofs = deque[tuple[float, float]]()
         self.doubtful = True
         """Whether nothing has been written since the store was away, or since this process began."""
 
     @property
-    def written_seconds(self) -> float:
-        """For how long whatever was written went in, without long pauses."""
-        return self._clock.monotonic() - self._since
+    def proven_at(self) -> float:
+        """When the last proof had ended, since something could not be written (this process's monotonic clock)."""
+        return self._proofs[-1][0] if self._proofs else -inf
 
     @property
     def seconds(self) -> float:
@@ -45,16 +42,24 @@ class Grace:
 
     def refused(self) -> None:
         """Something could not be written."""
-        self.doubtful, self._since = True, inf
+        self.doubtful = True
+        self._proofs.clear()
+
+    def proved(self, began: float) -> None:
+        """Something was written, to see whether it can be; when that `began`, by the database's clock."""
+        self._proofs.append((self._clock.monotonic(), began))
+        self.written()
 
     def written(self) -> None:
         """Something was written."""
-        now = self._clock.monotonic()
-        if now - self.written_at > APART_SECONDS or self._since > now:
-            self._since = now
-        self.written_at = now
         self.doubtful = False
         self.looked()
+
+    def proof(self, ended: float) -> float:
+        """When the last proof began that had `ended` by then, by the database's clock; -inf if there was none."""
+        while len(self._proofs) > 1 and self._proofs[1][0] <= ended:
+            self._proofs.popleft()
+        return self._proofs[0][1] if self._proofs and self._proofs[0][0] <= ended else -inf
 
     def looked(self) -> None:
         """The store was read. Where nothing has failed since something was written, it is well."""

@@ -22,9 +22,9 @@ Verdict = Literal["lost", "timed_out"]
 
 LOOK_SECONDS_MAX = 1.0
 SWEEP_SECONDS = 5.0
-CONFIRMED_SECONDS = 2.0
-"""For so long the store must have taken what is written before a command is swept: who sends confirms each second."""
-PROVE_SECONDS = 0.5
+UNCONFIRMED_SECONDS, CONFIRMED_SECONDS, PROVE_SECONDS = 3.0, 2.0, 0.5
+"""When a command was unconfirmed for so long, something is written, and so long after that it may be swept: who sends
+confirms each second. So often at most."""
 QUEUED_SECONDS_MAX, LATE_SHARE = 60.0, 10.0
 AGAIN_SECONDS, AGAIN_SECONDS_MAX, BEHIND_SECONDS_MAX = 0.2, 5.0, 30.0
 BEHIND_SECONDS, CHECK_SECONDS, PAUSE_SECONDS = 1.0, 1.0, 0.25
@@ -120,8 +120,8 @@ class Timers:
         if peek.due_at is not None and peek.due_at <= peek.now:
             rows = await self._store.due(self._batch, commands=checks)
         unconfirmed = await self._unconfirmed(peek) if checks else ()
-        if self.grace.doubtful or (unconfirmed and now - self.grace.written_at > PROVE_SECONDS):
-            await self._prove()
+        if self.grace.doubtful or (unconfirmed and now - self.grace.proven_at > PROVE_SECONDS):
+            await self._prove(peek.now)
         self.grace.looked()
         if self.grace.seconds:
             return WhatIsDue()
@@ -130,7 +130,9 @@ class Timers:
         others = [row for row in rows if row.kind not in (*COMMAND_KINDS, "notify") and not is_start_limit(row)]
         found = [Due(row.saga_id, row.opened_by) for row in others] + await self._limits.judged(limits)
         suspects = await self._checked([row for row in rows if row.kind in COMMAND_KINDS], peek.now)
-        unsent = tuple((row.saga_id, row.opened_by) for row in unconfirmed if self._sweeps(row, peek.now))
+        proof = self.grace.proof(now - CONFIRMED_SECONDS)
+        before = min(peek.now - SWEEP_SECONDS, proof - UNCONFIRMED_SECONDS)
+        unsent = tuple((row.saga_id, row.opened_by) for row in unconfirmed if row.since <= before)
         return WhatIsDue(tuple(found), tuple(messages), suspects, unsent, now if checks else None)
 
     async def judged(self, due: WhatIsDue) -> Judged:
@@ -145,24 +147,19 @@ class Timers:
             tuple((*key, self._again_seconds(key)) for key in due.suspects if key not in sure),
         )
 
-    async def _prove(self) -> None:
+    async def _prove(self, at: float) -> None:
         try:
             await self._store.prove_writable()
         except StoreUnavailable:
             self.grace.refused()
             raise
-        self.grace.written()
+        self.grace.proved(at)
 
     async def _unconfirmed(self, peek: Peek) -> Sequence[WaitRow]:
         """Commands that nobody sent, or confirmed, in time: soon their next attempt is to be scheduled (rule C1)."""
-        seconds = SWEEP_SECONDS - CONFIRMED_SECONDS
-        if peek.unconfirmed_since is None or peek.unconfirmed_since > peek.now - seconds:
+        if peek.unconfirmed_since is None or peek.unconfirmed_since > peek.now - UNCONFIRMED_SECONDS:
             return ()
-        return await self._store.unpublished(seconds, self._batch)
-
-    def _sweeps(self, row: WaitRow, at: float) -> bool:
-        """Whether a command may be judged that nobody confirmed: its sender has had time to, and could."""
-        return row.since <= at - SWEEP_SECONDS and self.grace.written_seconds >= CONFIRMED_SECONDS
+        return await self._store.unpublished(UNCONFIRMED_SECONDS, self._batch)
 
     async def _without_outcome(self, found: Collection[Waiting]) -> list[Waiting]:
         """Of commands that are to be judged those that have left no outcome, whoever has it in hand (rule A11).

@@ -152,8 +152,10 @@ class Reconciler:
         if not repairs:
             return 0
         answers: Sequence[Any] = await self._engine.apply(repairs)
-        self._repaired_at = self._clock.monotonic()
-        return sum(answer.code == "accepted" for answer in answers)
+        repaired: int = sum(answer.code == "accepted" for answer in answers)
+        if repaired:
+            self._repaired_at = self._clock.monotonic()
+        return repaired
 
     async def _lost(self, judged: Sequence[StaleWait]) -> Collection[Waiting]:
         """Which of these commands nobody has, and have left no outcome: others go on, or have ended well (rule A11).

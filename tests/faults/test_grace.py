@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from math import inf
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from sagas.inputs import Outcome, Start
 from sagas.manifest import Manifest, Node, Priority
 from sagas.peek import Peek
 from sagas.ports import Command, Committed, CommitUnknown, Move, Published, StoreUnavailable
+from sagas.records import replace
 from tests.faults.test_engine_on_virtual_time import MANIFEST, TWIN, Stage, play
 from tests.faults.test_start_limits_on_virtual_time import failed_after, limited
 from tests.unit.test_decisions import FAILED, SAGA
@@ -208,7 +210,7 @@ def test_grace_is_given_once_something_was_written_after_a_gap_and_once_only() -
         grace.looked()
         assert (grace.seconds, grace.doubtful) == (0.0, True), "that it can be read says nothing"
         grace.written()
-        assert (grace.seconds, grace.written_seconds) == (LEASE_SECONDS, 0.0)
+        assert grace.seconds == LEASE_SECONDS
         await clock.sleep(LEASE_SECONDS)
         grace.looked()
         grace.written()
@@ -217,18 +219,18 @@ def test_grace_is_given_once_something_was_written_after_a_gap_and_once_only() -
     run_virtual(go)
 
 
-def test_how_long_the_store_has_taken_writes_begins_anew_after_a_long_pause_and_not_after_a_failed_read() -> None:
+def test_a_proof_counts_once_it_has_ended_and_until_something_is_refused() -> None:
     async def go() -> None:
         clock = LoopClock()
         grace = Grace(clock, LEASE_SECONDS)
-        for _ in range(3):
-            grace.written()
-            grace.failed()
+        assert grace.proof(10.0) == -inf
+        for began in (100.0, 101.0, 102.0):
+            grace.proved(began)
             await clock.sleep(1)
-        assert grace.written_seconds == 3.0
-        await clock.sleep(3)
-        grace.written()
-        assert grace.written_seconds == 0.0
+            grace.failed()
+        assert [grace.proof(ended) for ended in (-1.0, 0.0, 1.5, 9.0)] == [-inf, 100.0, 101.0, 102.0]
+        grace.refused()
+        assert (grace.proof(9.0), grace.proven_at) == (-inf, -inf)
 
     run_virtual(go)
 
@@ -257,6 +259,59 @@ def test_what_is_due_is_found_though_the_store_fails_for_an_instant_again_and_ag
         await stage.run(12)
         assert (await stage.store.heads([SAGA]))[SAGA].step("a").status == "scheduled"
         assert "lost" in await stage.unknowns(TWIN)
+
+    play(scene)
+
+
+@pytest.mark.parametrize("name", ["peek", "prove_writable", "unpublished"])
+def test_a_command_that_was_never_sent_is_found_though_the_store_is_slow(name: str) -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.engine.apply([Start(SAGA, MANIFEST, None)])
+        stage.publisher.forget([(SAGA, 2)])
+        call: Any = getattr(stage.store, name)
+
+        async def slowly(*words: Any) -> Any:
+            await stage.clock.sleep(3.5)
+            return await call(*words)
+
+        vars(stage.store)[name] = slowly
+        await stage.run(30)
+        assert "lost" in await stage.unknowns()
+
+    play(scene)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1.5, 2.2])
+def test_what_is_confirmed_while_other_commands_are_looked_for_is_not_swept(seconds: float) -> None:
+    """rule_C1: the list of those that nobody had confirmed was two seconds old."""
+
+    async def scene(stage: Stage) -> None:
+        worker = InProcessTransport(stage.broker, "w")
+        await worker.open(["default"])
+        await stage.engine.apply([Start(OTHER, MANIFEST, None), Start(SAGA, MANIFEST, None)])
+        keeper = worker.keeper(lambda _: None)
+        for delivery in await worker.read(2, 1.0):
+            keeper.hold(delivery.entry)
+        entry = next(iter(stage.broker.entries))
+        await stage.store.confirm([Published(OTHER, 2, entry, 5.2)])
+        stage.publisher.forget([(OTHER, 2)])
+        inspect: Any = stage.sender.inspect
+
+        async def slowly(rows: Any) -> Any:
+            await stage.clock.sleep(seconds)
+            return await inspect(rows)
+
+        vars(stage.sender)["inspect"] = slowly
+        vars(stage.publisher)["_unconfirmed"][SAGA, 2] = replace(
+            vars(stage.publisher)["_unconfirmed"][SAGA, 2], at=stage.clock.monotonic() + 5.4
+        )
+        stage.store.full = True
+        running = asyncio.create_task(stage.run(12))
+        await stage.clock.sleep(4.9)
+        stage.store.full = False
+        await running
+        keeper.close()
+        assert await stage.unknowns() == []
 
     play(scene)
 
