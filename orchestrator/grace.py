@@ -28,7 +28,7 @@ class Grace:
 
     @property
     def proven_at(self) -> float:
-        """When the last proof had ended, since something could not be written (this process's monotonic clock)."""
+        """When the last proof had ended, if none has failed since (this process's monotonic clock)."""
         return self._proofs[-1][0] if self._proofs else -inf
 
     @property
@@ -37,18 +37,17 @@ class Grace:
         return max(self._until - self._clock.monotonic(), 0.0)
 
     def failed(self) -> None:
-        """The store was away."""
+        """The store was away, or did not take something."""
         self.doubtful = True
 
     def refused(self) -> None:
-        """Something could not be written."""
+        """A proof failed."""
         self.doubtful = True
         self._proofs.clear()
 
     def proved(self, began: float) -> None:
         """Something was written, to see whether it can be; when that `began`, by the database's clock."""
         self._proofs.append((self._clock.monotonic(), began))
-        self.written()
 
     def written(self) -> None:
         """Something was written."""

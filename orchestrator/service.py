@@ -164,15 +164,11 @@ class Orchestrator:
 
     async def _apply(self, words: Sequence[Input]) -> list[Answer]:
         """Apply inputs, and send what they owe; an answer for each."""
-        try:
-            applied = await self._engine.append(words)
-        except StoreUnavailable:
-            self._timers.grace.refused()
-            raise
+        applied = await self._engine.append(words)
         if applied.moves:
             self._timers.grace.written()
         elif applied.doubted:
-            self._timers.grace.refused()
+            self._timers.grace.failed()
         self._timers.over((move.saga_id, wait) for _, move in applied.moves for wait in move.waits_gone)
         await self._engine.publish(applied)
         told = list(zip(words, applied.answers, strict=True))

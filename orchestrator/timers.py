@@ -119,12 +119,15 @@ class Timers:
         rows: list[WaitRow] = []
         if peek.due_at is not None and peek.due_at <= peek.now:
             rows = await self._store.due(self._batch, commands=checks)
-        unconfirmed = await self._unconfirmed(peek) if checks else ()
-        if self.grace.doubtful or (unconfirmed and now - self.grace.proven_at > PROVE_SECONDS):
+        if self.grace.doubtful:
             await self._prove(peek.now)
+            self.grace.written()
         self.grace.looked()
-        if self.grace.seconds:
+        if self.grace.seconds:  # what is slow comes after this: it would be a gap in each look
             return WhatIsDue()
+        unconfirmed = await self._unconfirmed(peek) if checks else ()
+        if unconfirmed and now - self.grace.proven_at > PROVE_SECONDS:
+            await self._prove(peek.now)
         messages = [row for row in rows if row.kind == "notify"]
         limits = [row for row in rows if is_start_limit(row)]
         others = [row for row in rows if row.kind not in (*COMMAND_KINDS, "notify") and not is_start_limit(row)]

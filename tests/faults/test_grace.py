@@ -14,6 +14,7 @@ from consumers.inprocess import InProcessTransport
 from orchestrator.grace import Grace
 from reconciler.cycle import Reconciler
 from reconciler.evidence import NewerSaga, Sight, StaleWait
+from sagas.events import StepScheduled
 from sagas.inputs import Outcome, Start
 from sagas.manifest import Manifest, Node, Priority
 from sagas.peek import Peek
@@ -236,7 +237,7 @@ def test_a_proof_counts_once_it_has_ended_and_until_something_is_refused() -> No
 
 
 @pytest.mark.parametrize("seconds", [1.0, 2.2, 4.0])
-@pytest.mark.parametrize("name", ["peek", "confirm"])
+@pytest.mark.parametrize("name", ["peek", "confirm", "append"])
 def test_what_is_due_is_found_though_the_store_fails_for_an_instant_again_and_again(name: str, seconds: float) -> None:
     """Inv 1: the times between were taken for one gap, and all that was due had grace for ever."""
 
@@ -263,20 +264,40 @@ def test_what_is_due_is_found_though_the_store_fails_for_an_instant_again_and_ag
     play(scene)
 
 
-@pytest.mark.parametrize("name", ["peek", "prove_writable", "unpublished"])
-def test_a_command_that_was_never_sent_is_found_though_the_store_is_slow(name: str) -> None:
+@pytest.mark.parametrize(
+    ("names", "seconds"),
+    [
+        (["peek"], 3.5),
+        (["prove_writable"], 5.1),
+        (["unpublished"], 5.1),
+        (["unpublished", "prove_writable"], 2.6),
+        (["peek", "due", "unpublished", "prove_writable"], 1.8),
+    ],
+)
+def test_what_is_due_and_what_was_never_sent_is_found_though_the_store_is_slow(
+    names: Sequence[str], seconds: float
+) -> None:
+    """Inv 1: each look was a gap, after which all had grace."""
+
     async def scene(stage: Stage) -> None:
-        await stage.engine.apply([Start(SAGA, MANIFEST, None)])
-        stage.publisher.forget([(SAGA, 2)])
-        call: Any = getattr(stage.store, name)
+        await stage.engine.apply([Start(SAGA, MANIFEST, None), Start(TWIN, MANIFEST, None)])
+        stage.publisher.forget([(TWIN, 2)])
+        failed = Outcome(SAGA, 2, 1, "a", None, "step", "failed", error={**FAILED, "retryable": True})
+        await stage.engine.apply([failed])
 
-        async def slowly(*words: Any) -> Any:
-            await stage.clock.sleep(3.5)
-            return await call(*words)
+        def slow(call: Any) -> Any:
+            async def slowly(*words: Any, **more: Any) -> Any:
+                await stage.clock.sleep(seconds)
+                return await call(*words, **more)
 
-        vars(stage.store)[name] = slowly
-        await stage.run(30)
-        assert "lost" in await stage.unknowns()
+            return slowly
+
+        for name in names:
+            vars(stage.store)[name] = slow(getattr(stage.store, name))
+        await stage.run(50)
+        history = await stage.store.history(SAGA)
+        assert len([entry for entry in history if isinstance(entry.event, StepScheduled)]) > 1
+        assert "lost" in await stage.unknowns(TWIN)
 
     play(scene)
 
