@@ -19,7 +19,6 @@ from sagas.inputs import Outcome, Start
 from sagas.manifest import Manifest, Node, Priority
 from sagas.peek import Peek
 from sagas.ports import Command, Committed, CommitUnknown, Move, Published, StoreUnavailable
-from sagas.records import replace
 from tests.faults.test_engine_on_virtual_time import MANIFEST, TWIN, Stage, play
 from tests.faults.test_start_limits_on_virtual_time import failed_after, limited
 from tests.unit.test_decisions import FAILED, SAGA
@@ -298,41 +297,6 @@ def test_what_is_due_and_what_was_never_sent_is_found_though_the_store_is_slow(
         history = await stage.store.history(SAGA)
         assert len([entry for entry in history if isinstance(entry.event, StepScheduled)]) > 1
         assert "lost" in await stage.unknowns(TWIN)
-
-    play(scene)
-
-
-@pytest.mark.parametrize("seconds", [0.0, 1.5, 2.2])
-def test_what_is_confirmed_while_other_commands_are_looked_for_is_not_swept(seconds: float) -> None:
-    """rule_C1: the list of those that nobody had confirmed was two seconds old."""
-
-    async def scene(stage: Stage) -> None:
-        worker = InProcessTransport(stage.broker, "w")
-        await worker.open(["default"])
-        await stage.engine.apply([Start(OTHER, MANIFEST, None), Start(SAGA, MANIFEST, None)])
-        keeper = worker.keeper(lambda _: None)
-        for delivery in await worker.read(2, 1.0):
-            keeper.hold(delivery.entry)
-        entry = next(iter(stage.broker.entries))
-        await stage.store.confirm([Published(OTHER, 2, entry, 5.2)])
-        stage.publisher.forget([(OTHER, 2)])
-        inspect: Any = stage.sender.inspect
-
-        async def slowly(rows: Any) -> Any:
-            await stage.clock.sleep(seconds)
-            return await inspect(rows)
-
-        vars(stage.sender)["inspect"] = slowly
-        vars(stage.publisher)["_unconfirmed"][SAGA, 2] = replace(
-            vars(stage.publisher)["_unconfirmed"][SAGA, 2], at=stage.clock.monotonic() + 5.4
-        )
-        stage.store.full = True
-        running = asyncio.create_task(stage.run(12))
-        await stage.clock.sleep(4.9)
-        stage.store.full = False
-        await running
-        keeper.close()
-        assert await stage.unknowns() == []
 
     play(scene)
 
