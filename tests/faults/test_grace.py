@@ -1,8 +1,7 @@
 """After a time in which nothing could be written, what is due is left alone for a lease, and nothing hangs (A11)."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from math import inf
 from typing import Any
 
@@ -13,13 +12,14 @@ from amends.testing.virtual import run_virtual
 from consumers.inprocess import InProcessTransport
 from orchestrator.grace import Grace
 from reconciler.cycle import Reconciler
-from reconciler.evidence import NewerSaga, Sight, StaleWait
+from reconciler.evidence import StaleWait
 from sagas.events import StepScheduled
 from sagas.inputs import Outcome, Start
 from sagas.manifest import Manifest, Node, Priority
 from sagas.peek import Peek
 from sagas.ports import Command, Committed, CommitUnknown, Move, Published, StoreUnavailable
 from tests.faults.test_engine_on_virtual_time import MANIFEST, TWIN, Stage, play
+from tests.faults.test_judging import Looks
 from tests.faults.test_start_limits_on_virtual_time import failed_after, limited
 from tests.unit.test_decisions import FAILED, SAGA
 
@@ -219,7 +219,7 @@ def test_grace_is_given_once_something_was_written_after_a_gap_and_once_only() -
     run_virtual(go)
 
 
-def test_a_proof_counts_once_it_has_ended_and_until_something_is_refused() -> None:
+def test_a_proof_counts_once_it_has_ended_and_until_another_fails() -> None:
     async def go() -> None:
         clock = LoopClock()
         grace = Grace(clock, LEASE_SECONDS)
@@ -329,30 +329,20 @@ def test_dates_come_in_their_order_after_a_time_in_which_nothing_could_be_writte
 def test_a_reconciler_repairs_no_command_that_is_confirmed_once_the_store_can_be_written(sent: bool) -> None:
     """rule_C1: they have stood unconfirmed for a minute, and workers hold them."""
 
-    class Looks:
+    class Unpublished(Looks):
         def __init__(self, stage: Stage) -> None:
             self._stage = stage
-
-        async def overdue(self, seconds: float, limit: int) -> list[StaleWait]:
-            return []
 
         async def never_published(self, seconds: float, limit: int) -> list[StaleWait]:
             rows = await self._stage.store.unpublished(seconds, limit)
             return [StaleWait(row.saga_id, "m", row.opened_by, "step", "a", None, 1, row.since, 60.0) for row in rows]
-
-        async def newer(self, limit: int) -> list[NewerSaga]:
-            return []
-
-        @asynccontextmanager
-        async def look(self) -> AsyncGenerator[Sight | None]:
-            yield self
 
     async def scene(stage: Stage) -> None:
         await stage.engine.apply([Start(SAGA, MANIFEST, None)])
         if not sent:
             stage.publisher.forget([(SAGA, 2)])
         stage.store.full = True
-        reconciler = Reconciler(stage.store, Looks(stage), stage.engine, stage.clock, stage.sender)
+        reconciler = Reconciler(stage.store, Unpublished(stage), stage.engine, stage.clock, stage.sender)
         async with stage.publisher.running():
             await stage.clock.sleep(60.1)
             with pytest.raises(StoreUnavailable):

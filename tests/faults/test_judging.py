@@ -49,6 +49,27 @@ class Redis(InProcessTransport):
         return self.told.intersection(waits)
 
 
+class Looks:
+    """What a reconciler looks at: nothing."""
+
+    async def overdue(self, seconds: float, limit: int) -> list[StaleWait]:
+        """No wait."""
+        return []
+
+    async def never_published(self, seconds: float, limit: int) -> list[StaleWait]:
+        """No command."""
+        return []
+
+    async def newer(self, limit: int) -> list[NewerSaga]:
+        """No saga."""
+        return []
+
+    @asynccontextmanager
+    async def look(self) -> AsyncGenerator[Sight | None]:
+        """One look."""
+        yield self
+
+
 class Postgres(MemoryStore):
     """A store in which what was looked at last is due last."""
 
@@ -305,19 +326,9 @@ def test_the_reconciler_repairs_only_what_is_left_when_all_outcomes_that_came_be
 ) -> None:
     """rule_A11: the first stands for long, or others come all the time."""
 
-    class Looks:
+    class Overdue(Looks):
         async def overdue(self, seconds: float, limit: int) -> list[StaleWait]:
             return [StaleWait(SAGA, "m", 2, "step", "a", None, 1, EPOCH, 100.0)]
-
-        async def never_published(self, seconds: float, limit: int) -> list[StaleWait]:
-            return []
-
-        async def newer(self, limit: int) -> list[NewerSaga]:
-            return []
-
-        @asynccontextmanager
-        async def look(self) -> AsyncGenerator[Sight | None]:
-            yield self
 
     async def scene(stage: Stage) -> None:
         await stage.engine.apply([Start(SAGA, MANIFEST, None)])
@@ -331,7 +342,7 @@ def test_the_reconciler_repairs_only_what_is_left_when_all_outcomes_that_came_be
             return found
 
         stage.sender.unread = unread  # type: ignore[method-assign]
-        reconciler = Reconciler(stage.store, Looks(), stage.engine, stage.clock, stage.sender)
+        reconciler = Reconciler(stage.store, Overdue(), stage.engine, stage.clock, stage.sender)
         flowing = 0
         assert (await reconciler.run_once()).repaired == 0
         flowing = 11
