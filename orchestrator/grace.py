@@ -9,6 +9,9 @@ from math import inf
 from sagas.ports import Clock
 
 GAP_SECONDS = 5.0
+AWAY_SECONDS = 1.5
+"""Where nothing could be written for so long, somebody who confirms each second may have missed it."""
+PROOFS_MAX = 64
 
 
 class Grace:
@@ -22,7 +25,7 @@ class Grace:
         self._lease_seconds = lease_seconds
         self._well_at = clock.monotonic()
         self._until = 0.0
-        self._proofs = deque[tuple[float, float]]()
+        self._proofs = deque[tuple[float, float]](maxlen=PROOFS_MAX)
         self.doubtful = True
         """Whether nothing has been written since the store was away, or since this process began."""
 
@@ -50,7 +53,10 @@ class Grace:
         self._proofs.append((self._clock.monotonic(), began))
 
     def written(self) -> None:
-        """Something was written."""
+        """Something was written. What was proved before the store was away for longer proves nothing any more."""
+        if self.doubtful and self._clock.monotonic() - self._well_at > AWAY_SECONDS:
+            while self._proofs and self._proofs[0][0] <= self._well_at:
+                self._proofs.popleft()
         self.doubtful = False
         self.looked()
 

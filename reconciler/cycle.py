@@ -30,8 +30,9 @@ PATIENCE_SECONDS, ASK_AGAIN_SECONDS = 1.0, 0.1
 APPLIED_SECONDS = 8.0
 """Where orchestrators work, the first outcome is applied within so long: two leases, should one of them have died."""
 UNMENDED_SECONDS = 2.5
-CONFIRMED_SECONDS, APART_SECONDS = 2.0, 3.0
-"""Who has sent a command confirms it each second; where repairs go in, one after the other, they can."""
+SURE_SECONDS, APART_SECONDS = 6.0, 3.0
+"""Once something can be written, who has sent a command confirms it each second, and orchestrators end what is due
+after one lease of grace; where repairs go in, one after the other, they can."""
 
 
 @record
@@ -116,18 +117,20 @@ class Reconciler:
                 found = [finding for finding in found if not _is_young(finding)]
             for finding in found:
                 log.warning("%s: saga %s: %s", finding.check, finding.saga_id, finding.what)
-            repaired = 0 if report_only else await self._repair(await self._without_confirmed(sight, found))
+            repaired = 0 if report_only else await self._repair(await self._still(sight, found))
             return Report(tuple(found), repaired)
 
-    async def _without_confirmed(self, sight: Sight, found: list[Finding]) -> list[Finding]:
-        """Without commands that are confirmed once the store can be written: before, nobody could (rule C1)."""
-        waiting = any(finding.check == waits_unpublished.CHECK for finding in found)
-        if not waiting or self._clock.monotonic() - self._repaired_at < APART_SECONDS:
-            return found
+    async def _still(self, sight: Sight, found: Sequence[Finding]) -> list[Finding]:
+        """What is to be repaired, and still is once the store could be written for a while (rules A11, C1)."""
+        ready = [finding for finding in found if finding.repair is not None]
+        if not ready or self._clock.monotonic() - self._repaired_at < APART_SECONDS:
+            return ready
         await self._store.prove_writable()
-        await self._clock.sleep(CONFIRMED_SECONDS)
-        still = [finding.repair for finding in await waits_unpublished.find(sight, BATCH)]
-        return [finding for finding in found if finding.check != waits_unpublished.CHECK or finding.repair in still]
+        await self._pause(SURE_SECONDS)
+        if self._stopping:
+            return []
+        still = [finding.repair for find in CHECKS for finding in await find(sight, BATCH)]
+        return [finding for finding in ready if finding.repair in still]
 
     async def _is_behind(self) -> bool:
         """Whether many outcomes wait and somebody applies them: then commands are looked at less often (0014)."""

@@ -29,6 +29,7 @@ WRITES = (
     "append", "start", "put_payloads", "delivered", "take_unsent", "mark_unsent", "withdraw", "give_back", "confirm",
     "postpone", "set_due", "memory_lost", "prove_writable",
 )  # fmt: skip
+READS = ("peek", "due", "unpublished", "heads", "now")
 
 
 class TroubledStore(MemoryStore):
@@ -45,16 +46,17 @@ class TroubledStore(MemoryStore):
         self.looks = 0
         self.only_first = False
         self.full = False
-        for name in WRITES:
-            setattr(self, name, self._with_room(getattr(self, name)))
+        self.away = False
+        for name in (*READS, *WRITES):
+            setattr(self, name, self._there(getattr(self, name), writes=name in WRITES))
 
-    def _with_room(self, write: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-        """As it is, while the disk is not full."""
+    def _there(self, call: Callable[..., Awaitable[Any]], *, writes: bool) -> Callable[..., Awaitable[Any]]:
+        """As it is, while the store is not away, nor its disk full."""
 
         async def tried(*words: Any, **more: Any) -> Any:
-            if self.full:
-                raise StoreUnavailable("the disk is full")
-            return await write(*words, **more)
+            if self.away or (writes and self.full):
+                raise StoreUnavailable("it is away, or its disk is full")
+            return await call(*words, **more)
 
         return tried
 
@@ -128,6 +130,10 @@ class Stage:
         self.publisher = Publisher(self.store, self.sender, self.clock, 4.0)
         self.engine = Engine(self.store, self.clock, self.publisher)
         self.orchestrator = Orchestrator(self.store, self.sender, self.clock, self.engine, self.publisher)
+
+    def worker(self) -> InProcessTransport:
+        """A worker's side of the broker."""
+        return InProcessTransport(self.broker, "w")
 
     async def run(self, seconds: float) -> None:
         """Let the orchestrator work for so long."""

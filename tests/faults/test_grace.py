@@ -11,15 +11,12 @@ from amends.clock import LoopClock
 from amends.testing.virtual import run_virtual
 from consumers.inprocess import InProcessTransport
 from orchestrator.grace import Grace
-from reconciler.cycle import Reconciler
-from reconciler.evidence import StaleWait
 from sagas.events import StepScheduled
 from sagas.inputs import Outcome, Start
 from sagas.manifest import Manifest, Node, Priority
 from sagas.peek import Peek
 from sagas.ports import Command, Committed, CommitUnknown, Move, Published, StoreUnavailable
 from tests.faults.test_engine_on_virtual_time import MANIFEST, TWIN, Stage, play
-from tests.faults.test_judging import Looks
 from tests.faults.test_start_limits_on_virtual_time import failed_after, limited
 from tests.unit.test_decisions import FAILED, SAGA
 
@@ -323,35 +320,3 @@ def test_dates_come_in_their_order_after_a_time_in_which_nothing_could_be_writte
         assert (await stage.store.heads([SAGA]))[SAGA].status == "completed"
 
     run_virtual(go)
-
-
-@pytest.mark.parametrize("sent", [True, False])
-def test_a_reconciler_repairs_no_command_that_is_confirmed_once_the_store_can_be_written(sent: bool) -> None:
-    """rule_C1: they have stood unconfirmed for a minute, and workers hold them."""
-
-    class Unpublished(Looks):
-        def __init__(self, stage: Stage) -> None:
-            self._stage = stage
-
-        async def never_published(self, seconds: float, limit: int) -> list[StaleWait]:
-            rows = await self._stage.store.unpublished(seconds, limit)
-            return [StaleWait(row.saga_id, "m", row.opened_by, "step", "a", None, 1, row.since, 60.0) for row in rows]
-
-    async def scene(stage: Stage) -> None:
-        await stage.engine.apply([Start(SAGA, MANIFEST, None)])
-        if not sent:
-            stage.publisher.forget([(SAGA, 2)])
-        stage.store.full = True
-        reconciler = Reconciler(stage.store, Unpublished(stage), stage.engine, stage.clock, stage.sender)
-        async with stage.publisher.running():
-            await stage.clock.sleep(60.1)
-            with pytest.raises(StoreUnavailable):
-                await reconciler.run_once()
-            assert len((await reconciler.run_once(report_only=True)).findings) == 1
-            stage.store.full = False
-            stopping = asyncio.create_task(stage.clock.sleep(0.1))
-            stopping.add_done_callback(lambda _: reconciler.stop())
-            report = await reconciler.run_once()
-        assert (len(report.findings), report.repaired) == (1, 0 if sent else 1)
-
-    play(scene)

@@ -26,6 +26,12 @@ from tests.conformance.test_store import MANIFEST, failed, saga_id, succeeded
 ONE = saga_id(1)
 
 
+@pytest.fixture(autouse=True)
+def _soon_sure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests on virtual time have the rest of it."""
+    monkeypatch.setattr(cycle, "SURE_SECONDS", 0.1)
+
+
 @pytest.fixture
 def reconciler(store: PostgresStore, engine: Engine) -> Reconciler:
     return Reconciler(store, PostgresEvidence(store.pool), engine, LoopClock(), Redis(None))

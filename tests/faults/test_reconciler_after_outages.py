@@ -1,0 +1,136 @@
+"""A reconciler leaves alone what orchestrators leave alone for a while after the store was away (rules A11, C1)."""
+
+import asyncio
+
+import pytest
+
+from reconciler.cycle import Reconciler
+from reconciler.evidence import StaleWait
+from sagas.inputs import Outcome, Start
+from sagas.manifest import Manifest
+from sagas.ports import StoreUnavailable, WaitRow
+from tests.faults.test_engine_on_virtual_time import MANIFEST, Stage, play
+from tests.faults.test_judging import Looks
+from tests.unit.test_decisions import FAILED, SAGA, node
+
+
+class Waits(Looks):
+    """What is overdue, and what was never confirmed, of a store in memory."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._store = stage.store
+
+    async def overdue(self, seconds: float, limit: int) -> list[StaleWait]:
+        """Those with a date."""
+        now = await self._store.now()
+        rows = await self._store.due(limit, commands=False)
+        return [_stale(row, now - row.due_at) for row in rows if row.due_at < now - seconds]
+
+    async def never_published(self, seconds: float, limit: int) -> list[StaleWait]:
+        """Commands."""
+        now = await self._store.now()
+        return [_stale(row, now - row.since) for row in await self._store.unpublished(seconds, limit)]
+
+
+def _stale(row: WaitRow, age: float) -> StaleWait:
+    return StaleWait(row.saga_id, "m", row.opened_by, row.kind, row.step, None, row.attempt, row.since, age)
+
+
+def reconciler_of(stage: Stage) -> Reconciler:
+    return Reconciler(stage.store, Waits(stage), stage.engine, stage.clock, stage.sender)
+
+
+async def repairs(stage: Stage) -> int:
+    return sum(type(entry.event).__name__ == "RepairApplied" for entry in await stage.store.history(SAGA))
+
+
+@pytest.mark.parametrize("sent", [True, False])
+def test_no_command_is_repaired_that_is_confirmed_once_the_store_can_be_written(sent: bool) -> None:
+    """rule_C1: they have stood unconfirmed for a minute, and workers hold them."""
+
+    async def scene(stage: Stage) -> None:
+        await stage.engine.apply([Start(SAGA, MANIFEST, None)])
+        if not sent:
+            stage.publisher.forget([(SAGA, 2)])
+        stage.store.full = True
+        reconciler = reconciler_of(stage)
+        async with stage.publisher.running():
+            await stage.clock.sleep(60.1)
+            with pytest.raises(StoreUnavailable):
+                await reconciler.run_once()
+            assert len((await reconciler.run_once(report_only=True)).findings) == 1
+            stage.store.full = False
+            report = await reconciler.run_once()
+        assert (len(report.findings), report.repaired) == (1, 0 if sent else 1)
+
+    play(scene)
+
+
+@pytest.mark.parametrize("seconds", [15.0 + x for x in range(15)])
+def test_no_date_is_repaired_that_orchestrators_leave_alone_for_a_lease(seconds: float) -> None:
+    """rule_A11: one that looked soon after an outage took it for a sign that no orchestrator works."""
+
+    async def scene(stage: Stage) -> None:
+        slow = Manifest(name="m", nodes=(node("a", delays=(30.0,)),), input="x", input_schema={})
+        await stage.store.put_manifest(slow)
+        reconciler = reconciler_of(stage)
+        tasks = [asyncio.create_task(loop) for loop in (reconciler.run(), stage.orchestrator.run())]
+        await stage.clock.sleep(20)
+        await stage.engine.apply([Start(SAGA, slow, None)])
+        await stage.tell("a", "failed", error={**FAILED, "retryable": True})
+        await stage.clock.sleep(25)
+        stage.store.away = True
+        await stage.clock.sleep(seconds)
+        stage.store.away = False
+        await stage.clock.sleep(30)
+        assert (await repairs(stage), stage.sent()[-1]) == (0, ("a", 2))
+        reconciler.stop()
+        stage.orchestrator.stop()
+        await asyncio.gather(*tasks)
+
+    play(scene)
+
+
+@pytest.mark.parametrize("seconds", [21.0, 22.3, 22.4, 23.0, 37.3, 37.4, 40.0])
+def test_no_deadline_is_repaired_while_an_outcome_that_came_in_time_waits_to_be_applied(seconds: float) -> None:
+    """rule_A11: the saga turned back though its last step had succeeded."""
+
+    async def scene(stage: Stage) -> None:
+        manifest = Manifest(name="m", nodes=(node("a"),), input="x", input_schema={}, deadline=10.0)
+        await stage.store.put_manifest(manifest)
+        reconciler = reconciler_of(stage)
+        tasks = [asyncio.create_task(loop) for loop in (reconciler.run(), stage.orchestrator.run())]
+        await stage.clock.sleep(20)
+        await stage.engine.apply([Start(SAGA, manifest, None)])
+        await stage.clock.sleep(2.5)
+        stage.store.away = True
+        await stage.clock.sleep(2)
+        worker = stage.worker()
+        await worker.open(["default"])
+        await worker.send([Outcome(SAGA, 2, 1, "a", None, "step", "succeeded")])
+        await stage.clock.sleep(seconds - 2)
+        stage.store.away = False
+        await stage.clock.sleep(30)
+        assert (await stage.store.heads([SAGA]))[SAGA].status == "completed"
+        assert await repairs(stage) == 0
+        reconciler.stop()
+        stage.orchestrator.stop()
+        await asyncio.gather(*tasks)
+
+    play(scene)
+
+
+def test_one_that_is_stopped_while_it_waits_repairs_nothing() -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.engine.apply([Start(SAGA, MANIFEST, None)])
+        stage.publisher.forget([(SAGA, 2)])
+        await stage.clock.sleep(60)
+        reconciler = reconciler_of(stage)
+        looking = asyncio.create_task(reconciler.run_once())
+        await stage.clock.sleep(1)
+        reconciler.stop()
+        began = stage.clock.monotonic()
+        assert (await looking).repaired == 0
+        assert stage.clock.monotonic() - began < 1
+
+    play(scene)
