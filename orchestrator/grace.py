@@ -23,7 +23,7 @@ class Grace:
     def __init__(self, clock: Clock, lease_seconds: float) -> None:
         self._clock = clock
         self._lease_seconds = lease_seconds
-        self._well_at = clock.monotonic()
+        self._well_at = self._failed_at = clock.monotonic()
         self._until = 0.0
         self._proofs = deque[tuple[float, float]](maxlen=PROOFS_MAX)
         self.doubtful = True
@@ -42,6 +42,7 @@ class Grace:
     def failed(self) -> None:
         """The store was away, or did not take something."""
         self.doubtful = True
+        self._failed_at = self._clock.monotonic()
 
     def refused(self) -> None:
         """A proof failed."""
@@ -55,7 +56,7 @@ class Grace:
     def written(self) -> None:
         """Something was written. What was proved before the store was away for longer proves nothing any more."""
         if self.doubtful and self._clock.monotonic() - self._well_at > AWAY_SECONDS:
-            while self._proofs and self._proofs[0][0] <= self._well_at:
+            while self._proofs and self._proofs[0][0] <= self._failed_at:
                 self._proofs.popleft()
         self.doubtful = False
         self.looked()

@@ -22,7 +22,7 @@ from sagas.whereabouts import Whereabouts
 log = logging.getLogger("amends.reconciler")
 
 CHECKS = (waits_overdue.find, waits_unpublished.find, sagas_newer.find)
-BATCH = 500
+FOUND_MAX, BATCH = 5_000, 500
 SLEEP_SECONDS_MAX = 15.0
 SLEEP_SECONDS_MIN = 0.5
 AUDIT_SECONDS = 300.0
@@ -30,9 +30,9 @@ PATIENCE_SECONDS, ASK_AGAIN_SECONDS = 1.0, 0.1
 APPLIED_SECONDS = 8.0
 """Where orchestrators work, the first outcome is applied within so long: two leases, should one of them have died."""
 UNMENDED_SECONDS = 2.5
-SURE_SECONDS, APART_SECONDS = 6.0, 3.0
-"""Once something can be written, who has sent a command confirms it each second, and orchestrators end what is due
-after one lease of grace; where repairs go in, one after the other, they can."""
+SURE_SECONDS, PROVE_SECONDS, APART_SECONDS = 6.0, 1.0, 3.0
+"""While something can be written for so long, who has sent a command confirms it each second, and orchestrators end
+what is due after one lease of grace; where repairs go in, one after the other, they can."""
 
 
 @record
@@ -112,25 +112,27 @@ class Reconciler:
         async with self._evidence.look() as sight:
             if sight is None:
                 return Report(busy=True)
-            found = [finding for find in CHECKS for finding in await find(sight, BATCH)]
+            found = [finding for find in CHECKS for finding in await find(sight, FOUND_MAX)]
             if any(map(_is_young, found)) and await self._is_behind():
                 found = [finding for finding in found if not _is_young(finding)]
             for finding in found:
                 log.warning("%s: saga %s: %s", finding.check, finding.saga_id, finding.what)
-            repaired = 0 if report_only else await self._repair(await self._still(sight, found))
-            return Report(tuple(found), repaired)
+            if report_only:
+                return Report(tuple(found))
+            found = await self._still(sight, found)
+            return Report(tuple(found), await self._repair(found))
 
-    async def _still(self, sight: Sight, found: Sequence[Finding]) -> list[Finding]:
-        """What is to be repaired, and still is once the store could be written for a while (rules A11, C1)."""
-        ready = [finding for finding in found if finding.repair is not None]
+    async def _still(self, sight: Sight, found: list[Finding]) -> list[Finding]:
+        """Of what is to be repaired what still is once the store could be written for a while (rules A11, C1)."""
+        ready = any(finding.repair is not None for finding in found)
         if not ready or self._clock.monotonic() - self._repaired_at < APART_SECONDS:
-            return ready
-        await self._store.prove_writable()
-        await self._pause(SURE_SECONDS)
-        if self._stopping:
-            return []
-        still = [finding.repair for find in CHECKS for finding in await find(sight, BATCH)]
-        return [finding for finding in ready if finding.repair in still]
+            return found
+        until = self._clock.monotonic() + SURE_SECONDS
+        while not self._stopping and self._clock.monotonic() < until:
+            await self._store.prove_writable()
+            await self._pause(PROVE_SECONDS)
+        still = {finding.repair for find in CHECKS for finding in await find(sight, FOUND_MAX)}
+        return [finding for finding in found if finding.repair is None or finding.repair in still]
 
     async def _is_behind(self) -> bool:
         """Whether many outcomes wait and somebody applies them: then commands are looked at less often (0014)."""
@@ -152,12 +154,15 @@ class Reconciler:
         ready = [(finding.repair, finding.judges) for finding in found if finding.repair is not None]
         lost = await self._lost([wait for _, wait in ready if wait is not None])
         repairs = [repair for repair, wait in ready if wait is None or _key(wait) in lost]
-        if not repairs:
-            return 0
-        answers: Sequence[Any] = await self._engine.apply(repairs)
-        repaired: int = sum(answer.code == "accepted" for answer in answers)
-        if repaired:
-            self._repaired_at = self._clock.monotonic()
+        repaired = 0
+        for first in range(0, len(repairs), BATCH):
+            if self._stopping:
+                break
+            answers: Sequence[Any] = await self._engine.apply(repairs[first : first + BATCH])
+            accepted = sum(answer.code == "accepted" for answer in answers)
+            if accepted:
+                self._repaired_at = self._clock.monotonic()
+            repaired += accepted
         return repaired
 
     async def _lost(self, judged: Sequence[StaleWait]) -> Collection[Waiting]:

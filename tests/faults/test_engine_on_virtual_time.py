@@ -47,6 +47,7 @@ class TroubledStore(MemoryStore):
         self.only_first = False
         self.full = False
         self.away = False
+        self.takes = 0.0
         for name in (*READS, *WRITES):
             setattr(self, name, self._there(getattr(self, name), writes=name in WRITES))
 
@@ -54,6 +55,8 @@ class TroubledStore(MemoryStore):
         """As it is, while the store is not away, nor its disk full."""
 
         async def tried(*words: Any, **more: Any) -> Any:
+            if self.takes:
+                await LoopClock().sleep(self.takes)
             if self.away or (writes and self.full):
                 raise StoreUnavailable("it is away, or its disk is full")
             return await call(*words, **more)

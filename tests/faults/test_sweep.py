@@ -93,10 +93,14 @@ def test_what_was_proved_between_two_outages_proves_nothing_after_the_second(
 @pytest.mark.parametrize("length", [1.0, 1.5, 2.5, 4.8])
 @pytest.mark.parametrize("begins", [3.0, 3.2, 3.5, 3.8])
 @pytest.mark.parametrize("answer", [1.5, 2.9])
-def test_a_proof_before_an_outage_proves_nothing_after_it(answer: float, begins: float, length: float) -> None:
+@pytest.mark.parametrize("takes", [0.0, 0.001, 0.01])
+def test_a_proof_before_an_outage_proves_nothing_after_it(
+    takes: float, answer: float, begins: float, length: float
+) -> None:
     """rule_C1: the transport answered late, so its sender could not confirm before."""
 
     async def scene(stage: Stage) -> None:
+        stage.store.takes = takes
         publish: Any = stage.sender.publish
 
         async def slowly(*words: Any) -> Any:

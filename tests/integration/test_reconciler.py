@@ -30,6 +30,7 @@ ONE = saga_id(1)
 def _soon_sure(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests on virtual time have the rest of it."""
     monkeypatch.setattr(cycle, "SURE_SECONDS", 0.1)
+    monkeypatch.setattr(cycle, "PROVE_SECONDS", 0.1)
 
 
 @pytest.fixture
@@ -223,7 +224,7 @@ async def test_commands_that_nobody_may_repair_do_not_hide_what_has_a_date(
     await store.confirm([Published(saga_id(2), 2, "1-1", 18.0)])
     await let_pass(store, 300)
     await store.pool.execute("UPDATE amends.waits SET due_at = '2000-01-01' WHERE saga_id = $1", saga_id(2))
-    monkeypatch.setattr(cycle, "BATCH", 1)
+    monkeypatch.setattr(cycle, "FOUND_MAX", 1)
     redis = Redis(None)
     redis.state = EntryState("queued")
     report = await Reconciler(store, PostgresEvidence(store.pool), engine, LoopClock(), redis).run_once()
