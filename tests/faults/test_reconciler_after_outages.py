@@ -12,7 +12,7 @@ from reconciler.evidence import Sight, StaleWait
 from sagas.inputs import Outcome, Start
 from sagas.manifest import Manifest
 from sagas.ports import StoreUnavailable, WaitRow
-from tests.faults.test_engine_on_virtual_time import MANIFEST, Stage, play
+from tests.faults.test_engine_on_virtual_time import MANIFEST, Scene, Stage, play
 from tests.faults.test_judging import Looks
 from tests.unit.test_decisions import FAILED, SAGA, node
 
@@ -79,29 +79,41 @@ def test_no_command_is_repaired_that_is_confirmed_once_the_store_can_be_written(
     play(scene)
 
 
+async def with_reconciler(stage: Stage, manifest: Manifest, scene: Scene) -> None:
+    """A scene with an orchestrator and a reconciler that have worked for a while; its saga starts with it."""
+    await stage.store.put_manifest(manifest)
+    reconciler = reconciler_of(stage)
+    tasks = [asyncio.create_task(loop) for loop in (reconciler.run(), stage.orchestrator.run())]
+    await stage.clock.sleep(20)
+    await stage.engine.apply([Start(SAGA, manifest, None)])
+    await scene(stage)
+    reconciler.stop()
+    stage.orchestrator.stop()
+    await asyncio.gather(*tasks)
+
+
+def no_date_is_repaired(how: str, *outages: float, between: float = 0.0) -> None:
+    """A retry that becomes due in the first outage is the orchestrator's."""
+
+    async def scene(stage: Stage) -> None:
+        await stage.tell("a", "failed", error={**FAILED, "retryable": True})
+        await stage.clock.sleep(25)
+        for seconds in outages:
+            setattr(stage.store, how, True)
+            await stage.clock.sleep(seconds)
+            setattr(stage.store, how, False)
+            await stage.clock.sleep(between)
+        await stage.clock.sleep(30)
+        assert (await repairs(stage), stage.sent()[-1]) == (0, ("a", 2))
+
+    slow = Manifest(name="m", nodes=(node("a", delays=(30.0,)),), input="x", input_schema={})
+    play(lambda stage: with_reconciler(stage, slow, scene))
+
+
 @pytest.mark.parametrize("seconds", [15.0 + x for x in range(15)])
 def test_no_date_is_repaired_that_orchestrators_leave_alone_for_a_lease(seconds: float) -> None:
     """rule_A11: one that looked soon after an outage took it for a sign that no orchestrator works."""
-
-    async def scene(stage: Stage) -> None:
-        slow = Manifest(name="m", nodes=(node("a", delays=(30.0,)),), input="x", input_schema={})
-        await stage.store.put_manifest(slow)
-        reconciler = reconciler_of(stage)
-        tasks = [asyncio.create_task(loop) for loop in (reconciler.run(), stage.orchestrator.run())]
-        await stage.clock.sleep(20)
-        await stage.engine.apply([Start(SAGA, slow, None)])
-        await stage.tell("a", "failed", error={**FAILED, "retryable": True})
-        await stage.clock.sleep(25)
-        stage.store.away = True
-        await stage.clock.sleep(seconds)
-        stage.store.away = False
-        await stage.clock.sleep(30)
-        assert (await repairs(stage), stage.sent()[-1]) == (0, ("a", 2))
-        reconciler.stop()
-        stage.orchestrator.stop()
-        await asyncio.gather(*tasks)
-
-    play(scene)
+    no_date_is_repaired("away", seconds)
 
 
 @pytest.mark.parametrize("how", ["away", "full"])
@@ -112,28 +124,7 @@ def test_no_date_is_repaired_though_the_store_is_away_between_the_two_looks(
     first: float, between: float, second: float, how: str
 ) -> None:
     """rule_A11: the second look was in the grace after a second outage."""
-
-    async def scene(stage: Stage) -> None:
-        slow = Manifest(name="m", nodes=(node("a", delays=(30.0,)),), input="x", input_schema={})
-        await stage.store.put_manifest(slow)
-        reconciler = reconciler_of(stage)
-        tasks = [asyncio.create_task(loop) for loop in (reconciler.run(), stage.orchestrator.run())]
-        await stage.clock.sleep(20)
-        await stage.engine.apply([Start(SAGA, slow, None)])
-        await stage.tell("a", "failed", error={**FAILED, "retryable": True})
-        await stage.clock.sleep(25)
-        for seconds in (first, second):
-            setattr(stage.store, how, True)
-            await stage.clock.sleep(seconds)
-            setattr(stage.store, how, False)
-            await stage.clock.sleep(between)
-        await stage.clock.sleep(30)
-        assert (await repairs(stage), stage.sent()[-1]) == (0, ("a", 2))
-        reconciler.stop()
-        stage.orchestrator.stop()
-        await asyncio.gather(*tasks)
-
-    play(scene)
+    no_date_is_repaired(how, first, second, between=between)
 
 
 @pytest.mark.parametrize("reconcilers", [1, 3])
@@ -165,12 +156,6 @@ def test_no_deadline_is_repaired_while_an_outcome_that_came_in_time_waits_to_be_
     """rule_A11: the saga turned back though its last step had succeeded."""
 
     async def scene(stage: Stage) -> None:
-        manifest = Manifest(name="m", nodes=(node("a"),), input="x", input_schema={}, deadline=10.0)
-        await stage.store.put_manifest(manifest)
-        reconciler = reconciler_of(stage)
-        tasks = [asyncio.create_task(loop) for loop in (reconciler.run(), stage.orchestrator.run())]
-        await stage.clock.sleep(20)
-        await stage.engine.apply([Start(SAGA, manifest, None)])
         await stage.clock.sleep(2.5)
         stage.store.away = True
         await stage.clock.sleep(2)
@@ -182,11 +167,9 @@ def test_no_deadline_is_repaired_while_an_outcome_that_came_in_time_waits_to_be_
         await stage.clock.sleep(30)
         assert (await stage.store.heads([SAGA]))[SAGA].status == "completed"
         assert await repairs(stage) == 0
-        reconciler.stop()
-        stage.orchestrator.stop()
-        await asyncio.gather(*tasks)
 
-    play(scene)
+    manifest = Manifest(name="m", nodes=(node("a"),), input="x", input_schema={}, deadline=10.0)
+    play(lambda stage: with_reconciler(stage, manifest, scene))
 
 
 def test_one_that_is_stopped_while_it_waits_repairs_nothing() -> None:
