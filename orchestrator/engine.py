@@ -43,6 +43,8 @@ log = logging.getLogger("amends.engine")
 OUTRUN = "the saga has moved since: its wait is looked at again"
 BACK_OFF_SECONDS = 0.005
 BACK_OFF_SECONDS_MAX = 0.25
+CLOCK_SECONDS = 1.0
+"""For how long at most an engine goes by what it was told of the database's clock."""
 
 
 @dataclass(slots=True)
@@ -76,6 +78,7 @@ class Engine:
         self._limits = limits or Limits()
         self._manifests: dict[str, Manifest] = {}
         self._offset: float | None = None
+        self._told_at = 0.0
         self._remembered = Remembered()
         self._starting = Starting(self)
 
@@ -185,9 +188,13 @@ class Engine:
         return await self._starting.within(start, connection)
 
     async def now(self) -> float:
-        """The database's clock, as the last commit told it (rule A11)."""
-        if self._offset is None:
-            self._offset = await self.store.now() - self._clock.monotonic()
+        """The database's clock, as the last commit told it, or the database itself where that was long ago (rule A11).
+
+        In between the two may drift apart, one may leap, or this host may have slept.
+        """
+        if self._offset is None or self._clock.monotonic() - self._told_at > CLOCK_SECONDS:
+            self._told(await self.store.now())
+        assert self._offset is not None
         return self._clock.monotonic() + self._offset
 
     def forget_clock(self) -> None:
@@ -200,7 +207,11 @@ class Engine:
 
     def learn(self, told: Committed | Peek) -> None:
         """Take the database's clock from an answer of it."""
-        self._offset = told.now - self._clock.monotonic()
+        self._told(told.now)
+
+    def _told(self, now: float) -> None:
+        self._told_at = self._clock.monotonic()
+        self._offset = now - self._told_at
 
     def know(self, manifest: Manifest) -> None:
         """Remember a manifest."""

@@ -15,6 +15,7 @@ from amends.testing.simulator.examples import example
 from amends.testing.simulator.hosts import HOST, Host, SimulatedLoop
 from amends.testing.simulator.said import Arguments, Said
 from orchestrator.commands import timeout_of
+from orchestrator.engine import CLOCK_SECONDS
 from sagas.answers import CannotTell, DidNotHappen, Happened
 from sagas.binding import BoundHandler
 from sagas.context import Context
@@ -245,11 +246,11 @@ class Outside:
         if not landed.by.host.alive and landed.at > landed.by.at + timeout + lease_seconds:
             return True
         silent = self.ended.get((*key, landed.by.attempt)) != "returned"
-        return silent and any(landed.by.at <= leap <= landed.at for leap in self.leaps)
+        return silent and any(landed.by.at - CLOCK_SECONDS <= leap <= landed.at for leap in self.leaps)
 
     def leapt_since(self, at: float) -> bool:
         """Whether the database's clock has leapt forward since: what waited for attempts that may run was cut short."""
-        return any(leap >= at for leap in self.leaps)
+        return any(leap >= at - CLOCK_SECONDS for leap in self.leaps)
 
     def _checked(self, check: Callable[[Unpack[Ts]], None], *arguments: *Ts) -> None:
         """Check something. A check that is broken itself must fail the run: a handler's error would be an outcome."""
