@@ -9,6 +9,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from math import inf
 
 from orchestrator.commands import Values, Wanted, commands_for
 from orchestrator.payloads import Limits, shelve
@@ -77,8 +78,7 @@ class Engine:
         self._publisher = publisher
         self._limits = limits or Limits()
         self._manifests: dict[str, Manifest] = {}
-        self._offset: float | None = None
-        self._told_at = 0.0
+        self._offset, self._told_at = 0.0, -inf
         self._remembered = Remembered()
         self._starting = Starting(self)
 
@@ -192,14 +192,13 @@ class Engine:
 
         In between the two may drift apart, one may leap, or this host may have slept.
         """
-        if self._offset is None or self._clock.monotonic() - self._told_at > CLOCK_SECONDS:
+        if self._clock.monotonic() - self._told_at > CLOCK_SECONDS:
             self._told(await self.store.now())
-        assert self._offset is not None
         return self._clock.monotonic() + self._offset
 
     def forget_clock(self) -> None:
         """Ask the database for its clock again."""
-        self._offset = None
+        self._told_at = -inf
 
     def forget_heads(self) -> None:
         """Read all heads again: the store was away, and may be another that lacks what this one had (rule A8)."""
