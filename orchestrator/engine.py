@@ -25,10 +25,8 @@ from sagas.events import Recorded
 from sagas.inputs import Answer, Due, Input, Migrate, Outcome, Progressed, Repair, Request, Send, Start
 from sagas.manifest import Manifest
 from sagas.numbers import DEFAULT_NUMBERS, Numbers
-from sagas.peek import Peek
 from sagas.ports import (
     Clock,
-    Committed,
     CommitUnknown,
     Contended,
     HeadBehind,
@@ -190,10 +188,10 @@ class Engine:
     async def now(self) -> float:
         """The database's clock, as the last commit told it, or the database itself where that was long ago (rule A11).
 
-        In between the two may drift apart, one may leap, or this host may have slept.
+        In between the two may drift apart, or one may leap.
         """
-        if self._clock.monotonic() - self._told_at > CLOCK_SECONDS:
-            self._told(await self.store.now())
+        if (asked_at := self._clock.monotonic()) - self._told_at > CLOCK_SECONDS:
+            self.learn(await self.store.now(), asked_at)
         return self._clock.monotonic() + self._offset
 
     def forget_clock(self) -> None:
@@ -204,13 +202,10 @@ class Engine:
         """Read all heads again: the store was away, and may be another that lacks what this one had (rule A8)."""
         self._remembered.clear()
 
-    def learn(self, told: Committed | Peek) -> None:
-        """Take the database's clock from an answer of it."""
-        self._told(told.now)
-
-    def _told(self, now: float) -> None:
-        self._told_at = self._clock.monotonic()
-        self._offset = now - self._told_at
+    def learn(self, now: float, asked_at: float) -> None:
+        """Take the database's clock from an answer: as old as its question, unless a later one was answered already."""
+        if asked_at >= self._told_at:
+            self._told_at, self._offset = asked_at, now - self._clock.monotonic()
 
     def know(self, manifest: Manifest) -> None:
         """Remember a manifest."""
@@ -315,7 +310,7 @@ class Engine:
                 for index in by_saga[moves[0].saga_id]:
                     work.answer(index, not_ours(moves[0].state))
             return frozenset()
-        self.learn(committed)
+        self.learn(committed.now, work.decided_at)
         for move in moves:
             if move.saga_id in committed.moved:
                 for index in by_saga[move.saga_id]:

@@ -28,7 +28,7 @@ from sagas.state import Waiting
 log = logging.getLogger("amends.publisher")
 
 CANCEL_SECONDS = 1.0
-CONFIRM_SECONDS = 1.0
+CONFIRM_SECONDS, AGAIN_SECONDS = 1.0, 0.25
 LOOK_SECONDS = 1.0
 LOOK_SELDOM_SECONDS = 5.0
 """Of who neither polls the marker nor has outcomes to say once more (rule L7): the server's clock is all it needs."""
@@ -134,6 +134,7 @@ class Publisher:
             return await self.confirm(age_seconds)
         except StoreUnavailable as loss:
             log.warning("cannot confirm what was sent: %s", loss)
+            return AGAIN_SECONDS
         except Exception:  # unconfirmed commands would all be swept: going on is the lesser evil
             log.exception("confirming failed; it goes on")
         return CONFIRM_SECONDS

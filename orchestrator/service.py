@@ -113,8 +113,9 @@ class Orchestrator:
         starts: list[Letter] = []
         judged = Judged()
         if look:
+            asked_at = self._clock.monotonic()
             peek = await self._store.peek()
-            self._engine.learn(peek)
+            self._engine.learn(peek.now, asked_at)
             if peek.unsent or peek.unconfirmed_since is not None:
                 self._idle_at = self._clock.monotonic() + IDLE_AFTER_SECONDS
             self._look_at = self._next_look(peek)
@@ -165,10 +166,10 @@ class Orchestrator:
     async def _apply(self, words: Sequence[Input]) -> list[Answer]:
         """Apply inputs, and send what they owe; an answer for each."""
         applied = await self._engine.append(words)
+        if applied.doubted:
+            self._timers.grace.failed()
         if applied.moves:
             self._timers.grace.written()
-        elif applied.doubted:
-            self._timers.grace.failed()
         self._timers.over((move.saga_id, wait) for _, move in applied.moves for wait in move.waits_gone)
         await self._engine.publish(applied)
         told = list(zip(words, applied.answers, strict=True))

@@ -12,7 +12,7 @@ from sagas.events import Json, SagaStarted
 from sagas.inputs import Answer, Start
 from sagas.manifest import Manifest
 from sagas.numbers import Numbers
-from sagas.ports import Committed, CommitUnknown, Contended, HeadBehind, Move, Store, Unstorable
+from sagas.ports import CommitUnknown, Contended, HeadBehind, Move, Store, Unstorable
 from sagas.records import replace
 from sagas.state import State, Value, value_of
 
@@ -31,8 +31,8 @@ class Host(Protocol):
         """The database's clock."""
         ...
 
-    def learn(self, told: Committed) -> None:
-        """Take the database's clock from an answer of it."""
+    def learn(self, now: float, asked_at: float) -> None:
+        """Take the database's clock from an answer."""
         ...
 
     def know(self, manifest: Manifest) -> None:
@@ -87,7 +87,7 @@ class Starting:
             elif isinstance(trouble, HeadBehind):
                 work.answer(indices[0], not_ours(moves[indices[0]].state))
             return
-        self._host.learn(committed)
+        self._host.learn(committed.now, work.decided_at)
         absent: dict[int, Start] = {}
         for index, move in moves.items():
             if move.saga_id in committed.moved:

@@ -128,8 +128,10 @@ class Reconciler:
         if not ready or self._clock.monotonic() - self._repaired_at < APART_SECONDS:
             return found
         until = self._clock.monotonic() + SURE_SECONDS
-        while not self._stopping and self._clock.monotonic() < until:
+        while not self._stopping and (began := self._clock.monotonic()) < until:
             await self._store.prove_writable()
+            if (ended := self._clock.monotonic()) - began > APART_SECONDS:  # orchestrators took it for a gap
+                until = ended + SURE_SECONDS
             await self._pause(PROVE_SECONDS)
         still = {finding.repair for find in CHECKS for finding in await find(sight, FOUND_MAX)}
         return [finding for finding in found if finding.repair is None or finding.repair in still]
@@ -152,16 +154,18 @@ class Reconciler:
 
     async def _repair(self, found: Sequence[Finding]) -> int:
         ready = [(finding.repair, finding.judges) for finding in found if finding.repair is not None]
-        lost = await self._lost([wait for _, wait in ready if wait is not None])
-        repairs = [repair for repair, wait in ready if wait is None or _key(wait) in lost]
         repaired = 0
-        for first in range(0, len(repairs), BATCH):
+        for first in range(0, len(ready), BATCH):
             if self._stopping:
                 break
-            answers: Sequence[Any] = await self._engine.apply(repairs[first : first + BATCH])
+            batch = ready[first : first + BATCH]
+            lost = await self._lost([wait for _, wait in batch if wait is not None])
+            repairs = [repair for repair, wait in batch if wait is None or _key(wait) in lost]
+            began = self._clock.monotonic()
+            answers: Sequence[Any] = await self._engine.apply(repairs) if repairs else ()
             accepted = sum(answer.code == "accepted" for answer in answers)
             if accepted:
-                self._repaired_at = self._clock.monotonic()
+                self._repaired_at = began
             repaired += accepted
         return repaired
 

@@ -5,8 +5,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-import pytest
-
 from amends.clock import LoopClock
 from amends.testing.virtual import run_virtual
 from consumers.inprocess import Broker, InProcessTransport
@@ -320,20 +318,6 @@ def test_a_jump_of_the_databases_clock_loses_no_command_and_spins_no_loop() -> N
 
     play(first_command)
     play(timer)
-
-
-@pytest.mark.parametrize("leap", [-7.5, 7.5])
-def test_an_engine_that_has_rested_asks_the_database_for_its_clock_again(leap: float) -> None:
-    """rule_A11: a worker seldom commits; what it recorded by a clock of hours ago let a probe come too early."""
-
-    async def scene(stage: Stage) -> None:
-        await stage.engine.apply([Start(SAGA, MANIFEST, None)])
-        stage.store.jump = leap
-        await stage.clock.sleep(1.1)
-        await stage.tell("a")
-        assert abs((await stage.store.history(SAGA))[-1].at - await stage.store.now()) < 0.1
-
-    play(scene)
 
 
 def test_what_an_earlier_round_committed_is_sent_though_the_next_fails() -> None:

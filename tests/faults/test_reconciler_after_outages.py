@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from reconciler.evidence import Sight, StaleWait
 from sagas.inputs import Outcome, Start
 from sagas.manifest import Manifest
 from sagas.ports import StoreUnavailable, WaitRow
-from tests.faults.test_engine_on_virtual_time import MANIFEST, Scene, Stage, play
+from tests.faults.test_engine_on_virtual_time import MANIFEST, READS, TWIN, WRITES, Scene, Stage, play
 from tests.faults.test_judging import Looks
 from tests.unit.test_decisions import FAILED, SAGA, node
 
@@ -125,6 +126,110 @@ def test_no_date_is_repaired_though_the_store_is_away_between_the_two_looks(
 ) -> None:
     """rule_A11: the second look was in the grace after a second outage."""
     no_date_is_repaired(how, first, second, between=between)
+
+
+def hang(stage: Stage, seconds: float) -> None:
+    """All that the store is asked waits for so long, and is done then."""
+    until = stage.clock.monotonic() + seconds
+    for name in (*READS, *WRITES):
+
+        async def late(*words: Any, work: Any = getattr(stage.store, name), **more: Any) -> Any:
+            await stage.clock.sleep(max(until - stage.clock.monotonic(), 0.0))
+            return await work(*words, **more)
+
+        vars(stage.store)[name] = late
+
+
+@pytest.mark.parametrize("hangs", [5.5, 7.0])
+@pytest.mark.parametrize("between", [0.5, 1.0, 2.0, 3.0])
+@pytest.mark.parametrize("first", [12.0 + x for x in range(20)])
+def test_no_date_is_repaired_though_the_store_hangs_between_the_two_looks(
+    first: float, between: float, hangs: float
+) -> None:
+    """rule_A11: what it answered at last was taken for six good seconds."""
+
+    async def scene(stage: Stage) -> None:
+        await stage.tell("a", "failed", error={**FAILED, "retryable": True})
+        await stage.clock.sleep(25)
+        stage.store.away = True
+        await stage.clock.sleep(first)
+        stage.store.away = False
+        await stage.clock.sleep(between)
+        hang(stage, hangs)
+        await stage.clock.sleep(hangs + 30)
+        assert (await repairs(stage), stage.sent()[-1]) == (0, ("a", 2))
+
+    slow = Manifest(name="m", nodes=(node("a", delays=(30.0,)),), input="x", input_schema={})
+    play(lambda stage: with_reconciler(stage, slow, scene))
+
+
+@pytest.mark.parametrize("hangs", [7.0, 9.0, 12.0])
+@pytest.mark.parametrize("due", [8.0, 9.0, 10.0, 12.0])
+@pytest.mark.parametrize("begins", [0.2, 1.0])
+def test_a_repair_whose_commit_hangs_proves_nothing_for_the_next(begins: float, due: float, hangs: float) -> None:
+    """rule_A11: an orchestrator that began meanwhile gives its grace."""
+    slow = Manifest(name="m", nodes=(node("a", delays=(due,)),), input="x", input_schema={})
+
+    async def scene(stage: Stage) -> None:
+        await stage.store.put_manifest(slow)
+        await stage.engine.apply([Start(TWIN, MANIFEST, None)])
+        stage.publisher.forget([(TWIN, 2)])  # never sent, and no orchestrator works
+        reconciler = reconciler_of(stage)
+        append: Any = stage.store.append
+        repairing = asyncio.Event()
+
+        async def hanging(moves: Any) -> Any:
+            if moves[0].saga_id == TWIN and not repairing.is_set():
+                repairing.set()
+                hang(stage, hangs)
+                await stage.clock.sleep(hangs)
+            return await append(moves)
+
+        vars(stage.store)["append"] = hanging
+        tasks = [asyncio.create_task(reconciler.run())]
+        await stage.clock.sleep(10)
+        await stage.engine.apply([Start(SAGA, slow, None)])
+        await stage.tell("a", "failed", error={**FAILED, "retryable": True})
+        await repairing.wait()
+        await stage.clock.sleep(begins)
+        tasks.append(asyncio.create_task(stage.orchestrator.run()))
+        await stage.clock.sleep(hangs + 20)
+        reconciler.stop()
+        stage.orchestrator.stop()
+        await asyncio.gather(*tasks)
+        assert await repairs(stage) == 0
+
+    play(scene)
+
+
+def test_commands_are_judged_just_before_their_own_batch_is_repaired() -> None:
+    """rule_A11: of 2,000 the last were repaired seconds after all were looked for, and their outcomes had come."""
+
+    async def scene(stage: Stage) -> None:
+        many = [SAGA[:-4] + f"{number:04x}" for number in range(2000)]
+        await stage.engine.apply([Start(saga_id, MANIFEST, None) for saga_id in many])
+        stage.publisher.forget([(saga_id, 2) for saga_id in many])
+        worker = stage.worker()
+        await worker.open(["default"])
+        held = await worker.read(5000, 1.0)
+        await stage.clock.sleep(60)
+        append: Any = stage.store.append
+        ended = set(many[-20:])
+
+        async def slowly(moves: Any) -> Any:
+            if held:
+                commands = [delivery.command for delivery in held if delivery.command.saga_id in ended]
+                held.clear()
+                await worker.send([
+                    Outcome(command.saga_id, command.opened_by, 1, "a", None, "step", "succeeded")
+                    for command in commands
+                ])  # fmt: skip
+            return await append(moves)
+
+        vars(stage.store)["append"] = slowly
+        assert (await reconciler_of(stage).run_once()).repaired == len(many) - len(ended)
+
+    play(scene)
 
 
 @pytest.mark.parametrize("reconcilers", [1, 3])

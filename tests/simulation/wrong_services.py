@@ -238,14 +238,13 @@ def a_lost_answer_is_taken_for_a_commit(patch: Patch) -> None:
                 try:
                     return await store.append(moves)
                 except CommitUnknown:
-                    return Committed(frozenset(move.saga_id for move in moves), 0.0)
+                    return Committed(frozenset(move.saga_id for move in moves), await store.now())
 
         self.store = Trusting()  # type: ignore[assignment]
-        offset = self._offset
         try:
             return await commit(self, work, by_saga, moves)
         finally:
-            self.store, self._offset = store, offset
+            self.store = store
 
     patch.setattr(Engine, "_commit", trusting)
 
