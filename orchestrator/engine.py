@@ -194,6 +194,10 @@ class Engine:
             self.learn(await self.store.now(), asked_at)
         return self._clock.monotonic() + self._offset
 
+    def by_this_clock(self, at: float) -> float:
+        """When that is on this process's monotonic clock, as far as is known."""
+        return at - self._offset
+
     def forget_clock(self) -> None:
         """Ask the database for its clock again."""
         self._told_at = -inf

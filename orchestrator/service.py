@@ -182,7 +182,7 @@ class Orchestrator:
                 log.warning("saga %s is to turn back, and was never started", word.saga_id)  # it was refused, maybe
             elif answer.code == "not_found" or (answer.detail or "").startswith("divergence"):
                 log.error("divergence: %s of saga %s: %s", type(word).__name__, word.saga_id, answer.detail)
-        await self._look_sooner(applied)
+        self._look_sooner(applied)
         return applied.answers
 
     async def _move_on(self, early: Sequence[Due]) -> None:
@@ -201,13 +201,12 @@ class Orchestrator:
         if later:
             await self._store.postpone(later)
 
-    async def _look_sooner(self, applied: Applied) -> None:
+    def _look_sooner(self, applied: Applied) -> None:
         """What was opened just now may be due before the next look."""
-        offset = self._clock.monotonic() - await self._engine.now()
         for _, move in applied.moves:
             for row in move.waits_new:
                 if row.kind not in COMMAND_KINDS and row.kind != "operator":
-                    self._look_at = min(self._look_at, row.due_at + offset)
+                    self._look_at = min(self._look_at, self._engine.by_this_clock(row.due_at))
 
     async def _acknowledge(self, deliveries: Sequence[OutcomeDelivery], codes: Sequence[str]) -> None:
         """Acknowledge what was applied. What only a newer program can apply is left, and comes again to somebody.

@@ -59,9 +59,9 @@ class Starting:
         for index, word in words.items():
             if work.answers[index] is None:
                 first.setdefault(_place(word), index)
-        moves = {index: await self._move(words[index]) for index in first.values()}
-        if moves:
-            await self._commit(work, words, moves)
+        if first:
+            now = await self._host.now()
+            await self._commit(work, words, {index: self._move(words[index], now) for index in first.values()})
         twins = {
             index: word for index, word in words.items()
             if work.answers[index] is None and work.answers[first[_place(word)]] is not None
@@ -100,7 +100,7 @@ class Starting:
 
     async def within(self, word: Start, connection: object) -> Answer:
         """Start inside the caller's transaction; its commands are marked `unsent` and go out after the commit."""
-        move = await self._move(word)
+        move = self._move(word, await self._host.now())
         move = replace(move, waits_new=tuple(replace(row, unsent=row.queue is not None) for row in move.waits_new))
         committed = await self._host.store.start([move], connection)
         if move.saga_id in committed.moved:
@@ -109,10 +109,10 @@ class Starting:
         await self._look_up(work, {0: word})
         return work.answers[0] or Answer("refused", word.saga_id, detail="the key came free meanwhile: try again")
 
-    async def _move(self, word: Start) -> Move:
+    def _move(self, word: Start, now: float) -> Move:
         self._host.know(word.manifest)
         nothing = State.before(word.saga_id)
-        decision = decide(word.manifest, nothing, word, await self._host.now(), self._host.numbers)
+        decision = decide(word.manifest, nothing, word, now, self._host.numbers)
         return move_of(word.manifest, nothing, decision.state, decision.recorded, self._host.numbers.lease_seconds)
 
     async def _find(self, work: Work, words: dict[int, Start]) -> None:

@@ -30,7 +30,7 @@ PATIENCE_SECONDS, ASK_AGAIN_SECONDS = 1.0, 0.1
 APPLIED_SECONDS = 8.0
 """Where orchestrators work, the first outcome is applied within so long: two leases, should one of them have died."""
 UNMENDED_SECONDS = 2.5
-SURE_SECONDS, PROVE_SECONDS, APART_SECONDS = 6.0, 1.0, 3.0
+SURE_SECONDS, PROVE_SECONDS, APART_SECONDS, PROVED_ANEW_MAX = 6.0, 1.0, 3.0, 3
 """While something can be written for so long, who has sent a command confirms it each second, and orchestrators end
 what is due after one lease of grace; where repairs go in, one after the other, they can."""
 
@@ -127,14 +127,21 @@ class Reconciler:
         ready = any(finding.repair is not None for finding in found)
         if not ready or self._clock.monotonic() - self._repaired_at < APART_SECONDS:
             return found
-        until = self._clock.monotonic() + SURE_SECONDS
-        while not self._stopping and (began := self._clock.monotonic()) < until:
-            await self._store.prove_writable()
-            if (ended := self._clock.monotonic()) - began > APART_SECONDS:  # orchestrators took it for a gap
-                until = ended + SURE_SECONDS
-            await self._pause(PROVE_SECONDS)
+        await self._prove()
         still = {finding.repair for find in CHECKS for finding in await find(sight, FOUND_MAX)}
         return [finding for finding in found if finding.repair is None or finding.repair in still]
+
+    async def _prove(self) -> None:
+        """Write for a while; anew where a write hung, which orchestrators take for a gap, unless it does each time."""
+        for _ in range(PROVED_ANEW_MAX):
+            until = self._clock.monotonic() + SURE_SECONDS
+            while not self._stopping and (began := self._clock.monotonic()) < until:
+                await self._store.prove_writable()
+                if self._clock.monotonic() - began > APART_SECONDS:
+                    break
+                await self._pause(PROVE_SECONDS)
+            else:
+                return
 
     async def _is_behind(self) -> bool:
         """Whether many outcomes wait and somebody applies them: then commands are looked at less often (0014)."""
@@ -155,12 +162,14 @@ class Reconciler:
     async def _repair(self, found: Sequence[Finding]) -> int:
         ready = [(finding.repair, finding.judges) for finding in found if finding.repair is not None]
         repaired = 0
+        lost: Collection[Waiting] | None = ()
         for first in range(0, len(ready), BATCH):
             if self._stopping:
                 break
             batch = ready[first : first + BATCH]
-            lost = await self._lost([wait for _, wait in batch if wait is not None])
-            repairs = [repair for repair, wait in batch if wait is None or _key(wait) in lost]
+            if lost is not None:
+                lost = await self._lost([wait for _, wait in batch if wait is not None])
+            repairs = [repair for repair, wait in batch if wait is None or (lost and _key(wait) in lost)]
             began = self._clock.monotonic()
             answers: Sequence[Any] = await self._engine.apply(repairs) if repairs else ()
             accepted = sum(answer.code == "accepted" for answer in answers)
@@ -169,11 +178,11 @@ class Reconciler:
             repaired += accepted
         return repaired
 
-    async def _lost(self, judged: Sequence[StaleWait]) -> Collection[Waiting]:
+    async def _lost(self, judged: Sequence[StaleWait]) -> Collection[Waiting] | None:
         """Which of these commands nobody has, and have left no outcome: others go on, or have ended well (rule A11).
 
         All outcomes that stand there are looked at; where they are many, as after a long stop, once those that stood
-        there at first are committed. Where that takes more than a second, they are judged at another time.
+        there at first are committed. Where that takes more than a second, none is judged in this look (None).
         """
         until = self._clock.monotonic() + PATIENCE_SECONDS
         stood: Place | None = None
@@ -187,12 +196,12 @@ class Reconciler:
                     break
                 stood = stood or unread.last
                 if self._clock.monotonic() >= until:
-                    return ()
+                    return None
                 await self._clock.sleep(ASK_AGAIN_SECONDS)
             return gone - await self._commands.told_of(gone) if gone else gone
         except (TransportUnavailable, TransportRefused) as loss:
             log.warning("commands are not judged while outcomes may lie unread: %s", loss)
-            return ()
+            return None
 
 
 def _is_young(finding: Finding) -> bool:

@@ -1,6 +1,7 @@
 """The engine's clock is the database's: what it records is dated by it, however seldom it asks (rule A11)."""
 
 import asyncio
+from collections.abc import Awaitable
 from typing import Any
 
 import pytest
@@ -46,6 +47,44 @@ def test_an_answer_that_took_long_is_old_when_it_comes() -> None:
         stage.store.after_append = 4.0
         await tell_twin(stage)
         assert await off(stage) < 0.1
+
+    play(scene)
+
+
+async def asked(stage: Stage, scene: Awaitable[Any]) -> int:
+    """How often the database was asked for its clock meanwhile."""
+    now: Any = stage.store.now
+    times = 0
+
+    async def counted() -> float:
+        nonlocal times
+        times += 1
+        told: float = await now()
+        return told
+
+    vars(stage.store)["now"] = counted
+    await scene
+    return times
+
+
+def test_a_batch_of_starts_asks_once_however_slow_the_database_is() -> None:
+    """rule_A11: each asked for itself, and the last of 64 were decided a minute after the first."""
+
+    async def scene(stage: Stage) -> None:
+        stage.store.takes = 1.1
+        many = [SAGA[:-2] + f"{number:02}" for number in range(64)]
+        assert await asked(stage, stage.engine.apply([Start(saga_id, MANIFEST, None) for saga_id in many])) == 1
+        assert len(stage.sent()) == 64
+
+    play(scene)
+
+
+def test_an_orchestrator_asks_nothing_after_a_commit_however_slow_it_was() -> None:
+    async def scene(stage: Stage) -> None:
+        await two_sagas(stage)
+        stage.store.after_append = 1.1
+        word = Outcome(TWIN, 2, 1, "a", None, "step", "succeeded")
+        assert await asked(stage, vars(type(stage.orchestrator))["_apply"](stage.orchestrator, [word])) == 0
 
     play(scene)
 

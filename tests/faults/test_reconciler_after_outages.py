@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.cycle import Reconciler
+from reconciler.cycle import PATIENCE_SECONDS, SURE_SECONDS, Reconciler
 from reconciler.evidence import Sight, StaleWait
 from sagas.inputs import Outcome, Start
 from sagas.manifest import Manifest
@@ -163,6 +163,20 @@ def test_no_date_is_repaired_though_the_store_hangs_between_the_two_looks(
     play(lambda stage: with_reconciler(stage, slow, scene))
 
 
+@pytest.mark.parametrize("takes", [3.1, 8.0])
+def test_a_store_that_is_always_slow_is_repaired_all_the_same(takes: float) -> None:
+    """rule_K1: the reconciler waited without end for six seconds in which no write took three."""
+
+    async def scene(stage: Stage) -> None:
+        await stage.engine.apply([Start(SAGA, MANIFEST, None)])
+        await stage.tell("a", "failed", error={**FAILED, "retryable": True})
+        await stage.clock.sleep(100)
+        stage.store.takes = takes
+        assert (await reconciler_of(stage).run_once()).repaired == 1
+
+    play(scene)
+
+
 @pytest.mark.parametrize("hangs", [7.0, 9.0, 12.0])
 @pytest.mark.parametrize("due", [8.0, 9.0, 10.0, 12.0])
 @pytest.mark.parametrize("begins", [0.2, 1.0])
@@ -228,6 +242,23 @@ def test_commands_are_judged_just_before_their_own_batch_is_repaired() -> None:
 
         vars(stage.store)["append"] = slowly
         assert (await reconciler_of(stage).run_once()).repaired == len(many) - len(ended)
+
+    play(scene)
+
+
+def test_where_outcomes_lie_unread_commands_are_looked_for_once_in_a_look() -> None:
+    """rule_K1: a second of patience with each batch would make the dates of the next look late."""
+
+    async def scene(stage: Stage) -> None:
+        many = [SAGA[:-4] + f"{number:04x}" for number in range(3000)]
+        await stage.engine.apply([Start(saga_id, MANIFEST, None) for saga_id in many])
+        stage.publisher.forget([(saga_id, 2) for saga_id in many])
+        await stage.clock.sleep(60)
+        worker = stage.worker()
+        await worker.send([Outcome(saga_id, 2, 1, "a", None, "step", "succeeded") for saga_id in many[:100]])
+        began = stage.clock.monotonic()
+        assert (await reconciler_of(stage).run_once()).repaired == 0
+        assert stage.clock.monotonic() - began < SURE_SECONDS + 2 * PATIENCE_SECONDS
 
     play(scene)
 
