@@ -253,7 +253,7 @@ def test_where_outcomes_lie_unread_commands_are_looked_for_once_in_a_look() -> N
         many = [SAGA[:-4] + f"{number:04x}" for number in range(3000)]
         await stage.engine.apply([Start(saga_id, MANIFEST, None) for saga_id in many])
         stage.publisher.forget([(saga_id, 2) for saga_id in many])
-        await stage.clock.sleep(60)
+        await stage.clock.sleep(61)
         worker = stage.worker()
         await worker.send([Outcome(saga_id, 2, 1, "a", None, "step", "succeeded") for saga_id in many[:100]])
         began = stage.clock.monotonic()
