@@ -30,7 +30,7 @@ PATIENCE_SECONDS, ASK_AGAIN_SECONDS = 1.0, 0.1
 APPLIED_SECONDS = 8.0
 """Where orchestrators work, the first outcome is applied within so long: two leases, should one of them have died."""
 UNMENDED_SECONDS = 2.5
-SURE_SECONDS, PROVE_SECONDS, APART_SECONDS, PROVED_ANEW_MAX = 6.0, 1.0, 3.0, 3
+SURE_SECONDS, PROVE_SECONDS, APART_SECONDS, PROVE_TRIES = 6.0, 1.0, 3.0, 3
 """While something can be written for so long, who has sent a command confirms it each second, and orchestrators end
 what is due after one lease of grace; where repairs go in, one after the other, they can."""
 
@@ -133,7 +133,7 @@ class Reconciler:
 
     async def _prove(self) -> None:
         """Write for a while; anew where a write hung, which orchestrators take for a gap, unless it does each time."""
-        for _ in range(PROVED_ANEW_MAX):
+        for _ in range(PROVE_TRIES):
             until = self._clock.monotonic() + SURE_SECONDS
             while not self._stopping and (began := self._clock.monotonic()) < until:
                 await self._store.prove_writable()

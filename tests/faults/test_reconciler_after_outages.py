@@ -54,6 +54,14 @@ def reconciler_of(stage: Stage) -> Reconciler:
     return Reconciler(stage.store, Waits(stage), stage.engine, stage.clock, stage.sender)
 
 
+async def never_confirmed(stage: Stage, count: int) -> list[str]:
+    """Sagas whose first commands were sent by a process that is gone."""
+    many = [SAGA[:-4] + f"{number:04x}" for number in range(count)]
+    await stage.engine.apply([Start(saga_id, MANIFEST, None) for saga_id in many])
+    stage.publisher.forget([(saga_id, 2) for saga_id in many])
+    return many
+
+
 async def repairs(stage: Stage) -> int:
     return sum(type(entry.event).__name__ == "RepairApplied" for entry in await stage.store.history(SAGA))
 
@@ -220,9 +228,7 @@ def test_commands_are_judged_just_before_their_own_batch_is_repaired() -> None:
     """rule_A11: of 2,000 the last were repaired seconds after all were looked for, and their outcomes had come."""
 
     async def scene(stage: Stage) -> None:
-        many = [SAGA[:-4] + f"{number:04x}" for number in range(2000)]
-        await stage.engine.apply([Start(saga_id, MANIFEST, None) for saga_id in many])
-        stage.publisher.forget([(saga_id, 2) for saga_id in many])
+        many = await never_confirmed(stage, 2000)
         worker = stage.worker()
         await worker.open(["default"])
         held = await worker.read(5000, 1.0)
@@ -250,9 +256,7 @@ def test_where_outcomes_lie_unread_commands_are_looked_for_once_in_a_look() -> N
     """rule_K1: a second of patience with each batch would make the dates of the next look late."""
 
     async def scene(stage: Stage) -> None:
-        many = [SAGA[:-4] + f"{number:04x}" for number in range(3000)]
-        await stage.engine.apply([Start(saga_id, MANIFEST, None) for saga_id in many])
-        stage.publisher.forget([(saga_id, 2) for saga_id in many])
+        many = await never_confirmed(stage, 3000)
         await stage.clock.sleep(61)
         worker = stage.worker()
         await worker.send([Outcome(saga_id, 2, 1, "a", None, "step", "succeeded") for saga_id in many[:100]])
@@ -268,9 +272,7 @@ def test_much_that_is_overdue_is_repaired_soon_where_no_orchestrator_works(recon
     """rule_K1: each waited before each batch, as it was another that had repaired the one before."""
 
     async def scene(stage: Stage) -> None:
-        many = [SAGA[:-4] + f"{number:04x}" for number in range(3000)]
-        await stage.engine.apply([Start(saga_id, MANIFEST, None) for saga_id in many])
-        stage.publisher.forget([(saga_id, 2) for saga_id in many])
+        await never_confirmed(stage, 3000)
         lock = asyncio.Lock()
         for _ in range(reconcilers):
             sight = Waits(stage)

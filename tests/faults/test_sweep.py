@@ -65,6 +65,15 @@ async def held(stage: Stage) -> InProcessKeeper:
     return keeper
 
 
+async def outages(stage: Stage, *lengths: float, between: float) -> None:
+    """The store is away so often, each time for so long."""
+    for seconds in lengths:
+        stage.store.away = True
+        await stage.clock.sleep(seconds)
+        stage.store.away = False
+        await stage.clock.sleep(between)
+
+
 @pytest.mark.parametrize("second", [1.0, 1.4, 1.5, 2.0, 3.0, 4.8])
 @pytest.mark.parametrize("between", [0.3, 0.8])
 @pytest.mark.parametrize("first", [2.5, 3.5])
@@ -79,11 +88,7 @@ def test_what_was_proved_between_two_outages_proves_nothing_after_the_second(
         await stage.clock.sleep(10)
         keeper = await held(stage)
         await stage.clock.sleep(begins)
-        for seconds in (first, second):
-            stage.store.away = True
-            await stage.clock.sleep(seconds)
-            stage.store.away = False
-            await stage.clock.sleep(between)
+        await outages(stage, first, second, between=between)
         await running
         keeper.close()
         assert await stage.unknowns() == []
@@ -119,11 +124,7 @@ def test_who_confirms_tries_again_soon_after_a_failure(
         busy = asyncio.create_task(traffic())
         keeper = await held(stage)
         await stage.clock.sleep(begins)
-        for seconds in (first, second):
-            stage.store.away = True
-            await stage.clock.sleep(seconds)
-            stage.store.away = False
-            await stage.clock.sleep(between)
+        await outages(stage, first, second, between=between)
         await asyncio.gather(running, busy)
         keeper.close()
         assert await stage.unknowns() == []
